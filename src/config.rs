@@ -1,0 +1,133 @@
+//! The configuration: what its tables mean, and the one way to read them.
+//!
+//! [`load`] reads a file, [`parse`] a text. Either gives a [`Config`] in which every rule holds, or *all*
+//! problems at once, each with the place in the text and the way to mend it, so that nobody repairs a file
+//! one error at a time. Nothing here touches the machine: whether a command exists or an address is free
+//! is the business of `mirrorvip check`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the last role and epoch of each mirror are remembered.
+    pub state_directory: PathBuf,
+    /// The port that load balancers poll.
+    pub health: Health,
+    /// The port for people and for monitoring.
+    pub admin: Admin,
+    /// The mirrors of this node; at least one.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// `[health]`: the data plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Addresses of the status page; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Address for HAProxy's agent check, if wanted.
+    pub agent_check: Option<SocketAddr>,
+    /// Serve the page over TLS.
+    pub tls: Option<Tls>,
+    /// Who may ask; empty means everybody.
+    pub allowed_networks: Vec<IpNet>,
+    /// Whether requests may begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// How long a client may take to send the head of its request.
+    pub header_timeout: Duration,
+    /// How long a connection may last in all.
+    pub request_timeout: Duration,
+    /// How many connections may be open at once; the oldest idle one is shed for a new one.
+    pub max_connections: usize,
+    /// Warn when a mirror that serves has not been asked for this long; `None` never warns.
+    pub unasked_warning: Option<Duration>,
+    /// How long the page answers 503 at a stop before the port closes.
+    pub drain: Duration,
+}
+
+/// `[admin]`: the control plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Its address; any but loopback needs TLS or a token.
+    pub listen: SocketAddr,
+    /// Serve it over TLS.
+    pub tls: Option<Tls>,
+    /// File that holds the bearer token which every request must carry.
+    pub token_file: Option<PathBuf>,
+}
+
+/// A certificate chain and its key, both PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// `[[mirror]]`: one mirror of which this node is a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Its name in logs, metrics and paths.
+    pub name: String,
+    /// Path prefixes at which its status page answers.
+    pub paths: Vec<String>,
+    /// How often the instance is asked.
+    pub interval: Duration,
+    /// How long one question may take.
+    pub timeout: Duration,
+    /// How long an answer is believed, from when it was asked for.
+    pub stale_after: Duration,
+    /// The mirror's own quality of service timeout.
+    pub qos_timeout: Duration,
+    /// How often *primary* must be seen in a row before it is served.
+    pub rise: NonZeroU32,
+    /// How the instance is asked.
+    pub probe: Probe,
+    /// Files in which a line about mirroring triggers a probe at once.
+    pub wake_on: Vec<PathBuf>,
+}
+
+/// `[mirror.probe.*]`: exactly one way to ask for the role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// `iris qlist` or `ccontrol qlist`.
+    Qlist {
+        /// The instance's name.
+        instance: String,
+        /// The command: a name that is looked up in `PATH`, or an absolute path.
+        command: String,
+        /// Names of environment variables that the command gets besides the usual ones.
+        environment: Vec<String>,
+    },
+    /// The status page of an InterSystems Web Gateway.
+    Gateway(HttpTarget),
+    /// `/api/monitor/metrics` of the instance.
+    Metrics(HttpTarget),
+    /// Any command that tells by its exit code.
+    Exec {
+        /// The command and its arguments; never empty.
+        command: Vec<String>,
+        /// Names of environment variables that the command gets besides the usual ones.
+        environment: Vec<String>,
+    },
+    /// A role word in a file that somebody else keeps fresh.
+    File {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Where an HTTP probe asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpTarget {
+    /// An `http` or `https` address.
+    pub url: hyper::Uri,
+    /// PEM file with the authorities to trust for `https`; the system's when absent.
+    pub ca_file: Option<PathBuf>,
+}

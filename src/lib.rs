@@ -1,0 +1,6 @@
+//! mirrorvip
+pub mod clock;
+pub mod config;
+pub mod observation;
+pub mod role;
+pub mod snapshot;

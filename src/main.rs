@@ -1,0 +1,2 @@
+//! The `mirrorvip` command.
+fn main() {}

@@ -1,0 +1,305 @@
+//! What a probe brings back: an [`Observation`] with a definite [`Role`], or [`NoEvidence`] and why.
+//!
+//! The evidence has three values. A definite *primary* may be served; a definite anything-else is
+//! believed at once; *no evidence* is neither, and only the [role tracker](crate::role) decides for how
+//! long the last definite answer bridges it. PURE: no I/O, no clock. This module does not know how the
+//! question was asked; that is [`probe`](crate::probe)'s business.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// What the local instance said that it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The acting primary failover member.
+    Primary,
+    /// The failover member that is ready to take over.
+    Backup,
+    /// An async member that receives the mirror's journals at present.
+    Async(AsyncKind),
+    /// Definitely not the primary, nor of use to readers: the instance's own word for it.
+    Other(Standing),
+}
+
+/// Kinds of async members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AsyncKind {
+    /// Disaster recovery: may be promoted to failover member by a human.
+    DisasterRecovery,
+    /// Read-only reporting.
+    ReadOnlyReporting,
+    /// Read-write reporting.
+    ReadWriteReporting,
+    /// The instance says `Async` without a kind.
+    Unspecified,
+}
+
+/// Definite states of an instance that is neither primary, backup nor a connected async member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// The instance is stopped.
+    InstanceDown,
+    /// The instance starts, stops or changes role; users cannot sign on.
+    SignOnInhibited,
+    /// The instance belongs to no mirror.
+    NotMember,
+    /// A failover member that is connected, but not (yet) backup.
+    Connected,
+    /// The member changes its role.
+    Transition,
+    /// The member catches up with the primary's journal.
+    Synchronizing,
+    /// The member waits for the primary or for the other failover member.
+    Waiting,
+    /// Mirroring is stopped on this member.
+    Stopped,
+    /// The mirror job of this member crashed.
+    Crashed,
+    /// Mirroring is not initialized on this member (yet).
+    NotInitialized,
+    /// The mirror is down on this member.
+    MirrorDown,
+    /// The probe can tell *not primary* and no more than that.
+    NotPrimary,
+}
+
+/// Why a probe could not tell the role.
+///
+/// The text in a variant is evidence for people; it is sanitised when it is made, see [`printable`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoEvidence {
+    /// The deadline passed before an answer came.
+    TimedOut {
+        /// The deadline.
+        after: Duration,
+    },
+    /// The command does not exist, or cannot be executed at all.
+    CommandMissing(String),
+    /// The operating system, the command or the server refused to let us ask.
+    Denied(String),
+    /// The answer came, and it does not know the instance.
+    NoSuchInstance(String),
+    /// The process died, exited with an error, or could not be started for a passing reason.
+    Failed(String),
+    /// A child of an earlier probe was killed and still is not gone; no other is started beside it.
+    Unkillable {
+        /// Its process id.
+        pid: u32,
+    },
+    /// No connection, or the connection broke.
+    Unreachable(String),
+    /// An answer longer than the limit.
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// An answer that is not in the expected form.
+    Unparsable(String),
+    /// A word in the right place that nobody has seen before, or a combination that makes no sense.
+    Unrecognised(String),
+    /// The member says that it is in trouble: it may look primary, and another may be it.
+    Trouble(String),
+    /// The instance itself says that it does not know: `Error`, `Indeterminate`.
+    Indeterminate(String),
+    /// The publisher's file is older than it may be.
+    Outdated {
+        /// How old the heartbeat is.
+        age: Duration,
+    },
+}
+
+/// One answer of one probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// When the question was asked. Freshness counts from here: between asking and answering the role
+    /// may already have changed.
+    pub asked_at: Timestamp,
+    /// When the answer was in.
+    pub answered_at: Timestamp,
+    /// The answer.
+    pub outcome: Outcome,
+    /// What the answer was read from, for people: a line, a status; sanitised and bounded.
+    pub evidence: String,
+}
+
+/// A definite role, or none and why.
+pub type Outcome = Result<Role, NoEvidence>;
+
+// === impl Role ===
+
+impl Role {
+    /// The role in one lower-case word, as in logs, metrics and role files.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Backup => "backup",
+            Self::Async(AsyncKind::DisasterRecovery) => "disaster-recovery",
+            Self::Async(AsyncKind::ReadOnlyReporting) => "read-only-reporting",
+            Self::Async(AsyncKind::ReadWriteReporting) => "read-write-reporting",
+            Self::Async(AsyncKind::Unspecified) => "async",
+            Self::Other(standing) => standing.word(),
+        }
+    }
+
+    /// Reads a role word as [`word`](Self::word) writes it, without regard to case; `None` for any other.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::all().find(|role| role.word().eq_ignore_ascii_case(word))
+    }
+
+    /// Every role there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let kinds = [
+            AsyncKind::DisasterRecovery,
+            AsyncKind::ReadOnlyReporting,
+            AsyncKind::ReadWriteReporting,
+            AsyncKind::Unspecified,
+        ];
+        [Self::Primary, Self::Backup]
+            .into_iter()
+            .chain(kinds.map(Self::Async))
+            .chain(Standing::ALL.map(Self::Other))
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// Every standing there is.
+    pub const ALL: [Self; 12] = [
+        Self::InstanceDown,
+        Self::SignOnInhibited,
+        Self::NotMember,
+        Self::Connected,
+        Self::Transition,
+        Self::Synchronizing,
+        Self::Waiting,
+        Self::Stopped,
+        Self::Crashed,
+        Self::NotInitialized,
+        Self::MirrorDown,
+        Self::NotPrimary,
+    ];
+
+    /// The standing in one lower-case word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::InstanceDown => "down",
+            Self::SignOnInhibited => "sign-on-inhibited",
+            Self::NotMember => "not-member",
+            Self::Connected => "connected",
+            Self::Transition => "transition",
+            Self::Synchronizing => "synchronizing",
+            Self::Waiting => "waiting",
+            Self::Stopped => "stopped",
+            Self::Crashed => "crashed",
+            Self::NotInitialized => "not-initialized",
+            Self::MirrorDown => "mirror-down",
+            Self::NotPrimary => "not-primary",
+        }
+    }
+}
+
+// === impl NoEvidence ===
+
+impl NoEvidence {
+    /// Whether asking again cannot help until somebody repairs the set-up: the page then answers 500
+    /// where it would answer 503.
+    pub const fn is_unanswerable(&self) -> bool {
+        matches!(self, Self::CommandMissing(_) | Self::Denied(_) | Self::NoSuchInstance(_))
+    }
+
+    /// The reason in one lower-case word, as in metrics and JSON.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::TimedOut { .. } => "timed-out",
+            Self::CommandMissing(_) => "command-missing",
+            Self::Denied(_) => "denied",
+            Self::NoSuchInstance(_) => "no-such-instance",
+            Self::Failed(_) => "failed",
+            Self::Unkillable { .. } => "unkillable",
+            Self::Unreachable(_) => "unreachable",
+            Self::TooLong { .. } => "too-long",
+            Self::Unparsable(_) => "unparsable",
+            Self::Unrecognised(_) => "unrecognised",
+            Self::Trouble(_) => "trouble",
+            Self::Indeterminate(_) => "indeterminate",
+            Self::Outdated { .. } => "outdated",
+        }
+    }
+}
+
+impl fmt::Display for NoEvidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut { after } => write!(f, "no answer within {after:?}"),
+            Self::CommandMissing(text) | Self::Denied(text) | Self::NoSuchInstance(text) => f.write_str(text),
+            Self::Failed(text) | Self::Unreachable(text) | Self::Unparsable(text) => f.write_str(text),
+            Self::Unkillable { pid } => {
+                write!(f, "process {pid} of an earlier probe was killed and is not gone")
+            }
+            Self::TooLong { limit } => write!(f, "the answer is longer than {limit} bytes"),
+            Self::Unrecognised(text) => write!(f, "unrecognised: {text}"),
+            Self::Trouble(text) => write!(f, "in trouble: {text}"),
+            Self::Indeterminate(text) => write!(f, "the instance does not know its role: {text}"),
+            Self::Outdated { age } => write!(f, "the last heartbeat is {age:.1?} old"),
+        }
+    }
+}
+
+/// Makes text of others fit for a log line or a terminal: control characters, bidirectional overrides and
+/// anything after `limit` characters are replaced.
+///
+/// Escape sequences in what a child printed must not reach the terminal of whoever reads the log.
+pub fn printable(text: &str, limit: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(limit));
+    for (count, c) in text.trim_end().chars().enumerate() {
+        if count == limit {
+            out.push('…');
+            break;
+        }
+        let harmful = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        out.push(if harmful { '\u{fffd}' } else { c });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique_and_read_back() {
+        let mut words: Vec<_> = Role::all().map(|role| role.word()).collect();
+        for role in Role::all() {
+            assert_eq!(Role::from_word(&role.word().to_uppercase()), Some(role));
+        }
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Role::all().count());
+        assert_eq!(Role::from_word("primary or so"), None);
+    }
+
+    #[test]
+    fn only_a_broken_set_up_is_unanswerable() {
+        assert!(NoEvidence::CommandMissing(String::new()).is_unanswerable());
+        assert!(NoEvidence::Denied(String::new()).is_unanswerable());
+        assert!(NoEvidence::NoSuchInstance(String::new()).is_unanswerable());
+        assert!(!NoEvidence::TimedOut { after: Duration::ZERO }.is_unanswerable());
+        assert!(!NoEvidence::Trouble(String::new()).is_unanswerable());
+    }
+
+    #[test]
+    fn escape_sequences_do_not_survive() {
+        assert_eq!(printable("IRIS\x1b[2J^\u{202e}x\r\n", 80), "IRIS\u{fffd}[2J^\u{fffd}x");
+        assert_eq!(printable("abcdef", 3), "abc…");
+    }
+}
