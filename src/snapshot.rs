@@ -110,10 +110,10 @@ impl Snapshot {
         let served = matches!(self.tracker.verdict(), Verdict::Serve { .. });
         change(&mut self.tracker);
         let to = self.tracker.verdict().label();
-        let serves = matches!(self.tracker.verdict(), Verdict::Serve { .. });
+        let still_serves = matches!(self.tracker.verdict(), Verdict::Serve { .. });
         if from == to
             && epoch == self.tracker.epoch()
-            && !(serves && (!served || origin != self.tracker.origin()))
+            && !(still_serves && (!served || origin != self.tracker.origin()))
         {
             return None;
         }
@@ -122,7 +122,7 @@ impl Snapshot {
             from,
             to,
             epoch: self.tracker.epoch(),
-            origin: self.tracker.origin().filter(|_| serves),
+            origin: self.tracker.origin().filter(|_| still_serves),
             reason: match self.tracker.verdict() {
                 Verdict::Serve { .. } => "the instance is primary".to_owned(),
                 Verdict::Refuse(reason) => reason.to_string(),
