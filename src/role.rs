@@ -404,7 +404,7 @@ impl fmt::Display for Reason {
             Self::NotPrimary(role) => write!(f, "the instance is {role}"),
             Self::Rising { seen, needed } => write!(f, "primary seen {seen} of {needed} times in a row"),
             Self::NoEvidence(cause) => write!(f, "{cause}"),
-            Self::Expired => f.write_str("the last evidence of primary is too old"),
+            Self::Expired => f.write_str("the last evidence is too old"),
             Self::Stopping => f.write_str("mirrorvip is stopping"),
         }
     }

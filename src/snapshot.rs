@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::observation::{Observation, Role};
+use crate::observation::{NoEvidence, Observation, Role};
 use crate::role::{Epoch, Origin, Reason, Tracker, Verdict};
 
 /// How many transitions are kept for `/status`.
@@ -60,6 +60,25 @@ pub struct Transition {
     /// How old the evidence was that led to it; `None` when there was none.
     pub evidence_age: Option<Duration>,
 }
+
+// === impl Counters ===
+
+impl Counters {
+    /// Counts one answer that took `took`.
+    pub(crate) fn count(&mut self, observation: &Observation, took: Duration, woken: bool) {
+        match &observation.outcome {
+            Ok(_) => self.definite += 1,
+            Err(cause) => {
+                self.no_evidence += 1;
+                self.unkillable += u64::from(matches!(cause, NoEvidence::Unkillable { .. }));
+            }
+        }
+        self.woken += u64::from(woken);
+        self.probing = self.probing.saturating_add(took);
+    }
+}
+
+// === impl Snapshot ===
 
 impl Snapshot {
     /// A snapshot of `tracker` before any observation.
