@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::observation::{NoEvidence, Observation, Role};
-use crate::role::{Epoch, Origin, Reason, Tracker, Verdict};
+use crate::role::{Epoch, Origin, Reason, Settings, Tracker, Verdict};
 
 /// How many transitions are kept for `/status`.
 pub const HISTORY_LENGTH: usize = 100;
@@ -120,6 +120,11 @@ impl Snapshot {
     /// Whether a first probe has been answered, with whatever outcome.
     pub fn has_ruled(&self) -> bool {
         !matches!(self.tracker.verdict(), Verdict::Refuse(Reason::Starting))
+    }
+
+    /// Takes over new settings of the role machine; that alone is no transition.
+    pub fn set(&mut self, settings: Settings) {
+        self.tracker.set(settings);
     }
 
     /// Changes the role machine and records the transition, if it is one.
