@@ -3,4 +3,6 @@ pub mod clock;
 pub mod config;
 pub mod observation;
 pub mod role;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod snapshot;
