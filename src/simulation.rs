@@ -1,0 +1,144 @@
+//! A mirror without IRIS: three simulated instances that fail over as a real mirror does.
+//!
+//! For the demo, tests and benches. [`Mirror`] is PURE and knows what each instance would say and when;
+//! [`FakeIris`] is the `iris` command of one instance, a real executable in a directory of its own;
+//! [`SimulatedMirror`] joins the two: what the mirror decides, the commands print and the logs tell. It
+//! starts no task and reads no clock but for dates in what it prints: whoever drives it says what time it
+//! is. This module knows nothing of the daemon, which cannot tell the difference by what it reads.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::clock::Clock;
+
+mod event;
+mod fake_iris;
+mod instance;
+mod mirror;
+
+pub use event::{Change, Event, Refused, Timing};
+pub use fake_iris::{FakeIris, FakeIrisError, Mode};
+pub use instance::{Instance, LogLine, MemberId, MemberType, Status};
+pub use mirror::Mirror;
+
+/// Name of each simulated instance: every member runs an instance `IRIS`, as the container images do.
+pub const INSTANCE_NAME: &str = "IRIS";
+
+/// A [`Mirror`] whose members print what it says: each has an `iris` command and a `messages.log`.
+#[derive(Debug)]
+pub struct SimulatedMirror {
+    mirror: Mirror,
+    commands: [FakeIris; 3],
+    running_since: [String; 3],
+    clock: Clock,
+}
+
+/// Why the simulation could not do what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The mirror is in no state for this event.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A file of a simulated instance could not be written.
+    #[error("failed to write what the simulated instance {member} prints")]
+    Write {
+        /// Whose file.
+        member: MemberId,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl SimulatedMirror {
+    /// A mirror at rest (A primary, B backup, C connected) whose members live in `directory/a`, `/b`, `/c`.
+    pub fn new(directory: &Path, timing: Timing, clock: Clock) -> Result<Self, FakeIrisError> {
+        let create = |member: MemberId| FakeIris::new(&directory.join(member.directory()), INSTANCE_NAME);
+        let commands = [create(MemberId::A)?, create(MemberId::B)?, create(MemberId::C)?];
+        let since = date(&clock);
+        let simulated = Self {
+            mirror: Mirror::new(timing),
+            commands,
+            running_since: [since.clone(), since.clone(), since],
+            clock,
+        };
+        for member in MemberId::ALL {
+            simulated.write_line(member).map_err(|source| FakeIrisError::Write {
+                path: simulated.commands[member.index()].directory().to_owned(),
+                source,
+            })?;
+        }
+        Ok(simulated)
+    }
+
+    /// The `iris` command of a member.
+    pub fn iris(&self, member: MemberId) -> &FakeIris {
+        &self.commands[member.index()]
+    }
+
+    /// The mirror's state.
+    pub fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
+    /// Lets an event happen at `now`; see [`Mirror::handle`].
+    pub fn handle(&mut self, now: Duration, event: Event) -> Result<Vec<Change>, SimulationError> {
+        let changes = self.mirror.handle(now, event)?;
+        self.write(&changes)?;
+        Ok(changes)
+    }
+
+    /// Lets happen what was due up to `now`; see [`Mirror::advance`].
+    pub fn advance(&mut self, now: Duration) -> Result<Vec<Change>, SimulationError> {
+        let changes = self.mirror.advance(now);
+        self.write(&changes)?;
+        Ok(changes)
+    }
+
+    fn write(&mut self, changes: &[Change]) -> Result<(), SimulationError> {
+        for change in changes {
+            let member = change.member();
+            let written = match change {
+                Change::Became { from, to, .. } => {
+                    if from.status == Status::Down || to.status == Status::Down {
+                        self.running_since[member.index()] = date(&self.clock);
+                    }
+                    self.write_instance(member, *from, *to)
+                }
+                Change::Logged { line, .. } => self.commands[member.index()].log(&self.clock, line),
+            };
+            written.map_err(|source| SimulationError::Write { member, source })?;
+        }
+        Ok(())
+    }
+
+    fn write_instance(&self, member: MemberId, from: Instance, to: Instance) -> io::Result<()> {
+        let command = self.iris(member);
+        // In this order nobody reads an old line from a command that has just begun to answer again.
+        if to.hung && !from.hung {
+            command.set_mode(Mode::Hang)?;
+        }
+        command.set_line(&to.qlist_line(
+            INSTANCE_NAME,
+            command.directory(),
+            &self.running_since[member.index()],
+        ))?;
+        if from.hung && !to.hung {
+            command.set_mode(Mode::Answer)?;
+        }
+        Ok(())
+    }
+
+    fn write_line(&self, member: MemberId) -> io::Result<()> {
+        let instance = self.mirror.instance(member);
+        self.write_instance(member, instance, instance)
+    }
+}
+
+/// The present in the words of `ctime`, as `iris qlist` prints it.
+fn date(clock: &Clock) -> String {
+    clock.now().to_utc().to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string()
+}
+
+#[cfg(test)]
+mod tests;
