@@ -139,8 +139,12 @@ impl StartError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Bind { source, .. } => Some(match source.kind() {
-                io::ErrorKind::AddrInUse => "Another program, or another mirrorvip, uses it: `ss -ltnp` tells which.",
-                io::ErrorKind::AddrNotAvailable => "It is not an address of this machine: `ip address` lists them.",
+                io::ErrorKind::AddrInUse => {
+                    "Another program, or another mirrorvip, uses it: `ss -ltnp` tells which."
+                }
+                io::ErrorKind::AddrNotAvailable => {
+                    "It is not an address of this machine: `ip address` lists them."
+                }
                 io::ErrorKind::PermissionDenied => "Choose a port from 1024, or grant CAP_NET_BIND_SERVICE.",
                 _ => return None,
             }),
@@ -199,7 +203,12 @@ where
     }
 }
 
-fn respond(request: &Request<Incoming>, token: Option<&Token>, view: &Arc<View>, clock: &Clock) -> Response<Full<Bytes>> {
+fn respond(
+    request: &Request<Incoming>,
+    token: Option<&Token>,
+    view: &Arc<View>,
+    clock: &Clock,
+) -> Response<Full<Bytes>> {
     let presented = request.headers().get(AUTHORIZATION).map(hyper::header::HeaderValue::as_bytes);
     if token.is_some_and(|token| !token.admits(presented)) {
         let mut response = text(StatusCode::UNAUTHORIZED, "a bearer token is required\n");
@@ -210,7 +219,8 @@ fn respond(request: &Request<Incoming>, token: Option<&Token>, view: &Arc<View>,
         ("/", &Method::GET | &Method::HEAD) => text(StatusCode::OK, ROUTES),
         ("/status", &Method::GET | &Method::HEAD) => {
             let status = status::status(view, clock.now());
-            let body = serde_json::to_vec_pretty(&status).expect("strings, numbers and lists always serialise");
+            let body =
+                serde_json::to_vec_pretty(&status).expect("strings, numbers and lists always serialise");
             with_type("application/json", StatusCode::OK, body)
         }
         ("/metrics", &Method::GET | &Method::HEAD) => match metrics::encode(view, clock) {
@@ -236,7 +246,9 @@ fn probe(query: Option<&str>, view: &View) -> Response<Full<Bytes>> {
         },
     };
     let mut woken = 0;
-    for mirror in view.mirrors.iter().filter(|mirror| named.is_none_or(|name| name.eq_ignore_ascii_case(&mirror.name))) {
+    for mirror in
+        view.mirrors.iter().filter(|mirror| named.is_none_or(|name| name.eq_ignore_ascii_case(&mirror.name)))
+    {
         mirror.wake.notify_one();
         woken += 1;
     }
@@ -256,7 +268,11 @@ fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
     with_type("text/plain; charset=utf-8", status, body)
 }
 
-fn with_type(content_type: &'static str, status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+fn with_type(
+    content_type: &'static str,
+    status: StatusCode,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));

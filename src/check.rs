@@ -65,8 +65,8 @@ pub async fn local(config: &Config, clock: &Clock) -> Vec<Finding> {
     findings.extend(addresses::listeners(config).await);
     findings.extend(files::certificates(config, clock));
     findings.extend(files::token(&config.admin));
-    findings.extend(files::state_directory(&config.state_directory));
-    findings.extend(addresses::descriptors(&config.health));
+    findings.push(files::state_directory(&config.state_directory));
+    findings.push(addresses::descriptors(&config.health));
     findings
 }
 
@@ -105,11 +105,6 @@ impl Finding {
 
 /// An error with its causes on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

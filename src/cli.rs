@@ -10,8 +10,6 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 mod check;
 mod completions;
-#[cfg(feature = "simulation")]
-mod demo;
 mod exit;
 mod logging;
 mod man;
@@ -99,9 +97,6 @@ enum Verb {
     Probe(probe::Arguments),
     /// Show what the running daemon sees and rules
     Status(status::Arguments),
-    /// Show a simulated mirror of three members through failovers
-    #[cfg(feature = "simulation")]
-    Demo(demo::Arguments),
     /// Print completions for a shell
     Completions(completions::Arguments),
     /// Print the manual page, in the format of man(1)
@@ -125,8 +120,6 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&global, &arguments),
         Verb::Probe(arguments) => probe::run(&global, &arguments),
         Verb::Status(arguments) => status::run(&global, &arguments),
-        #[cfg(feature = "simulation")]
-        Verb::Demo(arguments) => demo::run(&global, arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Man => man::run(),
     };

@@ -151,6 +151,19 @@ pub enum Probe {
     },
 }
 
+impl Probe {
+    /// The table's name: `qlist`, `gateway`, `metrics`, `exec` or `file`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Qlist { .. } => "qlist",
+            Self::Gateway(_) => "gateway",
+            Self::Metrics(_) => "metrics",
+            Self::Exec { .. } => "exec",
+            Self::File { .. } => "file",
+        }
+    }
+}
+
 /// Where an HTTP probe asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {

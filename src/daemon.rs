@@ -111,13 +111,15 @@ impl Daemon {
         let access = admin::Access::new(&config.admin)?;
         let listener = admin::bind(config.admin.listen)?;
         let address = listener.local_addr()?;
-        let health = health::Server::start(&config.health, health_mirrors(&prepared), clock.clone())?;
+        let health =
+            health::Server::start(&config.health, health_mirrors(&prepared), clock.clone(), Vec::new())?;
         mirrors.commit(prepared).await;
         let started_at = clock.now();
         let view = watch::Sender::new(Arc::new(make_view(&health, &mirrors, started_at)));
         let cancelled = CancellationToken::new();
         let serve = admin::serve(listener, access, view.subscribe(), clock.clone(), cancelled.clone());
-        let admin = AdminTask { configured: config.admin.listen, address, cancelled, task: tasks.spawn(serve) };
+        let admin =
+            AdminTask { configured: config.admin.listen, address, cancelled, task: tasks.spawn(serve) };
         let watchers = CancellationToken::new();
         let daemon = Self { config, clock, started_at, mirrors, health, admin, view, tasks, watchers };
         daemon.start_watchers();
@@ -170,7 +172,9 @@ impl Daemon {
         self.watchers.cancel();
         self.tasks.close();
         if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some tasks did not end in time; the state file may be of the transition before the last");
+            tracing::warn!(
+                "some tasks did not end in time; the state file may be of the transition before the last"
+            );
         }
     }
 
@@ -186,7 +190,8 @@ impl Daemon {
         let listener = listener.unwrap_or(old);
         let address = listener.local_addr()?;
         let cancelled = CancellationToken::new();
-        let serve = admin::serve(listener, access, self.view.subscribe(), self.clock.clone(), cancelled.clone());
+        let serve =
+            admin::serve(listener, access, self.view.subscribe(), self.clock.clone(), cancelled.clone());
         self.admin = AdminTask { configured, address, cancelled, task: self.tasks.spawn(serve) };
         Ok(())
     }
@@ -196,7 +201,12 @@ impl Daemon {
         for entry in self.mirrors.entries() {
             let name = entry.config.name.clone();
             let cancelled = self.watchers.clone();
-            self.tasks.spawn(keep::keep(store.clone(), name.clone(), entry.snapshot.clone(), cancelled.clone()));
+            self.tasks.spawn(keep::keep(
+                store.clone(),
+                name.clone(),
+                entry.snapshot.clone(),
+                cancelled.clone(),
+            ));
             if let Some(limit) = self.config.health.unasked_warning {
                 let (checkers, clock) = (self.health.checkers(), self.clock.clone());
                 let snapshot = entry.snapshot.clone();
@@ -229,6 +239,7 @@ fn make_view(health: &health::Server, mirrors: &Mirrors, started_at: Timestamp) 
         health: health.addresses(),
         agent_check: health.agent_check_address(),
         checkers: health.checkers(),
+        tally: health.tally(),
         mirrors: mirrors.entries().iter().map(mirror).collect(),
     }
 }

@@ -56,13 +56,14 @@ mod route;
 mod site;
 mod thread;
 
-pub use checkers::{Checker, Checkers, MAX_CHECKERS};
+pub use checkers::{Asked, Checker, Checkers, MAX_CHECKERS};
 pub use listener::StartError;
-pub use site::Counters;
+pub use respond::page_status;
+pub use site::{Counters, Tally};
 
 use connections::Connections;
 use listener::Listener;
-use site::{Plan, Purpose, Service, Site, Tally};
+use site::{Plan, Purpose, Service, Site};
 
 /// How long the thread may take to show that it turns. It never works longer than a batch of connections, and
 /// a machine that is this slow fails its load balancer's checks as well.
@@ -168,9 +169,9 @@ impl Server {
         self.checkers.clone()
     }
 
-    /// What was counted since the start.
-    pub fn counters(&self) -> Counters {
-        self.tally.read()
+    /// What is counted; whoever holds it can read it at any time.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
     }
 
     /// Whether the thread turns: asks it, and waits for up to a second. For the watchdog.

@@ -100,10 +100,11 @@ impl Prober {
     /// the future kills the child's process group; the prober stays usable.
     pub async fn ask(&mut self) -> Vec<Reading> {
         match self {
-            Self::Qlist(qlist) => qlist.ask().await,
-            Self::Gateway(gateway) => vec![gateway.ask().await],
-            Self::Metrics(metrics) => vec![metrics.ask().await],
-            Self::Exec(exec) => vec![exec.ask().await],
+            // Boxed: buffers and a TLS handshake in flight are kilobytes that every caller would carry otherwise.
+            Self::Qlist(qlist) => Box::pin(qlist.ask()).await,
+            Self::Gateway(gateway) => vec![Box::pin(gateway.ask()).await],
+            Self::Metrics(metrics) => vec![Box::pin(metrics.ask()).await],
+            Self::Exec(exec) => vec![Box::pin(exec.ask()).await],
             Self::File(file) => vec![file.ask().await],
         }
     }

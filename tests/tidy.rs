@@ -44,8 +44,20 @@ fn pure_modules_do_no_io_and_read_no_clock() {
         checked += 1;
         let code = code(&text);
         let forbidden = [
-            "std::fs", "std::net::Tcp", "std::process", "std::thread", "tokio::net", "tokio::fs", "tokio::spawn",
-            "tokio::process", "async fn", ".await", "Clock::system", "::now()", "tracing::", "rustix::",
+            "std::fs",
+            "std::net::Tcp",
+            "std::process",
+            "std::thread",
+            "tokio::net",
+            "tokio::fs",
+            "tokio::spawn",
+            "tokio::process",
+            "async fn",
+            ".await",
+            "Clock::system",
+            "::now()",
+            "tracing::",
+            "rustix::",
         ];
         for word in forbidden {
             assert!(!code.contains(word), "{} says that it is PURE and uses {word}", path.display());
@@ -107,7 +119,10 @@ fn readme_names_every_metric_and_no_other() {
         assert!(row.contains(metric.help), "README's row for {name} does not say: {}", metric.help);
         known.push(name);
     }
-    for word in readme.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("mirrorvip_")) {
+    for word in readme
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("mirrorvip_"))
+    {
         assert!(known.iter().any(|name| name == word), "README names {word}, which is no metric");
     }
 }
@@ -124,7 +139,19 @@ fn readme_names_every_key_with_its_default() {
 fn readme_names_every_exit_code() {
     use mirrorvip::cli::Exit;
     let readme = readme();
-    for exit in [Exit::Ok, Exit::Usage, Exit::Unavailable, Exit::Software, Exit::System, Exit::Permission, Exit::Config] {
-        assert!(readme.contains(&format!("| {} |", exit as u8)), "README has no row for exit code {}", exit as u8);
+    for exit in [
+        Exit::Ok,
+        Exit::Usage,
+        Exit::Unavailable,
+        Exit::Software,
+        Exit::System,
+        Exit::Permission,
+        Exit::Config,
+    ] {
+        assert!(
+            readme.contains(&format!("| {} |", exit as u8)),
+            "README has no row for exit code {}",
+            exit as u8
+        );
     }
 }

@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 
 use super::View;
 use crate::clock::{Clock, Timestamp};
-use crate::health::respond::page_status;
+use crate::health::{Counters, page_status};
 use crate::snapshot::Snapshot;
 
 /// One metric: what it is called and what it means.
@@ -39,6 +39,7 @@ enum Value {
     State,
     LastCheck,
     Checks,
+    Health(fn(Counters) -> u64),
 }
 
 /// Every metric there is.
@@ -80,7 +81,11 @@ pub const METRICS: &[Metric] = &[
             standing.map_or(f64::NAN, |standing| standing.until.asked_at().age_at(now).as_secs_f64())
         }),
     ),
-    counter("mirrorvip_probes", "Answers of the probe; the label evidence is definite or none", Value::Answers),
+    counter(
+        "mirrorvip_probes",
+        "Answers of the probe; the label evidence is definite or none",
+        Value::Answers,
+    ),
     counter(
         "mirrorvip_probe_seconds",
         "Time between asking and answering, added up",
@@ -96,11 +101,36 @@ pub const METRICS: &[Metric] = &[
         "Questions not asked because an earlier child could not be killed",
         Value::Mirror(|snapshot, _| as_f64(snapshot.counters.unkillable)),
     ),
-    counter("mirrorvip_checks", "Health checks answered for the mirror", Value::Checks),
+    counter("mirrorvip_checks", "Times that anybody asked for the verdict on the mirror", Value::Checks),
     gauge(
         "mirrorvip_last_check_age_seconds",
-        "How long ago the last health check for the mirror came by; NaN for never",
+        "How long ago anybody asked for the verdict on the mirror; NaN for never",
         Value::LastCheck,
+    ),
+    counter(
+        "mirrorvip_health_connections_accepted",
+        "Connections to the health listener",
+        Value::Health(|counters| counters.accepted),
+    ),
+    counter(
+        "mirrorvip_health_requests_answered",
+        "Requests answered by the health listener, with whatever status",
+        Value::Health(|counters| counters.answered),
+    ),
+    counter(
+        "mirrorvip_health_connections_shed",
+        "Connections closed early to make room for newer ones",
+        Value::Health(|counters| counters.shed),
+    ),
+    counter(
+        "mirrorvip_health_connections_late",
+        "Connections closed because a deadline passed",
+        Value::Health(|counters| counters.late),
+    ),
+    counter(
+        "mirrorvip_health_exhausted",
+        "Times that the system had no descriptor or no memory for another connection",
+        Value::Health(|counters| counters.exhausted),
     ),
 ];
 
@@ -135,18 +165,23 @@ impl Scrape {
         let Self { view, now } = self;
         let mut sample = |labels: &[(&str, &str)], value: f64| {
             let encoder = encoder.encode_family(&labels)?;
-            if metric.counter { ConstCounter::new(value).encode(encoder) } else { ConstGauge::new(value).encode(encoder) }
+            if metric.counter {
+                ConstCounter::new(value).encode(encoder)
+            } else {
+                ConstGauge::new(value).encode(encoder)
+            }
         };
         match metric.value {
             Value::Build => return sample(&[("version", &view.build.version)], 1.0),
             Value::Process(read) => return sample(&[], read(view, *now)),
+            Value::Health(read) => return sample(&[], as_f64(read(view.tally.read()))),
             Value::Mirror(_) | Value::Answers | Value::State | Value::LastCheck | Value::Checks => {}
         }
         for mirror in &view.mirrors {
             let name = ("mirror", &*mirror.name);
             let snapshot = mirror.snapshot.borrow();
             match metric.value {
-                Value::Build | Value::Process(_) => {}
+                Value::Build | Value::Process(_) | Value::Health(_) => {}
                 Value::Mirror(read) => sample(&[name], read(&snapshot, *now))?,
                 Value::State => sample(&[name, ("state", snapshot.verdict_at(*now).label())], 1.0)?,
                 Value::Answers => {
@@ -154,10 +189,13 @@ impl Scrape {
                     sample(&[name, ("evidence", "none")], as_f64(snapshot.counters.no_evidence))?;
                 }
                 Value::LastCheck => {
-                    let last = view.checkers.last_asked(&mirror.name);
-                    sample(&[name], last.map_or(f64::NAN, |last| last.age_at(*now).as_secs_f64()))?;
+                    let asked = view.checkers.asked(&mirror.name);
+                    sample(&[name], asked.map_or(f64::NAN, |asked| asked.last.age_at(*now).as_secs_f64()))?;
                 }
-                Value::Checks => sample(&[name], as_f64(view.checkers.count(&mirror.name)))?,
+                Value::Checks => {
+                    let asked = view.checkers.asked(&mirror.name);
+                    sample(&[name], as_f64(asked.map_or(0, |asked| asked.count)))?;
+                }
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::View;
 use super::view::MirrorView;
 use crate::clock::Timestamp;
-use crate::health::{Check, respond::page_status};
+use crate::health::{Checker, page_status};
 use crate::observation::Observation;
 use crate::role::{Origin, Verdict};
 use crate::snapshot::{Counters, Snapshot, Transition};
@@ -78,7 +78,7 @@ pub struct MirrorStatus {
     pub probes: ProbeStatus,
     /// The last hundred changes of state, oldest first.
     pub transitions: Vec<TransitionStatus>,
-    /// When a health check came by last; null for never.
+    /// When anybody asked for the verdict last; null for never.
     pub last_checked_at: Option<String>,
     /// Who checks, the most recent first.
     pub checkers: Vec<CheckerStatus>,
@@ -156,16 +156,16 @@ pub fn status(view: &View, now: Timestamp) -> Status {
             listen: view.health.iter().map(ToString::to_string).collect(),
             agent_check: view.agent_check.map(|address| address.to_string()),
         },
-        mirrors: view.mirrors.iter().map(|mirror| mirror_status(mirror, &checks, now)).collect(),
+        mirrors: view.mirrors.iter().map(|mirror| mirror_status(view, mirror, &checks, now)).collect(),
     }
 }
 
-fn mirror_status(mirror: &MirrorView, checks: &[Check], now: Timestamp) -> MirrorStatus {
+fn mirror_status(view: &View, mirror: &MirrorView, checks: &[Checker], now: Timestamp) -> MirrorStatus {
     let snapshot = mirror.snapshot.borrow();
     let verdict = snapshot.verdict_at(now);
     let lease = snapshot.tracker().running_lease().filter(|lease| lease.covers(now));
-    let mut checkers: Vec<&Check> = checks.iter().filter(|check| check.mirror == mirror.name).collect();
-    checkers.sort_by_key(|check| check.last_at.age_at(now));
+    let mut checkers: Vec<&Checker> = checks.iter().filter(|check| *check.mirror == *mirror.name).collect();
+    checkers.sort_by_key(|check| check.last.age_at(now));
     MirrorStatus {
         name: mirror.name.to_string(),
         paths: mirror.paths.clone(),
@@ -184,7 +184,7 @@ fn mirror_status(mirror: &MirrorView, checks: &[Check], now: Timestamp) -> Mirro
         evidence: snapshot.newest.as_deref().map(|observation| evidence(observation, now)),
         probes: probes(&snapshot.counters),
         transitions: transitions(&snapshot),
-        last_checked_at: checkers.first().map(|check| precise(check.last_at)),
+        last_checked_at: view.checkers.asked(&mirror.name).map(|asked| precise(asked.last)),
         checkers: checkers.into_iter().map(checker).collect(),
     }
 }
@@ -221,12 +221,12 @@ fn transitions(snapshot: &Snapshot) -> Vec<TransitionStatus> {
     snapshot.transitions.iter().map(status).collect()
 }
 
-fn checker(check: &Check) -> CheckerStatus {
+fn checker(checker: &Checker) -> CheckerStatus {
     CheckerStatus {
-        address: check.client.to_string(),
-        checks: check.count,
-        last_at: precise(check.last_at),
-        last_status: check.last_status,
+        address: checker.address.to_string(),
+        checks: checker.count,
+        last_at: precise(checker.last),
+        last_status: checker.last_status,
     }
 }
 

@@ -33,7 +33,9 @@ impl Token {
     pub fn load(path: &Path) -> Result<Self, TokenError> {
         let mut text = Vec::new();
         let limit = 2 * LONGEST as u64;
-        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut text)).map_err(TokenError::Unreadable)?;
+        File::open(path)
+            .and_then(|file| file.take(limit).read_to_end(&mut text))
+            .map_err(TokenError::Unreadable)?;
         let token = text.trim_ascii();
         if !(SHORTEST..=LONGEST).contains(&token.len()) {
             return Err(TokenError::Length(token.len()));
@@ -47,7 +49,8 @@ impl Token {
     /// Whether an `Authorization` header's value carries this token. Takes the same time for every wrong one.
     pub(super) fn admits(&self, authorization: Option<&[u8]>) -> bool {
         const SCHEME: &[u8] = b"bearer ";
-        let Some((scheme, presented)) = authorization.and_then(|value| value.split_at_checked(SCHEME.len())) else {
+        let Some((scheme, presented)) = authorization.and_then(|value| value.split_at_checked(SCHEME.len()))
+        else {
             return false;
         };
         let same = presented.len() == self.0.len()

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::status::Build;
 use crate::clock::Timestamp;
-use crate::health::Checkers;
+use crate::health::{Checkers, Tally};
 use crate::snapshot::Snapshot;
 
 /// Everything that the admin listener shows.
@@ -26,6 +26,8 @@ pub struct View {
     pub agent_check: Option<SocketAddr>,
     /// Who asks the health listener.
     pub checkers: Checkers,
+    /// What the health listener counts.
+    pub tally: Arc<Tally>,
     /// The mirrors, in the order of the configuration.
     pub mirrors: Vec<MirrorView>,
 }

@@ -15,12 +15,16 @@ pub(super) async fn listeners(config: &Config) -> Vec<Finding> {
     let running = daemon_answers(config.admin.listen).await;
     let mut findings: Vec<_> =
         config.health.listen.iter().map(|address| listener("[health] listen", *address, running)).collect();
-    findings.extend(config.health.agent_check.map(|address| listener("[health] agent_check", address, running)));
+    findings
+        .extend(config.health.agent_check.map(|address| listener("[health] agent_check", address, running)));
     findings.push(listener("[admin] listen", config.admin.listen, running));
     if config.health.listen.iter().all(|address| address.ip().is_loopback()) {
         findings.push(
-            Finding::warning("[health] listen", "only this machine can reach the status page: no load balancer will")
-                .help("Write listen = [\"0.0.0.0:8080\"], and allow the port in the firewall or security group."),
+            Finding::warning(
+                "[health] listen",
+                "only this machine can reach the status page: no load balancer will",
+            )
+            .help("Write listen = [\"0.0.0.0:8080\"], and allow the port in the firewall or security group."),
         );
     }
     findings
@@ -28,22 +32,24 @@ pub(super) async fn listeners(config: &Config) -> Vec<Finding> {
 
 fn listener(subject: &str, address: SocketAddr, daemon_is_running: bool) -> Finding {
     let subject = format!("{subject} {address}");
-    let error = match TcpListener::bind(address) {
-        Ok(_) => return Finding::good(subject, "free"),
-        Err(error) => error,
-    };
+    let Err(error) = TcpListener::bind(address) else { return Finding::good(subject, "free") };
     match error.kind() {
         io::ErrorKind::AddrInUse if daemon_is_running => {
             Finding::good(subject, "in use, as it should be while mirrorvip is running")
         }
         io::ErrorKind::AddrInUse => Finding::error(Kind::Unavailable, &subject, "another program uses it")
-            .help(format!("`ss -ltnp 'sport = :{}'` tells which; stop it, or choose another port.", address.port())),
+            .help(format!(
+                "`ss -ltnp 'sport = :{}'` tells which; stop it, or choose another port.",
+                address.port()
+            )),
         io::ErrorKind::AddrNotAvailable => {
             Finding::error(Kind::Configuration, subject, "is not an address of this machine")
                 .help("`ip address` lists them; 0.0.0.0 means all of them.")
         }
-        io::ErrorKind::PermissionDenied => Finding::error(Kind::Permission, subject, "this user may not use a port below 1024")
-            .help("Choose a port from 1024, or grant CAP_NET_BIND_SERVICE."),
+        io::ErrorKind::PermissionDenied => {
+            Finding::error(Kind::Permission, subject, "this user may not use a port below 1024")
+                .help("Choose a port from 1024, or grant CAP_NET_BIND_SERVICE.")
+        }
         _ => Finding::error(files::kind(&error), subject, format!("cannot be used: {error}")),
     }
 }

@@ -21,8 +21,12 @@ pub(super) fn wake_on(mirror: &Mirror) -> Vec<Finding> {
         let subject = format!("mirror {}, wake_on {}", mirror.name, path.display());
         match fs::File::open(path).and_then(|file| file.metadata()) {
             Ok(metadata) if metadata.is_file() => Finding::good(subject, "readable"),
-            Ok(_) => Finding::error(Kind::Configuration, subject, "is not a file, so that no line in it can wake the probe")
-                .help("Name the log itself, such as /usr/irissys/mgr/messages.log."),
+            Ok(_) => Finding::error(
+                Kind::Configuration,
+                subject,
+                "is not a file, so that no line in it can wake the probe",
+            )
+            .help("Name the log itself, such as /usr/irissys/mgr/messages.log."),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
                 subject,
                 "does not exist (yet): until it does, a change of role is seen by the timer only",
@@ -54,18 +58,31 @@ fn certificate(table: &str, files: &Tls, clock: &Clock) -> Finding {
     }
     let certificate = match tls::inspect(files) {
         Ok(certificate) => certificate,
-        Err(error) => return Finding::error(Kind::Configuration, subject, format!("failed to {}", chain(&error))),
+        Err(error) => {
+            return Finding::error(Kind::Configuration, subject, format!("failed to {}", chain(&error)));
+        }
     };
     let now = clock.now().to_utc();
     let left = certificate.not_after.duration_since(now);
     if now < certificate.not_before {
-        Finding::error(Kind::Configuration, subject, format!("is not valid before {}", certificate.not_before))
+        Finding::error(
+            Kind::Configuration,
+            subject,
+            format!("is not valid before {}", certificate.not_before),
+        )
     } else if left.is_negative() {
-        Finding::error(Kind::Configuration, subject, format!("ended at {}: clients refuse it", certificate.not_after))
-            .help("Renew it; the running daemon takes the new files up by itself.")
+        Finding::error(
+            Kind::Configuration,
+            subject,
+            format!("ended at {}: clients refuse it", certificate.not_after),
+        )
+        .help("Renew it; the running daemon takes the new files up by itself.")
     } else if left.unsigned_abs() < RENEW_WITHIN {
-        Finding::warning(subject, format!("ends in {} days, at {}", left.as_hours() / 24, certificate.not_after))
-            .help("Renew it; the running daemon takes the new files up by itself.")
+        Finding::warning(
+            subject,
+            format!("ends in {} days, at {}", left.as_hours() / 24, certificate.not_after),
+        )
+        .help("Renew it; the running daemon takes the new files up by itself.")
     } else {
         Finding::good(subject, format!("loads, and is valid until {}", certificate.not_after))
     }
@@ -97,8 +114,14 @@ pub(super) fn state_directory(path: &Path) -> Finding {
     let consequence = "the daemon will run, and forget at a restart which promotion it saw last";
     if !path.exists() {
         // Whoever may not make the directory need not be the daemon's user, for whom packages make it.
-        return Finding::warning(subject, format!("does not exist; unless the daemon may make it, {consequence}"))
-            .help(format!("Make it for the daemon's user: `install -d -o mirrorvip -g mirrorvip -m 750 {}`.", path.display()));
+        return Finding::warning(
+            subject,
+            format!("does not exist; unless the daemon may make it, {consequence}"),
+        )
+        .help(format!(
+            "Make it for the daemon's user: `install -d -o mirrorvip -g mirrorvip -m 750 {}`.",
+            path.display()
+        ));
     }
     let probe = path.join(".mirrorvip-check");
     match fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {

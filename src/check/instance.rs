@@ -32,7 +32,12 @@ pub(super) async fn ask(mirrors: &[Mirror], clock: &Clock) -> Vec<Finding> {
 fn judge(mirror: &Mirror, outcome: &Outcome, took_ms: u128) -> Finding {
     let subject = format!("mirror {}, {} probe", mirror.name, mirror.probe.kind());
     let cause = match outcome {
-        Ok(role) => return Finding::good(subject, format!("the instance answered within {took_ms} ms that it is {role}")),
+        Ok(role) => {
+            return Finding::good(
+                subject,
+                format!("the instance answered within {took_ms} ms that it is {role}"),
+            );
+        }
         Err(cause) => cause,
     };
     let kind = match cause {
@@ -50,7 +55,9 @@ fn judge(mirror: &Mirror, outcome: &Outcome, took_ms: u128) -> Finding {
 fn help(probe: &Probe, cause: &NoEvidence) -> Option<String> {
     let text = match (cause, probe) {
         (NoEvidence::TimedOut { .. }, Probe::Qlist { command, .. }) => {
-            return Some(format!("Run `{command} qlist` by hand, as this user: it hangs when the instance does."));
+            return Some(format!(
+                "Run `{command} qlist` by hand, as this user: it hangs when the instance does."
+            ));
         }
         (NoEvidence::TimedOut { .. }, Probe::Gateway(_)) => {
             "The Web Gateway waits for an instance that is stopped: is it running?"

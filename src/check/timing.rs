@@ -42,10 +42,16 @@ pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
         );
     }
     if rise.get() > 1 {
-        findings.push(Finding::warning(
-            &subject,
-            format!("rise = {rise} keeps a new primary out for another {:?}", *interval * (rise.get() - 1)),
-        ).help("Leave it at 1 unless the role flaps: the mirror has decided already."));
+        findings.push(
+            Finding::warning(
+                &subject,
+                format!(
+                    "rise = {rise} keeps a new primary out for another {:?}",
+                    *interval * (rise.get() - 1)
+                ),
+            )
+            .help("Leave it at 1 unless the role flaps: the mirror has decided already."),
+        );
     }
     findings
 }

@@ -43,7 +43,11 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
     if arguments.json {
         output::print_json(&Document { problems: Vec::new(), findings: &findings })?;
     } else {
-        output::print(format_args!("{}{}: every rule holds\n", label(Severity::Good), global.config.display()))?;
+        output::print(format_args!(
+            "{}{}: every rule holds\n",
+            label(Severity::Good),
+            global.config.display()
+        ))?;
         for finding in &findings {
             output::print(for_people(finding))?;
         }

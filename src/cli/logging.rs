@@ -30,8 +30,9 @@ pub(super) fn install(global: &Global) -> Result<(), Failure> {
 fn filter(global: &Global) -> Result<EnvFilter, Failure> {
     let wrong = |error: anyhow::Error| Failure::new(Exit::Usage, error);
     match (&global.log, std::env::var("RUST_LOG")) {
-        (Some(directives), _) => EnvFilter::try_new(directives)
-            .map_err(|error| wrong(anyhow::anyhow!("--log {directives}: {error}; write a level, such as --log debug"))),
+        (Some(directives), _) => EnvFilter::try_new(directives).map_err(|error| {
+            wrong(anyhow::anyhow!("--log {directives}: {error}; write a level, such as --log debug"))
+        }),
         (None, Ok(directives)) if !directives.is_empty() => EnvFilter::try_new(&directives)
             .map_err(|error| wrong(anyhow::anyhow!("RUST_LOG={directives}: {error}"))),
         (None, _) => Ok(EnvFilter::new("info")),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Exit, Failure, Global, output, run};
 use crate::clock::Clock;
 use crate::config::{Config, Mirror};
-use crate::health::respond::page_status;
+use crate::health::page_status;
 use crate::observation::{NoEvidence, Observation};
 use crate::probe::{Prober, Reading};
 use crate::role::{Settings, Tracker, Verdict};
@@ -59,11 +59,14 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
 fn select(config: &Config, name: Option<&str>) -> Result<Vec<Mirror>, Failure> {
     let mirrors: Vec<_> = match name {
         None => config.mirrors.clone(),
-        Some(name) => config.mirrors.iter().filter(|mirror| mirror.name.eq_ignore_ascii_case(name)).cloned().collect(),
+        Some(name) => {
+            config.mirrors.iter().filter(|mirror| mirror.name.eq_ignore_ascii_case(name)).cloned().collect()
+        }
     };
     if mirrors.is_empty() {
         let names: Vec<_> = config.mirrors.iter().map(|mirror| mirror.name.as_str()).collect();
-        let error = anyhow::anyhow!("no mirror is named {}; there is {}", name.unwrap_or_default(), names.join(", "));
+        let error =
+            anyhow::anyhow!("no mirror is named {}; there is {}", name.unwrap_or_default(), names.join(", "));
         return Err(Failure::new(Exit::Usage, error));
     }
     Ok(mirrors)
@@ -78,7 +81,10 @@ async fn ask(mirrors: &[Mirror]) -> Vec<Answer> {
         let answered_at = clock.now();
         for (member, Reading { outcome, evidence, age }) in members.into_iter().zip(readings) {
             let asked_at = asked_at.earlier_by(age);
-            answers.push(Answer::new(&mirrors[member], &Observation { asked_at, answered_at, outcome, evidence }));
+            answers.push(Answer::new(
+                &mirrors[member],
+                &Observation { asked_at, answered_at, outcome, evidence },
+            ));
         }
     }
     answers

@@ -58,7 +58,9 @@ pub(super) fn load(global: &Global) -> Result<Config, Failure> {
         error => {
             let help = error.help();
             let exit = match &error {
-                LoadError::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Exit::Permission,
+                LoadError::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                    Exit::Permission
+                }
                 _ => Exit::Config,
             };
             Failure::failed_to(exit, error).help(help)
@@ -124,10 +126,16 @@ async fn reload(daemon: &mut Daemon, global: &Global) {
         }
     };
     match daemon.reload(config).await {
-        Ok(()) => tracing::info!(health = ?daemon.health_addresses(), admin = %daemon.admin_address(), "reloaded"),
+        Ok(()) => {
+            tracing::info!(health = ?daemon.health_addresses(), admin = %daemon.admin_address(), "reloaded");
+        }
         Err(error) => {
             let (error, help) = (chain(&error), error.hint());
-            tracing::error!(error, help, "the new configuration cannot be put to work; the old one stays in force");
+            tracing::error!(
+                error,
+                help,
+                "the new configuration cannot be put to work; the old one stays in force"
+            );
         }
     }
 }

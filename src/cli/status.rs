@@ -1,5 +1,6 @@
 //! `mirrorvip status`: what the running daemon sees and rules, from its admin listener.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -75,7 +76,8 @@ fn show(text: &str, json: bool) -> Result<(), Failure> {
         return output::print(format_args!("{}\n", text.trim_end()));
     }
     let status: Status = serde_json::from_str(text).map_err(|error| {
-        let error = anyhow::Error::new(error).context("the answer is no status document; is another program on this port?");
+        let error = anyhow::Error::new(error)
+            .context("the answer is no status document; is another program on this port?");
         Failure::new(Exit::Unavailable, error)
     })?;
     output::print(render::render(&status))
@@ -85,26 +87,19 @@ fn show(text: &str, json: bool) -> Result<(), Failure> {
 
 impl Source {
     fn find(global: &Global, arguments: &Arguments) -> Result<Self, Failure> {
-        let (url, mut ca_file, mut token_file) = match &arguments.url {
-            Some(url) => (format!("{}/status", url.to_string().trim_end_matches('/')), None, None),
-            None => {
-                let Admin { listen, tls, token_file } = run::load(global)?.admin;
-                let scheme = if tls.is_some() { "https" } else { "http" };
-                let mut address = listen;
-                if address.ip().is_unspecified() {
-                    address.set_ip(match address {
-                        std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-                        std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-                    });
-                }
-                (format!("{scheme}://{address}/status"), tls.map(|tls| tls.certificate), token_file)
-            }
+        let (url, ca_file, token_file) = if let Some(url) = &arguments.url {
+            (format!("{}/status", url.to_string().trim_end_matches('/')), None, None)
+        } else {
+            let Admin { listen, tls, token_file } = run::load(global)?.admin;
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            (format!("{scheme}://{}/status", reachable(listen)), tls.map(|tls| tls.certificate), token_file)
         };
-        ca_file = arguments.ca_file.clone().or(ca_file);
-        token_file = arguments.token_file.clone().or(token_file);
+        let ca_file = arguments.ca_file.clone().or(ca_file);
+        let token_file = arguments.token_file.clone().or(token_file);
         let token = token_file.map(|path| {
             Token::load(&path).map_err(|error| {
-                let error = anyhow::Error::new(error).context(format!("cannot use token file {}", path.display()));
+                let error =
+                    anyhow::Error::new(error).context(format!("cannot use token file {}", path.display()));
                 Failure::new(Exit::Permission, error)
             })
         });
@@ -117,18 +112,34 @@ impl Source {
     async fn fetch(&self) -> Result<String, Failure> {
         let authorization = self.token.as_ref().map(Token::authorization);
         let unavailable = |reason: String| {
-            let hint = "is the daemon running, and is this its [admin] address? `systemctl status mirrorvip` tells";
-            Failure::new(Exit::Unavailable, anyhow::anyhow!("{reason}; {hint}").context(format!("{} does not answer", self.target.url)))
+            let hint =
+                "is the daemon running, and is this its [admin] address? `systemctl status mirrorvip` tells";
+            Failure::new(
+                Exit::Unavailable,
+                anyhow::anyhow!("{reason}; {hint}").context(format!("{} does not answer", self.target.url)),
+            )
         };
         let mut client = Client::new(&self.target, TIMEOUT, LARGEST_ANSWER).authorized(authorization);
         let answer = client.get().await.map_err(|cause| unavailable(cause.to_string()))?;
         match answer.status.as_u16() {
             200 => Ok(String::from_utf8_lossy(&answer.body).into_owned()),
             401 => {
-                let error = anyhow::anyhow!("{} wants a bearer token: give the right --token-file", self.target.url);
+                let error =
+                    anyhow::anyhow!("{} wants a bearer token: give the right --token-file", self.target.url);
                 Err(Failure::new(Exit::Permission, error))
             }
             status => Err(unavailable(format!("it answered {status}"))),
         }
     }
+}
+
+/// An address at which this machine reaches a listener: one that listens everywhere listens on loopback, too.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    listen
 }

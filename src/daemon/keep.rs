@@ -39,7 +39,11 @@ pub(super) async fn keep(
                 Err(error) => {
                     if failed_at.replace(Instant::now()).is_none() {
                         let error = &error as &dyn Error;
-                        tracing::warn!(mirror, error, "the epoch will not outlive this process; the daemon runs without its state file");
+                        tracing::warn!(
+                            mirror,
+                            error,
+                            "the epoch will not outlive this process; the daemon runs without its state file"
+                        );
                     }
                 }
             }

@@ -86,17 +86,26 @@ impl Mirrors {
         let prepare = |config: &config::Mirror| {
             let known = self.entries.iter().find(|entry| entry.config.name == config.name);
             if let Some(entry) = known.filter(|entry| entry.config.probe == config.probe) {
-                return PreparedMirror { config: config.clone(), snapshot: entry.snapshot.clone(), fresh: None };
+                return PreparedMirror {
+                    config: config.clone(),
+                    snapshot: entry.snapshot.clone(),
+                    fresh: None,
+                };
             }
             let remembered = match known {
                 Some(entry) => entry.snapshot.borrow().tracker().remember(),
                 None => store.load(&config.name).unwrap_or_else(|error| {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(mirror = config.name, error, "the remembered epoch is lost; counting starts anew");
+                    tracing::warn!(
+                        mirror = config.name,
+                        error,
+                        "the remembered epoch is lost; counting starts anew"
+                    );
                     None
                 }),
             };
-            let (sender, snapshot) = watch::channel(Snapshot::new(Tracker::new(settings(config), remembered)));
+            let (sender, snapshot) =
+                watch::channel(Snapshot::new(Tracker::new(settings(config), remembered)));
             PreparedMirror { config: config.clone(), snapshot, fresh: Some(sender) }
         };
         Prepared { mirrors: mirrors.iter().map(prepare).collect() }
@@ -106,7 +115,8 @@ impl Mirrors {
     pub(super) async fn commit(&mut self, prepared: Prepared) {
         let configs: Vec<_> = prepared.mirrors.iter().map(|mirror| mirror.config.clone()).collect();
         let mut plan: Vec<(Prober, Vec<usize>)> = Prober::group(&configs, &self.clock);
-        let member_configs = |members: &[usize]| members.iter().map(|&i| configs[i].clone()).collect::<Vec<_>>();
+        let member_configs =
+            |members: &[usize]| members.iter().map(|&i| configs[i].clone()).collect::<Vec<_>>();
 
         let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.groups)
             .into_iter()
@@ -128,7 +138,8 @@ impl Mirrors {
         for (prober, members) in plan {
             let mut watched = Vec::new();
             for config in member_configs(&members) {
-                let sender = senders.remove(&config.name).expect("a mirror has a fresh channel or an ended loop's");
+                let sender =
+                    senders.remove(&config.name).expect("a mirror has a fresh channel or an ended loop's");
                 sender.send_modify(|snapshot| snapshot.set(settings(&config)));
                 watched.push(Watched::new(config.name.into(), sender));
             }

@@ -34,7 +34,7 @@ pub(super) async fn warn(
         let now = clock.now();
         let serves = matches!(snapshot.borrow().verdict_at(now), Verdict::Serve { .. });
         serving_since = serves.then(|| serving_since.unwrap_or(now));
-        let asked = checkers.last_asked(&mirror);
+        let asked = checkers.asked(&mirror).map(|asked| asked.last);
         let unasked = serving_since.is_some_and(|since| unasked_for(since, asked, now) >= limit);
         if unasked && !warned {
             tracing::warn!(
@@ -64,6 +64,10 @@ mod tests {
         let at = |seconds| Timestamp::new(Duration::from_secs(seconds), Duration::from_secs(seconds));
         assert_eq!(unasked_for(at(100), None, at(130)), Duration::from_secs(30));
         assert_eq!(unasked_for(at(100), Some(at(120)), at(130)), Duration::from_secs(10));
-        assert_eq!(unasked_for(at(100), Some(at(50)), at(130)), Duration::from_secs(30), "asked while it was backup");
+        assert_eq!(
+            unasked_for(at(100), Some(at(50)), at(130)),
+            Duration::from_secs(30),
+            "asked while it was backup"
+        );
     }
 }

@@ -34,10 +34,19 @@ pub struct Checker {
     pub last_status: u16,
 }
 
+/// How a mirror's verdict was asked for, by whomever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// How often.
+    pub count: u64,
+    /// When last.
+    pub last: Timestamp,
+}
+
 #[derive(Debug, Default)]
 struct Table {
     rows: HashMap<(IpAddr, Arc<str>), Row>,
-    verdicts: HashMap<Arc<str>, Timestamp>,
+    asked: HashMap<Arc<str>, Asked>,
     turn: u64,
 }
 
@@ -61,9 +70,9 @@ impl Checkers {
         rows.into_iter().map(|(_, checker)| checker).collect()
     }
 
-    /// When anybody last asked for the verdict on `mirror`; `None` when nobody has.
-    pub fn last_asked(&self, mirror: &str) -> Option<Timestamp> {
-        self.lock().verdicts.get(mirror).copied()
+    /// How often and when anybody asked for the verdict on `mirror`; `None` when nobody has.
+    pub fn asked(&self, mirror: &str) -> Option<Asked> {
+        self.lock().asked.get(mirror).copied()
     }
 
     /// Takes down that `address` was answered `status` about `mirror` at `now`. `verdict` says whether it
@@ -80,10 +89,10 @@ impl Checkers {
         let table = &mut *table;
         table.turn += 1;
         if verdict {
-            match table.verdicts.get_mut(mirror) {
-                Some(last) => *last = now,
+            match table.asked.get_mut(mirror) {
+                Some(asked) => *asked = Asked { count: asked.count.saturating_add(1), last: now },
                 None => {
-                    table.verdicts.insert(Arc::clone(mirror), now);
+                    table.asked.insert(Arc::clone(mirror), Asked { count: 1, last: now });
                 }
             }
         }
@@ -110,7 +119,7 @@ impl Checkers {
     pub(super) fn retain(&self, mirrors: &[Arc<str>]) {
         let mut table = self.lock();
         table.rows.retain(|(_, mirror), _| mirrors.contains(mirror));
-        table.verdicts.retain(|mirror, _| mirrors.contains(mirror));
+        table.asked.retain(|mirror, _| mirrors.contains(mirror));
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -145,11 +154,11 @@ mod tests {
         assert_eq!((&*rows[0].mirror, rows[0].count), ("B", 1));
         assert_eq!((&*rows[1].mirror, rows[1].count, rows[1].last_status), ("A", 2, 503));
         assert_eq!((rows[1].first, rows[1].last), (at(1), at(2)));
-        assert_eq!(checkers.last_asked("A"), Some(at(2)));
-        assert_eq!(checkers.last_asked("B"), None, "a reader's check directs no writers");
+        assert_eq!(checkers.asked("A"), Some(Asked { count: 2, last: at(2) }));
+        assert_eq!(checkers.asked("B"), None, "a reader's check directs no writers");
         checkers.retain(&[b]);
         assert_eq!(checkers.snapshot().len(), 1);
-        assert_eq!(checkers.last_asked("A"), None);
+        assert_eq!(checkers.asked("A"), None);
     }
 
     #[test]

@@ -87,11 +87,21 @@ pub(super) fn respond(head: &Head<'_>, routes: &Routes, mirrors: &[Mirror], now:
     answer.for_method(head.method)
 }
 
+/// The status code of the status page for a verdict of this moment.
+pub fn page_status(verdict: &Verdict) -> u16 {
+    match verdict {
+        Verdict::Serve { .. } => 200,
+        Verdict::Refuse(reason) if reason.is_unanswerable() => 500,
+        Verdict::Refuse(_) => 503,
+    }
+}
+
 fn status_page(verdict: &Verdict) -> Response {
-    let (status, bytes) = match verdict {
-        Verdict::Serve { .. } => (200, SUCCESS),
-        Verdict::Refuse(reason) if reason.is_unanswerable() => (500, UNANSWERABLE),
-        Verdict::Refuse(_) => (503, FAILED),
+    let status = page_status(verdict);
+    let bytes = match status {
+        200 => SUCCESS,
+        500 => UNANSWERABLE,
+        _ => FAILED,
     };
     Response { status, bytes: Cow::Borrowed(bytes), about: None }
 }

@@ -97,7 +97,7 @@ pub struct Counters {
 
 /// [`Counters`] while they are counted.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub struct Tally {
     pub(super) accepted: AtomicU64,
     pub(super) answered: AtomicU64,
     pub(super) shed: AtomicU64,
@@ -182,7 +182,8 @@ impl Service {
 // === impl Tally ===
 
 impl Tally {
-    pub(super) fn read(&self) -> Counters {
+    /// The counts of this moment.
+    pub fn read(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counters {
             accepted: read(&self.accepted),

@@ -12,8 +12,19 @@ const SHOWN: usize = 5;
 pub(super) fn render(status: &Status) -> String {
     let mut text = String::new();
     let listen = status.health.listen.join(", ");
-    line(&mut text, format_args!("mirrorvip {}, pid {}, started {}", status.build.version, status.pid, seconds_only(&status.started_at)));
-    line(&mut text, format_args!("{FAINT}health checks on {listen}; this is {}{FAINT:#}", seconds_only(&status.now)));
+    line(
+        &mut text,
+        format_args!(
+            "mirrorvip {}, pid {}, started {}",
+            status.build.version,
+            status.pid,
+            seconds_only(&status.started_at)
+        ),
+    );
+    line(
+        &mut text,
+        format_args!("{FAINT}health checks on {listen}; this is {}{FAINT:#}", seconds_only(&status.now)),
+    );
     for mirror in &status.mirrors {
         line(&mut text, "");
         render_mirror(&mut text, mirror, &status.now);
@@ -28,7 +39,10 @@ fn render_mirror(text: &mut String, mirror: &MirrorStatus, now: &str) {
         (false, false) => BAD,
     };
     let answer = if mirror.serving { "200 SUCCESS".to_owned() } else { format!("{} FAILED", mirror.page) };
-    line(text, format_args!("{}  {style}{}{style:#}  page {style}{answer}{style:#}", mirror.name, mirror.state));
+    line(
+        text,
+        format_args!("{}  {style}{}{style:#}  page {style}{answer}{style:#}", mirror.name, mirror.state),
+    );
     if let Some(reason) = &mirror.reason {
         line(text, format_args!("  why       {reason}"));
     }
@@ -38,14 +52,30 @@ fn render_mirror(text: &mut String, mirror: &MirrorStatus, now: &str) {
     match &mirror.evidence {
         None => line(text, "  evidence  none yet"),
         Some(evidence) => {
-            let read = if evidence.text.is_empty() { evidence.reason.as_deref().unwrap_or("") } else { &evidence.text };
-            line(text, format_args!("  evidence  {}, asked {:.1} s ago: {read}", evidence.outcome, evidence.age_seconds));
+            let read = if evidence.text.is_empty() {
+                evidence.reason.as_deref().unwrap_or("")
+            } else {
+                &evidence.text
+            };
+            line(
+                text,
+                format_args!(
+                    "  evidence  {}, asked {:.1} s ago: {read}",
+                    evidence.outcome, evidence.age_seconds
+                ),
+            );
         }
     }
     let origin = mirror.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
     line(text, format_args!("  epoch     {}{origin}", mirror.epoch));
     let probes = &mirror.probes;
-    line(text, format_args!("  probes    {} told a role, {} did not, {} by wake-up", probes.definite, probes.no_evidence, probes.woken));
+    line(
+        text,
+        format_args!(
+            "  probes    {} told a role, {} did not, {} by wake-up",
+            probes.definite, probes.no_evidence, probes.woken
+        ),
+    );
     render_checkers(text, &mirror.checkers, now);
     render_transitions(text, &mirror.transitions);
 }
@@ -58,7 +88,10 @@ fn render_checkers(text: &mut String, checkers: &[CheckerStatus], now: &str) {
         let label = if index == 0 { "checks" } else { "" };
         let CheckerStatus { address, checks, last_at, last_status } = checker;
         let ago = ago(last_at, now).unwrap_or_else(|| format!("at {last_at}"));
-        line(text, format_args!("  {label:<8}  {address} asked {ago}, got {last_status}, {checks} times in all"));
+        line(
+            text,
+            format_args!("  {label:<8}  {address} asked {ago}, got {last_status}, {checks} times in all"),
+        );
     }
     more(text, checkers.len());
 }
@@ -150,7 +183,10 @@ PROD  primary  page 200 SUCCESS
         (mirror.role, mirror.reason) = (None, Some("no answer within 2s".to_owned()));
         mirror.checkers.clear();
         let text = plain(&status);
-        assert!(text.contains("PROD  no-evidence  page 503 FAILED\n  why       no answer within 2s\n"), "{text}");
+        assert!(
+            text.contains("PROD  no-evidence  page 503 FAILED\n  why       no answer within 2s\n"),
+            "{text}"
+        );
         assert!(text.contains("nobody has asked"), "{text}");
     }
 }
