@@ -61,7 +61,7 @@ pub const METRICS: &[Metric] = &[
         Value::Mirror(|snapshot, now| f64::from(page_status(&snapshot.verdict_at(now)))),
     ),
     gauge("mirrorvip_state", "1 for the present state, which the label state names", Value::State),
-    counter(
+    gauge(
         "mirrorvip_epoch",
         "Promotions of this member seen, over all processes that could remember",
         Value::Mirror(|snapshot, _| as_f64(snapshot.tracker().epoch().into())),
@@ -163,19 +163,15 @@ impl Collector for Scrape {
 impl Scrape {
     fn encode_values(&self, metric: &Metric, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         let Self { view, now } = self;
-        let mut sample = |labels: &[(&str, &str)], value: f64| {
-            let encoder = encoder.encode_family(&labels)?;
-            if metric.counter {
-                ConstCounter::new(value).encode(encoder)
-            } else {
-                ConstGauge::new(value).encode(encoder)
-            }
-        };
         match metric.value {
-            Value::Build => return sample(&[("version", &view.build.version)], 1.0),
-            Value::Process(read) => return sample(&[], read(view, *now)),
-            Value::Health(read) => return sample(&[], as_f64(read(view.tally.read()))),
-            Value::Mirror(_) | Value::Answers | Value::State | Value::LastCheck | Value::Checks => {}
+            Value::Process(read) => return metric.put(read(view, *now), encoder),
+            Value::Health(read) => return metric.put(as_f64(read(view.tally.read())), encoder),
+            Value::Build | Value::Mirror(_) | Value::Answers => {}
+            Value::State | Value::LastCheck | Value::Checks => {}
+        }
+        let mut sample = |labels: &[(&str, &str)], value| metric.put(value, encoder.encode_family(&labels)?);
+        if let Value::Build = metric.value {
+            sample(&[("version", &view.build.version)], 1.0)?;
         }
         for mirror in &view.mirrors {
             let name = ("mirror", &*mirror.name);
@@ -199,6 +195,16 @@ impl Scrape {
             }
         }
         Ok(())
+    }
+}
+
+impl Metric {
+    fn put(&self, value: f64, encoder: MetricEncoder<'_>) -> fmt::Result {
+        if self.counter {
+            ConstCounter::new(value).encode(encoder)
+        } else {
+            ConstGauge::new(value).encode(encoder)
+        }
     }
 }
 

@@ -1,0 +1,186 @@
+//! A real `mirrorvip run` for tests: a child process on ports of its own, killed when the test ends.
+
+#![allow(dead_code, reason = "each test binary uses its part of this module")]
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// No honest step takes this long on any machine; who waits this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running daemon, its configuration and its log.
+pub struct Daemon {
+    child: Child,
+    directory: PathBuf,
+    pub health: Vec<SocketAddr>,
+    pub admin: SocketAddr,
+}
+
+/// An HTTP answer, with its bytes as they came.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+/// The command under test.
+pub fn mirrorvip() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mirrorvip"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// Waits until `condition` gives something, and fails with `what` if it never does.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's patience with a real process is real time")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// One GET on a connection of its own.
+pub fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
+    request(address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+}
+
+/// Sends `request` and reads until the peer closes.
+pub fn request(address: SocketAddr, request: &str) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request.as_bytes())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    /// Starts a daemon in `directory` with the configuration `toml`, and waits until it says that it started.
+    pub fn start(directory: &Path, toml: &str) -> Self {
+        fs::write(directory.join("mirrorvip.toml"), toml).expect("the test's directory is writable");
+        Self::start_again(directory)
+    }
+
+    /// Starts a daemon with the configuration that is in `directory` already.
+    pub fn start_again(directory: &Path) -> Self {
+        let log = File::create(directory.join("log")).expect("the test's directory is writable");
+        let child = mirrorvip()
+            .args(["run", "--log-format", "json", "--exit-with-parent", "--config"])
+            .arg(directory.join("mirrorvip.toml"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the command under test starts");
+        let unknown = "0.0.0.0:0".parse().expect("an address");
+        let mut daemon = Self { child, directory: directory.to_owned(), health: Vec::new(), admin: unknown };
+        let started = daemon.wait_for_log("started");
+        daemon.take_addresses(&started);
+        daemon
+    }
+
+    /// The log's lines so far.
+    pub fn log(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The first line of the log with this message, when it comes.
+    pub fn wait_for_log(&mut self, message: &str) -> serde_json::Value {
+        eventually(&format!("a log line `{message}`"), || {
+            if let Some(status) = self.child.try_wait().expect("the child is ours") {
+                panic!("the daemon ended with {status}: {}", self.log_text());
+            }
+            self.log().into_iter().find(|line| line["message"] == message)
+        })
+    }
+
+    /// The whole log, for messages of failing tests.
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// Replaces the configuration and reloads; returns the log line that tells how it went.
+    pub fn reload(&mut self, toml: &str) -> serde_json::Value {
+        let outcomes = |log: Vec<serde_json::Value>| -> Vec<serde_json::Value> {
+            let is_outcome = |line: &serde_json::Value| {
+                let message = line["message"].as_str().unwrap_or_default();
+                message == "reloaded" || message.starts_with("the new configuration")
+            };
+            log.into_iter().filter(is_outcome).collect()
+        };
+        let before = outcomes(self.log()).len();
+        fs::write(self.directory.join("mirrorvip.toml"), toml).expect("the test's directory is writable");
+        self.signal(Signal::HUP);
+        let line = eventually("the outcome of the reload", || outcomes(self.log()).into_iter().nth(before));
+        if line["message"] == "reloaded" {
+            self.take_addresses(&line);
+        }
+        line
+    }
+
+    /// The status document.
+    pub fn status(&self) -> serde_json::Value {
+        let answer = get(self.admin, "/status").expect("the admin listener answers");
+        serde_json::from_str(&answer.body).expect("the status is JSON")
+    }
+
+    /// The status code of the first mirror's page.
+    pub fn page(&self) -> u16 {
+        get(self.health[0], "/csp/bin/mirrorstatus.cxw").map_or(0, |answer| answer.status)
+    }
+
+    /// Waits until the page answers this status code.
+    pub fn wait_for_page(&self, status: u16) {
+        eventually(&format!("page {status}; log: {}", self.log_text()), || (self.page() == status).then_some(()));
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the child is ours and not reaped");
+    }
+
+    /// Tells it to stop and waits for its end.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        eventually("the daemon's end", || self.child.try_wait().expect("the child is ours"))
+    }
+
+    fn take_addresses(&mut self, line: &serde_json::Value) {
+        let health = line["health"].as_str().expect("the line names the health addresses");
+        let addresses = health.trim_matches(['[', ']']).split(", ");
+        // `[[::1]:80]`: an IPv6 address that stands alone loses its bracket above.
+        let parse = |text: &str| text.parse().or_else(|_| format!("[{text}").parse()).expect("an address");
+        self.health = addresses.map(parse).collect();
+        self.admin = line["admin"].as_str().and_then(|admin| admin.parse().ok()).expect("an admin address");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = kill_process(self.pid(), Signal::CONT);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
