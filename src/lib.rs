@@ -1,6 +1,8 @@
 //! mirrorvip
 pub mod clock;
 pub mod config;
+#[cfg(feature = "simulation")]
+pub mod demo;
 pub mod observation;
 pub mod role;
 #[cfg(feature = "simulation")]
