@@ -5,12 +5,40 @@
 //! one error at a time. Nothing here touches the machine: whether a command exists or an address is free
 //! is the business of `mirrorvip check`.
 
+mod diagnostic;
+mod file;
+mod keys;
+mod read;
+mod rules;
+mod section;
+#[cfg(test)]
+mod tests;
+mod value;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use toml::de::DeTable;
+
+use self::diagnostic::Problems;
+pub use self::diagnostic::{Problem, Report};
+pub use self::file::{LoadError, load};
+pub use self::keys::{Key, WhenAbsent, known_keys};
+use self::section::Section;
+
+/// Reads a configuration from its text; `origin` names the text in the report.
+pub fn parse(text: &str, origin: &str) -> Result<Config, Report> {
+    let problems = Problems::default();
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        problems.report_syntax(text, error.message(), error.span());
+    }
+    let read = read::config(&Section::root(table.get_ref(), &problems), &problems);
+    problems.conclude(read, text, origin)
+}
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +149,19 @@ pub enum Probe {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl Probe {
+    /// The table's name: `qlist`, `gateway`, `metrics`, `exec` or `file`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Qlist { .. } => "qlist",
+            Self::Gateway(_) => "gateway",
+            Self::Metrics(_) => "metrics",
+            Self::Exec { .. } => "exec",
+            Self::File { .. } => "file",
+        }
+    }
 }
 
 /// Where an HTTP probe asks.

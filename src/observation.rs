@@ -68,7 +68,7 @@ pub enum Standing {
 /// Why a probe could not tell the role.
 ///
 /// The text in a variant is evidence for people; it is sanitised when it is made, see [`printable`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NoEvidence {
     /// The deadline passed before an answer came.
     TimedOut {

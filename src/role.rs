@@ -31,7 +31,7 @@ use crate::observation::{NoEvidence, Observation, Role};
 mod tests;
 
 /// What the role machine rules. Never a bare bool: it carries when it ends, or why not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// This member is the primary.
     Serve {
@@ -45,7 +45,7 @@ pub enum Verdict {
 }
 
 /// Why a verdict refuses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// No probe has answered yet.
     Starting,
@@ -67,7 +67,7 @@ pub enum Reason {
 }
 
 /// A right to be believed that ends by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     asked_at: Timestamp,
     valid_for: Duration,
@@ -99,7 +99,7 @@ pub struct Remembered {
 }
 
 /// The two settings of the role machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// How long an answer may be believed, counted from when it was asked for.
     pub stale_after: Duration,
@@ -108,7 +108,7 @@ pub struct Settings {
 }
 
 /// The last definite role, and until when it may be believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Standing {
     /// The role.
     pub role: Role,
@@ -117,7 +117,7 @@ pub struct Standing {
 }
 
 /// The role machine of one mirror.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tracker {
     settings: Settings,
     verdict: Verdict,
@@ -404,7 +404,7 @@ impl fmt::Display for Reason {
             Self::NotPrimary(role) => write!(f, "the instance is {role}"),
             Self::Rising { seen, needed } => write!(f, "primary seen {seen} of {needed} times in a row"),
             Self::NoEvidence(cause) => write!(f, "{cause}"),
-            Self::Expired => f.write_str("the last evidence of primary is too old"),
+            Self::Expired => f.write_str("the last evidence is too old"),
             Self::Stopping => f.write_str("mirrorvip is stopping"),
         }
     }

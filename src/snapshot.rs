@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::observation::{Observation, Role};
-use crate::role::{Epoch, Origin, Reason, Tracker, Verdict};
+use crate::observation::{NoEvidence, Observation, Role};
+use crate::role::{Epoch, Origin, Reason, Settings, Tracker, Verdict};
 
 /// How many transitions are kept for `/status`.
 pub const HISTORY_LENGTH: usize = 100;
@@ -61,6 +61,25 @@ pub struct Transition {
     pub evidence_age: Option<Duration>,
 }
 
+// === impl Counters ===
+
+impl Counters {
+    /// Counts one answer that took `took`.
+    pub(crate) fn count(&mut self, observation: &Observation, took: Duration, woken: bool) {
+        match &observation.outcome {
+            Ok(_) => self.definite += 1,
+            Err(cause) => {
+                self.no_evidence += 1;
+                self.unkillable += u64::from(matches!(cause, NoEvidence::Unkillable { .. }));
+            }
+        }
+        self.woken += u64::from(woken);
+        self.probing = self.probing.saturating_add(took);
+    }
+}
+
+// === impl Snapshot ===
+
 impl Snapshot {
     /// A snapshot of `tracker` before any observation.
     pub fn new(tracker: Tracker) -> Self {
@@ -101,6 +120,11 @@ impl Snapshot {
     /// Whether a first probe has been answered, with whatever outcome.
     pub fn has_ruled(&self) -> bool {
         !matches!(self.tracker.verdict(), Verdict::Refuse(Reason::Starting))
+    }
+
+    /// Takes over new settings of the role machine; that alone is no transition.
+    pub fn set(&mut self, settings: Settings) {
+        self.tracker.set(settings);
     }
 
     /// Changes the role machine and records the transition, if it is one.

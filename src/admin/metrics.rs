@@ -1,0 +1,216 @@
+//! `GET /metrics` in the OpenMetrics text format, encoded by `prometheus-client`. Every value is read at the
+//! scrape, as a health check at that moment would see it; nothing is counted twice.
+//!
+//! [`METRICS`] is the one table of names, units and meanings; README's table is checked against it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::View;
+use crate::clock::{Clock, Timestamp};
+use crate::health::{Counters, page_status};
+use crate::snapshot::Snapshot;
+
+/// One metric: what it is called and what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Name, without the suffix `_total` that the format gives to counters.
+    pub name: &'static str,
+    /// Whether it only rises.
+    pub counter: bool,
+    /// What it tells; a sentence without its full stop, which the encoder adds.
+    pub help: &'static str,
+    value: Value,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Value {
+    Build,
+    Process(fn(&View, Timestamp) -> f64),
+    Mirror(fn(&Snapshot, Timestamp) -> f64),
+    Answers,
+    State,
+    LastCheck,
+    Checks,
+    Health(fn(Counters) -> u64),
+}
+
+/// Every metric there is.
+pub const METRICS: &[Metric] = &[
+    gauge("mirrorvip_build_info", "Always 1; the label version tells which program runs", Value::Build),
+    gauge(
+        "mirrorvip_start_time_seconds",
+        "When the daemon was started, in seconds since the Unix epoch",
+        Value::Process(|view, _| view.started_at.since_unix_epoch().as_secs_f64()),
+    ),
+    gauge(
+        "mirrorvip_serving",
+        "1 while the page says SUCCESS, 0 otherwise",
+        Value::Mirror(|snapshot, now| f64::from(u8::from(snapshot.verdict_at(now).serves(now)))),
+    ),
+    gauge(
+        "mirrorvip_page_status",
+        "Status code that the page answers: 200, 500 or 503",
+        Value::Mirror(|snapshot, now| f64::from(page_status(&snapshot.verdict_at(now)))),
+    ),
+    gauge("mirrorvip_state", "1 for the present state, which the label state names", Value::State),
+    counter(
+        "mirrorvip_epoch",
+        "Promotions of this member seen, over all processes that could remember",
+        Value::Mirror(|snapshot, _| as_f64(snapshot.tracker().epoch().into())),
+    ),
+    gauge(
+        "mirrorvip_verdict_remaining_seconds",
+        "How long the present verdict stays valid without a new answer; 0 when no answer bears it",
+        Value::Mirror(|snapshot, now| {
+            snapshot.tracker().running_lease().map_or(0.0, |lease| lease.remaining(now).as_secs_f64())
+        }),
+    ),
+    gauge(
+        "mirrorvip_evidence_age_seconds",
+        "Age of the last answer that told a role, counted from when it was asked for; NaN before the first",
+        Value::Mirror(|snapshot, now| {
+            let standing = snapshot.tracker().standing();
+            standing.map_or(f64::NAN, |standing| standing.until.asked_at().age_at(now).as_secs_f64())
+        }),
+    ),
+    counter(
+        "mirrorvip_probes",
+        "Answers of the probe; the label evidence is definite or none",
+        Value::Answers,
+    ),
+    counter(
+        "mirrorvip_probe_seconds",
+        "Time between asking and answering, added up",
+        Value::Mirror(|snapshot, _| snapshot.counters.probing.as_secs_f64()),
+    ),
+    counter(
+        "mirrorvip_probes_woken",
+        "Questions asked because of a wake-up and not of the timer",
+        Value::Mirror(|snapshot, _| as_f64(snapshot.counters.woken)),
+    ),
+    counter(
+        "mirrorvip_probes_unkillable",
+        "Questions not asked because an earlier child could not be killed",
+        Value::Mirror(|snapshot, _| as_f64(snapshot.counters.unkillable)),
+    ),
+    counter("mirrorvip_checks", "Times that anybody asked for the verdict on the mirror", Value::Checks),
+    gauge(
+        "mirrorvip_last_check_age_seconds",
+        "How long ago anybody asked for the verdict on the mirror; NaN for never",
+        Value::LastCheck,
+    ),
+    counter(
+        "mirrorvip_health_connections_accepted",
+        "Connections to the health listener",
+        Value::Health(|counters| counters.accepted),
+    ),
+    counter(
+        "mirrorvip_health_requests_answered",
+        "Requests answered by the health listener, with whatever status",
+        Value::Health(|counters| counters.answered),
+    ),
+    counter(
+        "mirrorvip_health_connections_shed",
+        "Connections closed early to make room for newer ones",
+        Value::Health(|counters| counters.shed),
+    ),
+    counter(
+        "mirrorvip_health_connections_late",
+        "Connections closed because a deadline passed",
+        Value::Health(|counters| counters.late),
+    ),
+    counter(
+        "mirrorvip_health_exhausted",
+        "Times that the system had no descriptor or no memory for another connection",
+        Value::Health(|counters| counters.exhausted),
+    ),
+];
+
+/// The text of one scrape at this moment.
+pub(super) fn encode(view: &Arc<View>, clock: &Clock) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape { view: Arc::clone(view), now: clock.now() }));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[derive(Debug)]
+struct Scrape {
+    view: Arc<View>,
+    now: Timestamp,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for metric in METRICS {
+            let kind = if metric.counter { MetricType::Counter } else { MetricType::Gauge };
+            let encoder = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
+            self.encode_values(metric, encoder)?;
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn encode_values(&self, metric: &Metric, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let Self { view, now } = self;
+        let mut sample = |labels: &[(&str, &str)], value: f64| {
+            let encoder = encoder.encode_family(&labels)?;
+            if metric.counter {
+                ConstCounter::new(value).encode(encoder)
+            } else {
+                ConstGauge::new(value).encode(encoder)
+            }
+        };
+        match metric.value {
+            Value::Build => return sample(&[("version", &view.build.version)], 1.0),
+            Value::Process(read) => return sample(&[], read(view, *now)),
+            Value::Health(read) => return sample(&[], as_f64(read(view.tally.read()))),
+            Value::Mirror(_) | Value::Answers | Value::State | Value::LastCheck | Value::Checks => {}
+        }
+        for mirror in &view.mirrors {
+            let name = ("mirror", &*mirror.name);
+            let snapshot = mirror.snapshot.borrow();
+            match metric.value {
+                Value::Build | Value::Process(_) | Value::Health(_) => {}
+                Value::Mirror(read) => sample(&[name], read(&snapshot, *now))?,
+                Value::State => sample(&[name, ("state", snapshot.verdict_at(*now).label())], 1.0)?,
+                Value::Answers => {
+                    sample(&[name, ("evidence", "definite")], as_f64(snapshot.counters.definite))?;
+                    sample(&[name, ("evidence", "none")], as_f64(snapshot.counters.no_evidence))?;
+                }
+                Value::LastCheck => {
+                    let asked = view.checkers.asked(&mirror.name);
+                    sample(&[name], asked.map_or(f64::NAN, |asked| asked.last.age_at(*now).as_secs_f64()))?;
+                }
+                Value::Checks => {
+                    let asked = view.checkers.asked(&mirror.name);
+                    sample(&[name], as_f64(asked.map_or(0, |asked| asked.count)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn gauge(name: &'static str, help: &'static str, value: Value) -> Metric {
+    Metric { name, counter: false, help, value }
+}
+
+const fn counter(name: &'static str, help: &'static str, value: Value) -> Metric {
+    Metric { name, counter: true, help, value }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count beyond 2^53 would need millions of years")]
+fn as_f64(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,110 @@
+//! What `mirrorvip check` finds: everything local that the daemon will need, tried before it needs it.
+//!
+//! Each [`Finding`] says what was looked at, what is so, what follows from it and how to mend it. Nothing is
+//! changed: an address is bound for a moment and given back, a file is made in the state directory and
+//! removed, and the instance is asked once, as `mirrorvip probe` does.
+
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::config::Config;
+
+mod addresses;
+mod files;
+mod instance;
+mod timing;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Good,
+    /// It will run, and somebody will be surprised some day.
+    Warning,
+    /// It will not do what it is for.
+    Error,
+}
+
+/// What kind of repair an error needs; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The configuration says something wrong.
+    Configuration,
+    /// The user may not do what the daemon must.
+    Permission,
+    /// Something that is needed is not there or does not answer.
+    Unavailable,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What kind of repair it needs.
+    pub kind: Kind,
+    /// What was looked at: a mirror, a table of the configuration, a file.
+    pub subject: String,
+    /// What is so, and what follows from it.
+    pub message: String,
+    /// How to mend it: a full sentence.
+    pub help: Option<String>,
+}
+
+/// Looks at everything that `config` needs on this machine, as the user of this process.
+pub async fn local(config: &Config, clock: &Clock) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(user());
+    for mirror in &config.mirrors {
+        findings.extend(timing::mirror(mirror));
+        findings.extend(files::wake_on(mirror));
+    }
+    findings.extend(instance::ask(&config.mirrors, clock).await);
+    findings.extend(addresses::listeners(config).await);
+    findings.extend(files::certificates(config, clock));
+    findings.extend(files::token(&config.admin));
+    findings.push(files::state_directory(&config.state_directory));
+    findings.push(addresses::descriptors(&config.health));
+    findings
+}
+
+/// The daemon need not be root, and what root may do proves nothing about the daemon's user.
+fn user() -> Option<Finding> {
+    rustix::process::geteuid().is_root().then(|| {
+        Finding::warning("user", "checked as root, who may do everything; the daemon's own user may not")
+            .help("Repeat it as that user: `sudo -u mirrorvip mirrorvip check`.")
+    })
+}
+
+// === impl Finding ===
+
+impl Finding {
+    fn new(severity: Severity, kind: Kind, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { severity, kind, subject: subject.into(), message: message.into(), help: None }
+    }
+
+    fn good(subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Good, Kind::Configuration, subject, message)
+    }
+
+    fn warning(subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, Kind::Configuration, subject, message)
+    }
+
+    fn error(kind: Kind, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, kind, subject, message)
+    }
+
+    #[must_use]
+    fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+/// An error with its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

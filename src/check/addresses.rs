@@ -1,0 +1,76 @@
+//! The addresses: are they free, and can a load balancer reach them?
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use rustix::process::{Resource, getrlimit};
+
+use super::{Finding, Kind, files};
+use crate::config::{Config, Health};
+
+/// What the daemon needs besides its connections: listeners, logs, the probe's pipes, inotify.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+pub(super) async fn listeners(config: &Config) -> Vec<Finding> {
+    let running = daemon_answers(config.admin.listen).await;
+    let mut findings: Vec<_> =
+        config.health.listen.iter().map(|address| listener("[health] listen", *address, running)).collect();
+    findings
+        .extend(config.health.agent_check.map(|address| listener("[health] agent_check", address, running)));
+    findings.push(listener("[admin] listen", config.admin.listen, running));
+    if config.health.listen.iter().all(|address| address.ip().is_loopback()) {
+        findings.push(
+            Finding::warning(
+                "[health] listen",
+                "only this machine can reach the status page: no load balancer will",
+            )
+            .help("Write listen = [\"0.0.0.0:8080\"], and allow the port in the firewall or security group."),
+        );
+    }
+    findings
+}
+
+fn listener(subject: &str, address: SocketAddr, daemon_is_running: bool) -> Finding {
+    let subject = format!("{subject} {address}");
+    let Err(error) = TcpListener::bind(address) else { return Finding::good(subject, "free") };
+    match error.kind() {
+        io::ErrorKind::AddrInUse if daemon_is_running => {
+            Finding::good(subject, "in use, as it should be while mirrorvip is running")
+        }
+        io::ErrorKind::AddrInUse => Finding::error(Kind::Unavailable, &subject, "another program uses it")
+            .help(format!(
+                "`ss -ltnp 'sport = :{}'` tells which; stop it, or choose another port.",
+                address.port()
+            )),
+        io::ErrorKind::AddrNotAvailable => {
+            Finding::error(Kind::Configuration, subject, "is not an address of this machine")
+                .help("`ip address` lists them; 0.0.0.0 means all of them.")
+        }
+        io::ErrorKind::PermissionDenied => {
+            Finding::error(Kind::Permission, subject, "this user may not use a port below 1024")
+                .help("Choose a port from 1024, or grant CAP_NET_BIND_SERVICE.")
+        }
+        _ => Finding::error(files::kind(&error), subject, format!("cannot be used: {error}")),
+    }
+}
+
+/// Whether something accepts connections where the daemon's admin listener would be: then the addresses are
+/// in use by the daemon itself, most likely, and that is no finding.
+async fn daemon_answers(admin: SocketAddr) -> bool {
+    let connect = tokio::net::TcpStream::connect(admin);
+    matches!(tokio::time::timeout(std::time::Duration::from_secs(1), connect).await, Ok(Ok(_)))
+}
+
+/// Whether the process may open as many files as connections are allowed.
+pub(super) fn descriptors(health: &Health) -> Finding {
+    let needed = health.max_connections as u64 + OTHER_DESCRIPTORS;
+    let limit = getrlimit(Resource::Nofile).current;
+    match limit {
+        Some(limit) if limit < needed => Finding::warning(
+            "open files",
+            format!("the limit of {limit} is below the {needed} that max_connections = {} needs: connections are shed earlier", health.max_connections),
+        )
+        .help("Raise LimitNOFILE of the service, or lower max_connections."),
+        Some(_) | None => Finding::good("open files", format!("the limit allows max_connections = {}", health.max_connections)),
+    }
+}

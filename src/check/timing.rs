@@ -1,0 +1,57 @@
+//! Whether the times fit together, and what they promise. PURE.
+
+use std::time::Duration;
+
+use super::Finding;
+use crate::config::Mirror;
+
+/// Bridging fewer missed answers than this makes every hiccup of the machine a failed check.
+const ANSWERS_TO_BRIDGE: u32 = 2;
+
+pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
+    let Mirror { name, interval, timeout, stale_after, qos_timeout, rise, .. } = mirror;
+    let subject = format!("mirror {name}");
+    let mut findings = vec![Finding::good(
+        &subject,
+        format!(
+            "a change of role is seen after at most {:?} (interval {interval:?} and one answer), or at once by \
+             wake-up; without answers the page refuses {stale_after:?} after the last question that was answered, \
+             {:?} before another member may take over (QoS timeout {qos_timeout:?})",
+            *interval + *timeout,
+            qos_timeout.saturating_sub(*stale_after),
+        ),
+    )];
+    if *stale_after < (*interval * ANSWERS_TO_BRIDGE).saturating_add(*timeout) {
+        let wanted = *interval * ANSWERS_TO_BRIDGE + *timeout;
+        findings.push(
+            Finding::warning(
+                &subject,
+                format!("stale_after = {stale_after:?} bridges one slow answer and no more: two in a row fail the check"),
+            )
+            .help(format!("Write stale_after = \"{wanted:?}\" or more, below the QoS timeout.")),
+        );
+    }
+    let reserve = Duration::from_secs(1);
+    if qos_timeout.saturating_sub(*stale_after) < reserve {
+        findings.push(
+            Finding::warning(
+                &subject,
+                format!("stale_after = {stale_after:?} leaves less than {reserve:?} before the QoS timeout of {qos_timeout:?}"),
+            )
+            .help("Lower stale_after, or set qos_timeout to what the mirror really uses (System Management Portal, Edit Mirror)."),
+        );
+    }
+    if rise.get() > 1 {
+        findings.push(
+            Finding::warning(
+                &subject,
+                format!(
+                    "rise = {rise} keeps a new primary out for another {:?}",
+                    *interval * (rise.get() - 1)
+                ),
+            )
+            .help("Leave it at 1 unless the role flaps: the mirror has decided already."),
+        );
+    }
+    findings
+}

@@ -1,0 +1,152 @@
+//! The command line: one file a verb, exit codes from `sysexits.h`, and what all verbs share.
+//!
+//! A verb gets parsed arguments and returns an [`Exit`] or a [`Failure`]; it never ends the process itself.
+//! Output for people and machines goes to standard output, logs and errors to standard error.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+mod check;
+mod completions;
+mod exit;
+mod logging;
+mod man;
+mod output;
+mod probe;
+mod run;
+mod status;
+
+pub use exit::Exit;
+use exit::Failure;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 success, 64 usage, 69 unavailable, 70 a bug in mirrorvip, 71 system error,
+77 permission denied, 78 configuration error.
+
+Getting started:
+  mirrorvip demo                          see it work, without IRIS and without a cloud
+  mirrorvip check --config FILE           find what will go wrong before it does
+  mirrorvip run --config FILE             the daemon";
+
+/// Answers load balancers' health checks from the role of an InterSystems IRIS mirror member.
+///
+/// mirrorvip asks the local instance for its mirror role and answers the status page that load balancers
+/// poll: 200 SUCCESS on the primary, 503 FAILED elsewhere. It replaces the mirror's virtual IP where a
+/// virtual IP cannot exist. IRIS decides who is primary; mirrorvip makes everybody else know it.
+#[derive(Debug, Parser)]
+#[command(name = "mirrorvip", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct CommandLine {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options that every verb has.
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration file
+    #[arg(long, short, global = true, value_name = "FILE", default_value = "/etc/mirrorvip/mirrorvip.toml")]
+    config: PathBuf,
+    /// What to log: a level, or directives as in RUST_LOG, which it overrides [default: info]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<String>,
+    /// How to log
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "auto")]
+    log_format: LogFormat,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// Text on a terminal, JSON otherwise
+    Auto,
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// On a terminal
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the daemon in the foreground
+    ///
+    /// Signals: TERM and INT stop it in order, HUP reads the configuration anew (and keeps the old one on
+    /// any error), USR1 asks the instance at once.
+    Run(run::Arguments),
+    /// Find what will go wrong before it does
+    ///
+    /// Reads the configuration and tries everything local that the daemon will need: the command, the
+    /// files, the addresses, the certificates. Run it as the user that the daemon runs as. Changes nothing.
+    Check(check::Arguments),
+    /// Ask the instance once, and tell the evidence, the verdict and why
+    Probe(probe::Arguments),
+    /// Show what the running daemon sees and rules
+    Status(status::Arguments),
+    /// Print completions for a shell
+    Completions(completions::Arguments),
+    /// Print the manual page, in the format of man(1)
+    Man,
+}
+
+/// The whole program: parses, acts, and says how it went.
+pub fn main() -> ExitCode {
+    let command_line = match CommandLine::try_parse() {
+        Ok(command_line) => command_line,
+        Err(error) => {
+            // Help and version are asked for, and go to standard output; anything else is wrong usage.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    let CommandLine { global, verb } = command_line;
+    global.color.write_global();
+    let result = match verb {
+        Verb::Run(arguments) => run::run(&global, &arguments),
+        Verb::Check(arguments) => check::run(&global, &arguments),
+        Verb::Probe(arguments) => probe::run(&global, &arguments),
+        Verb::Status(arguments) => status::run(&global, &arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
+        Verb::Man => man::run(),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print();
+            failure.exit.into()
+        }
+    }
+}
+
+/// The command line for completions and the manual page.
+fn command() -> clap::Command {
+    CommandLine::command()
+}
+
+// === impl Color ===
+
+impl Color {
+    /// Decides for all output of this process.
+    fn write_global(self) {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}

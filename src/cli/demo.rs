@@ -1,0 +1,1 @@
+//! `mirrorvip demo`: the simulated mirror of [`demo`](crate::demo) on the terminal.

@@ -1,0 +1,185 @@
+//! `mirrorvip run`: the daemon in the foreground, and the signals that steer it.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Exit, Failure, Global, logging, output};
+use crate::check::chain;
+use crate::clock::Clock;
+use crate::config::{self, Config, LoadError};
+use crate::daemon::{Daemon, StartError};
+
+/// How long blocking work (a hung disk) may hold up the end of the process.
+const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// End when the process that started this one ends; for the demo and for tests
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+/// The signals that the daemon understands.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    user1: Signal,
+}
+
+enum Order {
+    Stop(&'static str),
+    Reload,
+    Probe,
+}
+
+pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failure> {
+    if arguments.exit_with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+            .map_err(|error| Failure::io(error.into(), "failed to tie this process to its parent"))?;
+    }
+    let config = load(global)?;
+    logging::install(global)?;
+    on_runtime(serve(global, config))
+}
+
+/// Reads the configuration; every problem goes to standard error.
+pub(super) fn load(global: &Global) -> Result<Config, Failure> {
+    config::load(&global.config).map_err(|error| match error {
+        LoadError::Invalid(report) => {
+            output::complain(report.render(output::colour_on_stderr()));
+            Failure::reported(Exit::Config)
+        }
+        error => {
+            let help = error.help();
+            let exit = match &error {
+                LoadError::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                    Exit::Permission
+                }
+                _ => Exit::Config,
+            };
+            Failure::failed_to(exit, error).help(help)
+        }
+    })
+}
+
+/// Runs `work` on a current-thread runtime: the control plane has little to do, and the health listener has
+/// a thread and a runtime of its own.
+pub(super) fn on_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io(error, "failed to start the runtime"))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+    result
+}
+
+async fn serve(global: &Global, config: Config) -> Result<Exit, Failure> {
+    // Before the ports open: from here on a signal is an order and not the end.
+    let mut signals = Signals::new().map_err(|error| Failure::io(error, "failed to listen for signals"))?;
+    let mut daemon = Daemon::start(config, Clock::system()).await.map_err(start_failure)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %global.config.display(),
+        health = ?daemon.health_addresses(),
+        admin = %daemon.admin_address(),
+        "started"
+    );
+    loop {
+        match signals.next().await {
+            Order::Probe => daemon.wake(),
+            Order::Reload => reload(&mut daemon, global).await,
+            Order::Stop(signal) => {
+                tracing::info!(signal, "stopping");
+                // A second signal means: at once.
+                return Ok(tokio::select! {
+                    () = daemon.stop() => {
+                        tracing::info!("stopped");
+                        Exit::Ok
+                    }
+                    () = signals.stop_again() => {
+                        tracing::warn!("stopped without order: a second signal came");
+                        Exit::Ok
+                    }
+                });
+            }
+        }
+    }
+}
+
+async fn reload(daemon: &mut Daemon, global: &Global) {
+    let config = match config::load(&global.config) {
+        Ok(config) => config,
+        Err(error) => {
+            let report = match &error {
+                LoadError::Invalid(report) => report.render(false),
+                error => format!("failed to {}", chain(error)),
+            };
+            tracing::error!(config = %global.config.display(), %report, "the new configuration is invalid; the old one stays in force");
+            return;
+        }
+    };
+    match daemon.reload(config).await {
+        Ok(()) => {
+            tracing::info!(health = ?daemon.health_addresses(), admin = %daemon.admin_address(), "reloaded");
+        }
+        Err(error) => {
+            let (error, help) = (chain(&error), error.hint());
+            tracing::error!(
+                error,
+                help,
+                "the new configuration cannot be put to work; the old one stays in force"
+            );
+        }
+    }
+}
+
+fn start_failure(error: StartError) -> Failure {
+    let mut cause: Option<&dyn Error> = Some(&error);
+    let mut exit = Exit::Config;
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            exit = match error.kind() {
+                io::ErrorKind::PermissionDenied => Exit::Permission,
+                io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => Exit::Unavailable,
+                _ => Exit::System,
+            };
+        }
+        cause = error.source();
+    }
+    let help = error.hint();
+    Failure::failed_to(exit, error).help(help)
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The next order. Cancel-safe: a signal that was not taken stays.
+    async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.terminate.recv() => Order::Stop("TERM"),
+            _ = self.interrupt.recv() => Order::Stop("INT"),
+            _ = self.hang_up.recv() => Order::Reload,
+            _ = self.user1.recv() => Order::Probe,
+        }
+    }
+
+    async fn stop_again(&mut self) {
+        while !matches!(self.next().await, Order::Stop(_)) {}
+    }
+}

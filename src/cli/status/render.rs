@@ -1,0 +1,192 @@
+//! The status document in words. PURE: a document in, text out.
+
+use std::fmt::Write as _;
+
+use super::super::output::{BAD, DOUBTFUL, FAINT, GOOD};
+use crate::admin::status::{CheckerStatus, MirrorStatus, Status, TransitionStatus};
+
+/// How many transitions and checkers a person wants to see; `--json` has them all.
+const SHOWN: usize = 5;
+
+/// The document as text, coloured by the stream it is printed to.
+pub(super) fn render(status: &Status) -> String {
+    let mut text = String::new();
+    let listen = status.health.listen.join(", ");
+    line(
+        &mut text,
+        format_args!(
+            "mirrorvip {}, pid {}, started {}",
+            status.build.version,
+            status.pid,
+            seconds_only(&status.started_at)
+        ),
+    );
+    line(
+        &mut text,
+        format_args!("{FAINT}health checks on {listen}; this is {}{FAINT:#}", seconds_only(&status.now)),
+    );
+    for mirror in &status.mirrors {
+        line(&mut text, "");
+        render_mirror(&mut text, mirror, &status.now);
+    }
+    text
+}
+
+fn render_mirror(text: &mut String, mirror: &MirrorStatus, now: &str) {
+    let style = match (mirror.serving, mirror.role.is_some()) {
+        (true, _) => GOOD,
+        (false, true) => DOUBTFUL,
+        (false, false) => BAD,
+    };
+    let answer = if mirror.serving { "200 SUCCESS".to_owned() } else { format!("{} FAILED", mirror.page) };
+    line(
+        text,
+        format_args!("{}  {style}{}{style:#}  page {style}{answer}{style:#}", mirror.name, mirror.state),
+    );
+    if let Some(reason) = &mirror.reason {
+        line(text, format_args!("  why       {reason}"));
+    }
+    if let Some(remaining) = mirror.remaining_seconds {
+        line(text, format_args!("  valid     for another {remaining:.1} s without a new answer"));
+    }
+    match &mirror.evidence {
+        None => line(text, "  evidence  none yet"),
+        Some(evidence) => {
+            let read = if evidence.text.is_empty() {
+                evidence.reason.as_deref().unwrap_or("")
+            } else {
+                &evidence.text
+            };
+            line(
+                text,
+                format_args!(
+                    "  evidence  {}, asked {:.1} s ago: {read}",
+                    evidence.outcome, evidence.age_seconds
+                ),
+            );
+        }
+    }
+    let origin = mirror.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
+    line(text, format_args!("  epoch     {}{origin}", mirror.epoch));
+    let probes = &mirror.probes;
+    line(
+        text,
+        format_args!(
+            "  probes    {} told a role, {} did not, {} by wake-up",
+            probes.definite, probes.no_evidence, probes.woken
+        ),
+    );
+    render_checkers(text, &mirror.checkers, now);
+    render_transitions(text, &mirror.transitions);
+}
+
+fn render_checkers(text: &mut String, checkers: &[CheckerStatus], now: &str) {
+    if checkers.is_empty() {
+        line(text, format_args!("  {DOUBTFUL}checks    nobody has asked for this page{DOUBTFUL:#}"));
+    }
+    for (index, checker) in checkers.iter().take(SHOWN).enumerate() {
+        let label = if index == 0 { "checks" } else { "" };
+        let CheckerStatus { address, checks, last_at, last_status } = checker;
+        let ago = ago(last_at, now).unwrap_or_else(|| format!("at {last_at}"));
+        line(
+            text,
+            format_args!("  {label:<8}  {address} asked {ago}, got {last_status}, {checks} times in all"),
+        );
+    }
+    more(text, checkers.len());
+}
+
+fn render_transitions(text: &mut String, transitions: &[TransitionStatus]) {
+    for (index, transition) in transitions.iter().rev().take(SHOWN).enumerate() {
+        let label = if index == 0 { "history" } else { "" };
+        let TransitionStatus { at, from, to, reason, .. } = transition;
+        line(text, format_args!("  {label:<8}  {}  {from} -> {to}: {reason}", seconds_only(at)));
+    }
+    more(text, transitions.len());
+}
+
+fn more(text: &mut String, total: usize) {
+    if total > SHOWN {
+        line(text, format_args!("            {FAINT}and {} more, see --json{FAINT:#}", total - SHOWN));
+    }
+}
+
+/// `2026-11-21T02:40:00.123456Z` as `2026-11-21 02:40:00Z`.
+fn seconds_only(at: &str) -> String {
+    match at.split_once('.') {
+        Some((seconds, _)) => format!("{}Z", seconds.replacen('T', " ", 1)),
+        None => at.to_owned(),
+    }
+}
+
+fn ago(at: &str, now: &str) -> Option<String> {
+    let at: jiff::Timestamp = at.parse().ok()?;
+    let now: jiff::Timestamp = now.parse().ok()?;
+    Some(format!("{:.1} s ago", now.duration_since(at).as_secs_f64()))
+}
+
+fn line(text: &mut String, line: impl std::fmt::Display) {
+    writeln!(text, "{line}").expect("writing to a string cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document() -> Status {
+        serde_json::from_value(serde_json::json!({
+            "build": {"version": "1.2.3", "commit": null}, "pid": 42,
+            "started_at": "2026-11-21T02:40:00.000000Z", "now": "2026-11-21T03:00:00.500000Z",
+            "health": {"listen": ["0.0.0.0:8080"], "agent_check": null},
+            "mirrors": [{
+                "name": "PROD", "paths": ["/csp/bin"], "serving": true, "page": 200, "state": "primary",
+                "reason": null, "role": "primary", "epoch": 7, "origin": "promoted",
+                "until": "2026-11-21T03:00:04.000000Z", "remaining_seconds": 3.5,
+                "evidence": {"asked_at": "2026-11-21T03:00:00.000000Z", "age_seconds": 0.5, "outcome": "primary",
+                             "reason": null, "text": "IRIS^/usr/irissys^..."},
+                "probes": {"definite": 1200, "no_evidence": 3, "unkillable": 0, "woken": 2},
+                "transitions": [{"at": "2026-11-21T02:50:00.123456Z", "from": "backup", "to": "primary", "epoch": 7,
+                                 "origin": "promoted", "reason": "the instance is primary", "evidence_age_seconds": 0.012}],
+                "last_checked_at": "2026-11-21T02:59:58.500000Z",
+                "checkers": [{"address": "10.0.1.5", "checks": 3201, "last_at": "2026-11-21T02:59:58.500000Z", "last_status": 200}]
+            }]
+        }))
+        .unwrap()
+    }
+
+    fn plain(status: &Status) -> String {
+        anstream::adapter::strip_str(&render(status)).to_string()
+    }
+
+    #[test]
+    fn says_it_in_words() {
+        let expected = "\
+mirrorvip 1.2.3, pid 42, started 2026-11-21 02:40:00Z
+health checks on 0.0.0.0:8080; this is 2026-11-21 03:00:00Z
+
+PROD  primary  page 200 SUCCESS
+  valid     for another 3.5 s without a new answer
+  evidence  primary, asked 0.5 s ago: IRIS^/usr/irissys^...
+  epoch     7 (promoted)
+  probes    1200 told a role, 3 did not, 2 by wake-up
+  checks    10.0.1.5 asked 2.0 s ago, got 200, 3201 times in all
+  history   2026-11-21 02:50:00Z  backup -> primary: the instance is primary
+";
+        assert_eq!(plain(&document()), expected);
+    }
+
+    #[test]
+    fn names_the_reason_and_that_nobody_asks() {
+        let mut status = document();
+        let mirror = &mut status.mirrors[0];
+        (mirror.serving, mirror.page, mirror.state) = (false, 503, "no-evidence".to_owned());
+        (mirror.role, mirror.reason) = (None, Some("no answer within 2s".to_owned()));
+        mirror.checkers.clear();
+        let text = plain(&status);
+        assert!(
+            text.contains("PROD  no-evidence  page 503 FAILED\n  why       no answer within 2s\n"),
+            "{text}"
+        );
+        assert!(text.contains("nobody has asked"), "{text}");
+    }
+}

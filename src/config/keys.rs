@@ -1,0 +1,154 @@
+//! Every key that a configuration may hold: the one table that the reader, its suggestions and the
+//! reference in the documentation share.
+//!
+//! The reader takes defaults from here and refuses what is not here, so that the documentation made from
+//! this table cannot promise something else than the code does.
+
+/// One key of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The table it belongs to, as a dotted path; empty for the top level.
+    pub section: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What happens when it is not written.
+    pub when_absent: WhenAbsent,
+    /// What it sets, with its limits: a lower-case fragment.
+    pub meaning: &'static str,
+}
+
+/// What the absence of a key means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenAbsent {
+    /// The configuration is refused.
+    Refused,
+    /// As if this were written: a value in TOML.
+    Means(&'static str),
+    /// The feature is off.
+    Off,
+}
+
+/// Every key that a configuration may hold, in the order in which the documentation lists them.
+pub fn known_keys() -> &'static [Key] {
+    KEYS
+}
+
+/// Steering tables of `[[mirror]]` that this release does not have. They are refused by name, because a
+/// daemon that ignored them would look as if it steered. A trailing `*` stands for any ending.
+const LATER_RELEASE: &[&str] =
+    &["azure*", "classic_elb", "cloudwatch", "elbv2", "hook", "peer", "route", "route53"];
+
+use WhenAbsent::{Means, Off, Refused};
+
+#[rustfmt::skip] // a table reads best with a row a line
+const KEYS: &[Key] = &[
+    key("", "state_directory", Means(r#""/var/lib/mirrorvip""#), "where the last role and epoch of each mirror are remembered: an absolute path"),
+
+    key("health", "listen", Means(r#"["0.0.0.0:8080"]"#), "address of the status page that load balancers poll, or a list of addresses"),
+    key("health", "agent_check", Off, "address for HAProxy's agent check"),
+    key("health", "allowed_networks", Means("[]"), "networks whose clients may ask, such as 10.0.0.0/8; empty means everybody"),
+    key("health", "proxy_protocol", Means("false"), "whether requests may begin with a PROXY protocol header, version 1 or 2"),
+    key("health", "header_timeout", Means(r#""2s""#), "how long a client may take to send the head of its request, 10ms to 60s"),
+    key("health", "request_timeout", Means(r#""5s""#), "how long a connection may last in all, at least `header_timeout` and at most 300s"),
+    key("health", "max_connections", Means("1024"), "how many connections may be open at once, 16 to 65536; the oldest idle one is shed for a new one"),
+    key("health", "unasked_warning", Means(r#""60s""#), "warn when a mirror that serves has not been asked for this long, 1s to 86400s; \"0s\" never warns"),
+    key("health", "drain", Means(r#""0s""#), "how long the page answers 503 at a stop before the port closes, at most 300s"),
+    key("health.tls", "certificate", Refused, "the certificate chain, leaf first: absolute path of a PEM file"),
+    key("health.tls", "key", Refused, "the private key: absolute path of a PEM file"),
+
+    key("admin", "listen", Means(r#""127.0.0.1:9180""#), "address for people and monitoring; any but loopback needs `tls` or `token_file`"),
+    key("admin", "token_file", Off, "absolute path of the file with the bearer token that every request must carry"),
+    key("admin.tls", "certificate", Refused, "the certificate chain, leaf first: absolute path of a PEM file"),
+    key("admin.tls", "key", Refused, "the private key: absolute path of a PEM file"),
+
+    key("mirror", "name", Refused, "its name in logs, metrics and paths: 1 to 64 of A-Z a-z 0-9 _ . -"),
+    key("mirror", "paths", Means(r#"["/csp/bin", "/csp", "/csp/user"]"#), "path prefixes at which its status page answers; must be written when there are several mirrors"),
+    key("mirror", "interval", Means(r#""1s""#), "how often the instance is asked, 20ms to 60s"),
+    key("mirror", "timeout", Means(r#""2s""#), "how long one question may take, 10ms to 300s"),
+    key("mirror", "stale_after", Means(r#""4s""#), "how long an answer is believed, from when it was asked for: at least `interval` + `timeout`, below `qos_timeout`"),
+    key("mirror", "qos_timeout", Means(r#""8s""#), "the mirror's own quality of service timeout, as set in the database, 100ms to 600s"),
+    key("mirror", "rise", Means("1"), "how often in a row the instance must say that it is primary before it is served, 1 to 10"),
+
+    key("mirror.probe.qlist", "instance", Refused, "the instance's name, as `iris list` prints it"),
+    key("mirror.probe.qlist", "command", Means(r#""iris""#), "`iris`, `ccontrol` or an absolute path"),
+    key("mirror.probe.qlist", "environment", Means("[]"), "names of environment variables that the command gets besides the usual ones"),
+    key("mirror.probe.qlist", "wake_on", Means("[]"), WAKE_ON),
+    key("mirror.probe.gateway", "url", Refused, "address of the Web Gateway's mirror_status.cxw, http or https"),
+    key("mirror.probe.gateway", "ca_file", Off, CA_FILE),
+    key("mirror.probe.gateway", "wake_on", Means("[]"), WAKE_ON),
+    key("mirror.probe.metrics", "url", Refused, "address of the instance's /api/monitor/metrics, http or https"),
+    key("mirror.probe.metrics", "ca_file", Off, CA_FILE),
+    key("mirror.probe.metrics", "wake_on", Means("[]"), WAKE_ON),
+    key("mirror.probe.exec", "command", Refused, "the command and its arguments, as a list; no shell. Exit code 0 says primary, 1 not primary, any other nothing"),
+    key("mirror.probe.exec", "environment", Means("[]"), "names of environment variables that the command gets besides the usual ones"),
+    key("mirror.probe.exec", "wake_on", Means("[]"), WAKE_ON),
+    key("mirror.probe.file", "path", Refused, "absolute path of a file whose first line is a role word, written anew more often than `stale_after`"),
+    key("mirror.probe.file", "wake_on", Means("[]"), WAKE_ON),
+];
+
+const WAKE_ON: &str =
+    "absolute path of a log, or a list: a new line about mirroring triggers a probe at once";
+const CA_FILE: &str =
+    "absolute path of a PEM file with the authorities to trust for https; those of the system when absent";
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    when_absent: WhenAbsent,
+    meaning: &'static str,
+) -> Key {
+    Key { section, name, when_absent, meaning }
+}
+
+/// The row of a key that the reader asks for.
+///
+/// # Panics
+///
+/// When the table lacks it: a mistake in the reader, which reads the same keys whatever the file says.
+pub(super) fn find(section: &str, name: &str) -> &'static Key {
+    KEYS.iter()
+        .find(|key| key.section == section && key.name == name)
+        .expect("the reader asks for keys of the table only; a test reads each of them")
+}
+
+/// Names that may be written in `section`: keys first, then tables.
+pub(super) fn names_in(section: &str) -> Vec<&'static str> {
+    let keys = KEYS.iter().filter(|key| key.section == section).map(|key| key.name);
+    let tables = KEYS.iter().filter_map(|key| child_of(section, key.section));
+    let mut names: Vec<_> = keys.collect();
+    for table in tables {
+        if !names.contains(&table) {
+            names.push(table);
+        }
+    }
+    names
+}
+
+/// Sections that take a key of this name.
+pub(super) fn sections_with(name: &str) -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter(move |key| key.name == name).map(|key| key.section)
+}
+
+/// Whether a table of `[[mirror]]` belongs to a later release.
+pub(super) fn is_of_later_release(table: &str) -> bool {
+    LATER_RELEASE.iter().any(|known| match known.strip_suffix('*') {
+        Some(stem) => table.starts_with(stem),
+        None => table == *known,
+    })
+}
+
+/// A section as it is written in a file.
+pub(super) fn title(section: &str) -> String {
+    match section {
+        "" => "the top level".to_owned(),
+        "mirror" => "[[mirror]]".to_owned(),
+        _ => format!("[{section}]"),
+    }
+}
+
+/// The first step from `section` down to `descendant`, if it is one.
+fn child_of(section: &str, descendant: &'static str) -> Option<&'static str> {
+    let below =
+        if section.is_empty() { descendant } else { descendant.strip_prefix(section)?.strip_prefix('.')? };
+    below.split('.').next().filter(|child| !child.is_empty())
+}

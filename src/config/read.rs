@@ -1,0 +1,245 @@
+//! From parsed TOML to a [`Config`]: one function for each table, in the order of the file.
+//!
+//! Every function reads all its keys before it gives up on one, so that all problems come out together.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::diagnostic::{Problem, Problems, Reported};
+use super::rules::{self, Claims, Timing};
+use super::section::{Section, Value, all, values};
+use super::value;
+use super::{Admin, Config, Health, HttpTarget, Mirror, Probe, Tls};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The tables of which a mirror has exactly one, and how each is read.
+const PROBES: [(&str, ReadProbe); 5] = [
+    ("mirror.probe.qlist", qlist),
+    ("mirror.probe.gateway", gateway),
+    ("mirror.probe.metrics", metrics),
+    ("mirror.probe.exec", exec),
+    ("mirror.probe.file", file),
+];
+
+type ReadProbe = fn(&Section<'_>) -> Result<Probe, Reported>;
+
+pub(super) fn config(root: &Section<'_>, problems: &Problems) -> Result<Config, Reported> {
+    let mut claims = Claims::new(problems);
+    let state_directory = root.or_default("state_directory", value::absolute_path);
+    let health = root.table("health").and_then(|section| health(&section, &mut claims));
+    let admin = root.table("admin").and_then(|section| admin(&section, &mut claims));
+    let mirrors = root.tables("mirror").and_then(|sections| mirrors(root, &sections, &mut claims));
+    Ok(Config { state_directory: state_directory?.value, health: health?, admin: admin?, mirrors: mirrors? })
+}
+
+fn health(section: &Section<'_>, claims: &mut Claims<'_>) -> Result<Health, Reported> {
+    let listen = section.or_default("listen", |value| {
+        let addresses = value.one_or_many(value::address)?;
+        if addresses.is_empty() {
+            return Err(
+                value.refuse("`listen` is empty", "Write at least one address, such as \"0.0.0.0:8080\".")
+            );
+        }
+        Ok(addresses)
+    });
+    let agent_check = section.optional("agent_check", value::address);
+    let tls = tls(section, "health.tls");
+    let allowed_networks = section.or_default("allowed_networks", |value| value.one_or_many(value::network));
+    let proxy_protocol = section.or_default("proxy_protocol", value::boolean);
+    let header_timeout =
+        section.or_default("header_timeout", |value| value::duration(value, 10 * MILLISECOND..=MINUTE));
+    let request_timeout =
+        section.or_default("request_timeout", |value| value::duration(value, 10 * MILLISECOND..=5 * MINUTE));
+    let max_connections = section.or_default("max_connections", |value| value::integer(value, 16..=65_536));
+    let unasked_warning =
+        section.or_default("unasked_warning", |value| value::duration_or_zero(value, SECOND..=DAY));
+    let drain = section.or_default("drain", |value| value::duration(value, Duration::ZERO..=5 * MINUTE));
+
+    for address in listen.iter().flat_map(|listen| &listen.value) {
+        claims.address("health.listen", address);
+    }
+    if let Ok(Some(address)) = &agent_check {
+        claims.address("health.agent_check", address);
+    }
+    if let (Ok(header), Ok(request)) = (&header_timeout, &request_timeout) {
+        rules::check_deadlines(section, header, request);
+    }
+    Ok(Health {
+        listen: values(listen?),
+        agent_check: agent_check?.map(|address| address.value),
+        tls: tls?,
+        allowed_networks: values(allowed_networks?),
+        proxy_protocol: proxy_protocol?.value,
+        header_timeout: header_timeout?.value,
+        request_timeout: request_timeout?.value,
+        // A u32 of at most 65536.
+        max_connections: max_connections?.value as usize,
+        unasked_warning: unasked_warning?.value,
+        drain: drain?.value,
+    })
+}
+
+fn admin(section: &Section<'_>, claims: &mut Claims<'_>) -> Result<Admin, Reported> {
+    let listen = section.or_default("listen", value::address);
+    let tls = tls(section, "admin.tls");
+    let token_file = section.optional("token_file", value::absolute_path);
+
+    if let Ok(address) = &listen {
+        claims.address("admin.listen", address);
+    }
+    let listen = listen?;
+    let admin = Admin { listen: listen.value, tls: tls?, token_file: token_file?.map(|file| file.value) };
+    rules::check_admin(section, &admin, &listen);
+    Ok(admin)
+}
+
+fn tls(parent: &Section<'_>, name: &'static str) -> Result<Option<Tls>, Reported> {
+    let Some(section) = parent.optional_table(name)? else { return Ok(None) };
+    let certificate = section.required("certificate", value::absolute_path);
+    let key = section.required("key", value::absolute_path);
+    Ok(Some(Tls { certificate: certificate?.value, key: key?.value }))
+}
+
+fn mirrors(
+    root: &Section<'_>,
+    sections: &[Section<'_>],
+    claims: &mut Claims<'_>,
+) -> Result<Vec<Mirror>, Reported> {
+    if sections.is_empty() {
+        return Err(root.report(
+            Problem::new(None, "no [[mirror]] is configured")
+                .with_help(
+                    "Write [[mirror]] with a `name`, and [mirror.probe.qlist] with the `instance` to ask.",
+                )
+                .needs_whole_text(),
+        ));
+    }
+    let alone = sections.len() == 1;
+    all(sections.iter().map(|section| mirror(section, alone, claims)))
+}
+
+fn mirror(section: &Section<'_>, alone: bool, claims: &mut Claims<'_>) -> Result<Mirror, Reported> {
+    let name = section.required("name", value::mirror_name);
+    let read_paths = |value: &Value<'_>| {
+        let paths = value.one_or_many(value::path_prefix)?;
+        if paths.is_empty() {
+            return Err(value.refuse("`paths` is empty", "Write at least one path, such as \"/csp/bin\"."));
+        }
+        Ok(paths)
+    };
+    // The default paths can be those of one mirror only.
+    let paths =
+        if alone { section.or_default("paths", read_paths) } else { section.required("paths", read_paths) };
+    let interval = section.or_default("interval", |value| value::duration(value, 20 * MILLISECOND..=MINUTE));
+    let timeout =
+        section.or_default("timeout", |value| value::duration(value, 10 * MILLISECOND..=5 * MINUTE));
+    let stale_after =
+        section.or_default("stale_after", |value| value::duration(value, 10 * MILLISECOND..=10 * MINUTE));
+    let qos_timeout =
+        section.or_default("qos_timeout", |value| value::duration(value, 100 * MILLISECOND..=10 * MINUTE));
+    let rise = section.or_default("rise", |value| value::integer(value, 1..=10));
+    let probe = section.table("mirror.probe").and_then(|section| probe(&section));
+
+    if let Ok(name) = &name {
+        claims.name(name);
+    }
+    for path in paths.iter().flat_map(|paths| &paths.value) {
+        claims.path(path);
+    }
+    if let (Ok(interval), Ok(timeout), Ok(stale_after), Ok(qos_timeout)) =
+        (&interval, &timeout, &stale_after, &qos_timeout)
+    {
+        rules::check_timing(section, &Timing { interval, timeout, stale_after, qos_timeout });
+    }
+    let (probe, wake_on) = probe?;
+    Ok(Mirror {
+        name: name?.value,
+        paths: values(paths?),
+        interval: interval?.value,
+        timeout: timeout?.value,
+        stale_after: stale_after?.value,
+        qos_timeout: qos_timeout?.value,
+        rise: NonZeroU32::new(rise?.value).expect("the range begins at 1"),
+        probe,
+        wake_on,
+    })
+}
+
+/// The one probe, and what wakes it.
+fn probe(section: &Section<'_>) -> Result<(Probe, Vec<PathBuf>), Reported> {
+    let written = all(PROBES.iter().map(|(name, read)| Ok((section.optional_table(name)?, read))))?;
+    let written: Vec<_> = written.into_iter().filter_map(|(section, read)| Some((section?, read))).collect();
+    let probes = all(written.iter().map(|(section, read)| {
+        let probe = read(section);
+        let wake_on = section.or_default("wake_on", |value| value.one_or_many(value::absolute_path));
+        Ok((probe?, values(wake_on?)))
+    }));
+    if let [(first, _), (second, _), ..] = written.as_slice() {
+        return Err(section.report(
+            Problem::new(second.span(), format!("[{}] is a second probe", second.name()))
+                .related(first.span(), "the first one")
+                .with_help("A mirror has one probe: keep one of them."),
+        ));
+    }
+    probes?.pop().ok_or_else(|| {
+        section.unknown().unwrap_or_else(|| {
+            let tables = PROBES.map(|(name, _)| format!("[{name}]")).join(", ");
+            section.report(
+                Problem::new(section.span(), "[[mirror]] has no probe")
+                    .with_help(format!("Write one of these tables below it: {tables}."))
+                    .needs_whole_text(),
+            )
+        })
+    })
+}
+
+fn qlist(section: &Section<'_>) -> Result<Probe, Reported> {
+    let instance = section.required("instance", value::instance);
+    let command = section.or_default("command", value::program);
+    let environment = environment(section);
+    Ok(Probe::Qlist { instance: instance?.value, command: command?.value, environment: environment? })
+}
+
+fn gateway(section: &Section<'_>) -> Result<Probe, Reported> {
+    http_target(section).map(Probe::Gateway)
+}
+
+fn metrics(section: &Section<'_>) -> Result<Probe, Reported> {
+    http_target(section).map(Probe::Metrics)
+}
+
+fn exec(section: &Section<'_>) -> Result<Probe, Reported> {
+    let command = section.required("command", value::command_line);
+    let environment = environment(section);
+    Ok(Probe::Exec { command: command?.value, environment: environment? })
+}
+
+fn file(section: &Section<'_>) -> Result<Probe, Reported> {
+    let path = section.required("path", value::absolute_path);
+    Ok(Probe::File { path: path?.value })
+}
+
+fn http_target(section: &Section<'_>) -> Result<HttpTarget, Reported> {
+    let url = section.required("url", value::url);
+    let ca_file = section.optional("ca_file", value::absolute_path);
+    let (url, ca_file) = (url?, ca_file?);
+    if let Some(ca_file) = &ca_file
+        && url.value.scheme_str() != Some("https")
+    {
+        section.report(
+            Problem::new(ca_file.span.clone(), "`ca_file` has no use without https")
+                .related(url.span.clone(), "this is not https")
+                .with_help("Write an https address, or remove `ca_file`."),
+        );
+    }
+    Ok(HttpTarget { url: url.value, ca_file: ca_file.map(|file| file.value) })
+}
+
+fn environment(section: &Section<'_>) -> Result<Vec<String>, Reported> {
+    section.or_default("environment", |value| value.one_or_many(value::variable)).map(values)
+}

@@ -1,0 +1,245 @@
+//! The daemon: builds the channels, owns every task, defines how it is reloaded and in which order it stops.
+//!
+//! ```text
+//! messages.log, POST /probe, SIGUSR1 ──Notify──┐
+//!                                              ▼
+//!                                  one probe loop a group of mirrors
+//!                                              │ watch<Snapshot>, one a mirror
+//!                 ┌────────────────────────────┼─────────────────────┐
+//!                 ▼                            ▼                     ▼
+//!        health listener (own thread)   admin listener      keeper of the state file,
+//!                                                           warner of unasked mirrors
+//! ```
+//!
+//! *Start*: everything that can fail (addresses, certificates, token) is done before the first task runs.
+//!
+//! *Reload*: the same for the new configuration, while the old one serves; an error leaves the old as it was.
+//! A loop whose mirrors did not change goes on undisturbed; any other mirror keeps its verdict and its epoch
+//! if it is still asked in the same way.
+//!
+//! *Stop*: the loops end, every verdict becomes a refusal, the page says so for as long as `drain` asks, the
+//! ports close, the state is written. Nothing is withdrawn from anywhere.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::status::Build;
+use crate::admin::{self, MirrorView, View};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{self, Config};
+use crate::health;
+use crate::snapshot::Snapshot;
+use crate::state::Store;
+
+mod keep;
+mod mirrors;
+mod unasked;
+
+use mirrors::{Mirrors, Prepared};
+
+/// How long the tasks may take to end after they were told to; a disk that hangs must not keep the process.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running daemon. [`stop`](Self::stop) is the orderly end.
+#[derive(Debug)]
+pub struct Daemon {
+    config: Config,
+    clock: Clock,
+    started_at: Timestamp,
+    mirrors: Mirrors,
+    health: health::Server,
+    admin: AdminTask,
+    view: watch::Sender<Arc<View>>,
+    tasks: TaskTracker,
+    /// Ends the tasks that watch the mirrors for us: keepers of state, warners.
+    watchers: CancellationToken,
+}
+
+/// Why a configuration cannot be put to work.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The health listener cannot start.
+    #[error("start the health listener")]
+    Health(#[from] health::StartError),
+    /// The admin listener cannot start.
+    #[error("start the admin listener")]
+    Admin(#[from] admin::StartError),
+    /// A socket was lost between binding and serving.
+    #[error("ask the operating system for an address")]
+    Address(#[from] io::Error),
+}
+
+/// The admin listener's task, which hands its socket back.
+#[derive(Debug)]
+struct AdminTask {
+    configured: SocketAddr,
+    address: SocketAddr,
+    cancelled: CancellationToken,
+    task: JoinHandle<TcpListener>,
+}
+
+// === impl StartError ===
+
+impl StartError {
+    /// How to mend it: a full sentence, if there is one to say.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Health(error) => error.hint(),
+            Self::Admin(error) => error.hint(),
+            Self::Address(_) => None,
+        }
+    }
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    /// Starts everything that `config` asks for. Must be called within a tokio runtime, on which the control
+    /// plane runs; the health listener brings its own.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let tasks = TaskTracker::new();
+        let mut mirrors = Mirrors::new(clock.clone(), tasks.clone());
+        let prepared = mirrors.prepare(&config.mirrors, &Store::new(config.state_directory.clone()));
+        let access = admin::Access::new(&config.admin)?;
+        let listener = admin::bind(config.admin.listen)?;
+        let address = listener.local_addr()?;
+        let health =
+            health::Server::start(&config.health, health_mirrors(&prepared), clock.clone(), Vec::new())?;
+        mirrors.commit(prepared).await;
+        let started_at = clock.now();
+        let view = watch::Sender::new(Arc::new(make_view(&health, &mirrors, started_at)));
+        let cancelled = CancellationToken::new();
+        let serve = admin::serve(listener, access, view.subscribe(), clock.clone(), cancelled.clone());
+        let admin =
+            AdminTask { configured: config.admin.listen, address, cancelled, task: tasks.spawn(serve) };
+        let watchers = CancellationToken::new();
+        let daemon = Self { config, clock, started_at, mirrors, health, admin, view, tasks, watchers };
+        daemon.start_watchers();
+        Ok(daemon)
+    }
+
+    /// Puts another configuration to work; on an error everything is as it was.
+    pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        let prepared = self.mirrors.prepare(&config.mirrors, &Store::new(config.state_directory.clone()));
+        let access = admin::Access::new(&config.admin)?;
+        let moved = config.admin.listen != self.admin.configured;
+        let listener = if moved { Some(admin::bind(config.admin.listen)?) } else { None };
+        // The last step that can fail; what was bound for it is dropped again if it does.
+        self.health.reconfigure(&config.health, health_mirrors(&prepared))?;
+        self.mirrors.commit(prepared).await;
+        let view = make_view(&self.health, &self.mirrors, self.started_at);
+        self.view.send_replace(Arc::new(view));
+        self.replace_admin(config.admin.listen, listener, access).await?;
+        self.config = config;
+        self.watchers.cancel();
+        self.watchers = CancellationToken::new();
+        self.start_watchers();
+        Ok(())
+    }
+
+    /// Asks every instance at once.
+    pub fn wake(&self) {
+        self.mirrors.wake();
+    }
+
+    /// The addresses of the health listener, with the ports that the system chose where the configuration says 0.
+    pub fn health_addresses(&self) -> Vec<SocketAddr> {
+        self.health.addresses()
+    }
+
+    /// The address of the admin listener.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address
+    }
+
+    /// Stops in order: refuse, drain, close the ports, write the state.
+    pub async fn stop(mut self) {
+        self.mirrors.stop().await;
+        if !self.config.health.drain.is_zero() {
+            tracing::info!(drain = ?self.config.health.drain, "the page answers 503 before the port closes");
+            tokio::time::sleep(self.config.health.drain).await;
+        }
+        self.health.stop().await;
+        self.admin.cancelled.cancel();
+        self.watchers.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                "some tasks did not end in time; the state file may be of the transition before the last"
+            );
+        }
+    }
+
+    /// Serves admin requests with other settings: on `listener`, or on the old socket when there is none.
+    async fn replace_admin(
+        &mut self,
+        configured: SocketAddr,
+        listener: Option<TcpListener>,
+        access: admin::Access,
+    ) -> io::Result<()> {
+        self.admin.cancelled.cancel();
+        let old = (&mut self.admin.task).await.expect("the admin listener neither panics nor is aborted");
+        let listener = listener.unwrap_or(old);
+        let address = listener.local_addr()?;
+        let cancelled = CancellationToken::new();
+        let serve =
+            admin::serve(listener, access, self.view.subscribe(), self.clock.clone(), cancelled.clone());
+        self.admin = AdminTask { configured, address, cancelled, task: self.tasks.spawn(serve) };
+        Ok(())
+    }
+
+    fn start_watchers(&self) {
+        let store = Store::new(self.config.state_directory.clone());
+        for entry in self.mirrors.entries() {
+            let name = entry.config.name.clone();
+            let cancelled = self.watchers.clone();
+            self.tasks.spawn(keep::keep(
+                store.clone(),
+                name.clone(),
+                entry.snapshot.clone(),
+                cancelled.clone(),
+            ));
+            if let Some(limit) = self.config.health.unasked_warning {
+                let (checkers, clock) = (self.health.checkers(), self.clock.clone());
+                let snapshot = entry.snapshot.clone();
+                self.tasks.spawn(unasked::warn(name.into(), limit, snapshot, checkers, clock, cancelled));
+            }
+        }
+    }
+}
+
+fn health_mirrors(prepared: &Prepared) -> Vec<health::Mirror> {
+    let mirror = |(config, snapshot): (&config::Mirror, &watch::Receiver<Snapshot>)| health::Mirror {
+        name: config.name.as_str().into(),
+        paths: config.paths.clone(),
+        snapshot: snapshot.clone(),
+    };
+    prepared.readers().map(mirror).collect()
+}
+
+fn make_view(health: &health::Server, mirrors: &Mirrors, started_at: Timestamp) -> View {
+    let mirror = |entry: &mirrors::Entry| MirrorView {
+        name: entry.config.name.as_str().into(),
+        paths: entry.config.paths.clone(),
+        snapshot: entry.snapshot.clone(),
+        wake: Arc::clone(&entry.wake),
+    };
+    View {
+        build: Build::this(),
+        pid: std::process::id(),
+        started_at,
+        health: health.addresses(),
+        agent_check: health.agent_check_address(),
+        checkers: health.checkers(),
+        tally: health.tally(),
+        mirrors: mirrors.entries().iter().map(mirror).collect(),
+    }
+}

@@ -1,0 +1,206 @@
+//! The probe loops of all mirrors: which mirrors share one, and what a reload carries over.
+//!
+//! A reload has two steps, so that nothing is touched before everything that can fail has succeeded:
+//! [`Mirrors::prepare`] makes the channels that are missing, and [`Mirrors::commit`] moves the loops over.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::probe::Prober;
+use crate::probe::run::{self, Watched};
+use crate::role::{Settings, Tracker};
+use crate::snapshot::Snapshot;
+use crate::state::Store;
+use crate::wake;
+
+/// The mirrors of the present configuration, in its order, and their loops.
+#[derive(Debug)]
+pub(super) struct Mirrors {
+    clock: Clock,
+    tasks: TaskTracker,
+    entries: Vec<Entry>,
+    groups: Vec<Group>,
+}
+
+/// One mirror as its readers see it.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) config: config::Mirror,
+    pub(super) snapshot: watch::Receiver<Snapshot>,
+    pub(super) wake: Arc<Notify>,
+}
+
+/// Mirrors that one probe answers for, and the loop that asks it.
+#[derive(Debug)]
+struct Group {
+    mirrors: Vec<config::Mirror>,
+    wake: Arc<Notify>,
+    cancelled: CancellationToken,
+    task: JoinHandle<Vec<Watched>>,
+}
+
+/// The mirrors of a new configuration, before any loop has changed.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    mirrors: Vec<PreparedMirror>,
+}
+
+#[derive(Debug)]
+struct PreparedMirror {
+    config: config::Mirror,
+    snapshot: watch::Receiver<Snapshot>,
+    /// The sending side, unless a running loop has it.
+    fresh: Option<watch::Sender<Snapshot>>,
+}
+
+// === impl Mirrors ===
+
+impl Mirrors {
+    /// No mirrors yet; their tasks will belong to `tasks`.
+    pub(super) fn new(clock: Clock, tasks: TaskTracker) -> Self {
+        Self { clock, tasks, entries: Vec::new(), groups: Vec::new() }
+    }
+
+    /// The mirrors, in the order of the configuration.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Asks every instance at once.
+    pub(super) fn wake(&self) {
+        for group in &self.groups {
+            group.wake.notify_one();
+        }
+    }
+
+    /// Finds or makes the channel of each mirror of a new configuration. A mirror that is asked in another
+    /// way than before starts without a verdict (the evidence was about something else), but in its epoch.
+    pub(super) fn prepare(&self, mirrors: &[config::Mirror], store: &Store) -> Prepared {
+        let prepare = |config: &config::Mirror| {
+            let known = self.entries.iter().find(|entry| entry.config.name == config.name);
+            if let Some(entry) = known.filter(|entry| entry.config.probe == config.probe) {
+                return PreparedMirror {
+                    config: config.clone(),
+                    snapshot: entry.snapshot.clone(),
+                    fresh: None,
+                };
+            }
+            let remembered = match known {
+                Some(entry) => entry.snapshot.borrow().tracker().remember(),
+                None => store.load(&config.name).unwrap_or_else(|error| {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(
+                        mirror = config.name,
+                        error,
+                        "the remembered epoch is lost; counting starts anew"
+                    );
+                    None
+                }),
+            };
+            let (sender, snapshot) =
+                watch::channel(Snapshot::new(Tracker::new(settings(config), remembered)));
+            PreparedMirror { config: config.clone(), snapshot, fresh: Some(sender) }
+        };
+        Prepared { mirrors: mirrors.iter().map(prepare).collect() }
+    }
+
+    /// Moves the loops over to the prepared mirrors. A loop whose mirrors did not change goes on undisturbed.
+    pub(super) async fn commit(&mut self, prepared: Prepared) {
+        let configs: Vec<_> = prepared.mirrors.iter().map(|mirror| mirror.config.clone()).collect();
+        let mut plan: Vec<(Prober, Vec<usize>)> = Prober::group(&configs, &self.clock);
+        let member_configs =
+            |members: &[usize]| members.iter().map(|&i| configs[i].clone()).collect::<Vec<_>>();
+
+        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.groups)
+            .into_iter()
+            .partition(|group| plan.iter().any(|(_, members)| group.mirrors == member_configs(members)));
+        plan.retain(|(_, members)| !kept.iter().any(|group| group.mirrors == member_configs(members)));
+        self.groups = kept;
+
+        let mut senders: HashMap<String, watch::Sender<Snapshot>> = HashMap::new();
+        for watched in stop(ended).await {
+            senders.insert(watched.name.to_string(), watched.snapshot);
+        }
+        let mut snapshots = Vec::new();
+        for mirror in prepared.mirrors {
+            snapshots.push(mirror.snapshot);
+            if let Some(sender) = mirror.fresh {
+                senders.insert(mirror.config.name, sender);
+            }
+        }
+        for (prober, members) in plan {
+            let mut watched = Vec::new();
+            for config in member_configs(&members) {
+                let sender =
+                    senders.remove(&config.name).expect("a mirror has a fresh channel or an ended loop's");
+                sender.send_modify(|snapshot| snapshot.set(settings(&config)));
+                watched.push(Watched::new(config.name.into(), sender));
+            }
+            let group = self.start(prober, member_configs(&members), watched);
+            self.groups.push(group);
+        }
+        self.entries = configs
+            .into_iter()
+            .zip(snapshots)
+            .map(|(config, snapshot)| {
+                let group = self.groups.iter().find(|group| group.mirrors.contains(&config));
+                let wake = Arc::clone(&group.expect("every mirror is in a group").wake);
+                Entry { config, snapshot, wake }
+            })
+            .collect();
+    }
+
+    /// Ends the loops and rules for every mirror that it refuses from here on.
+    pub(super) async fn stop(&mut self) {
+        let now = self.clock.now();
+        for watched in stop(std::mem::take(&mut self.groups)).await {
+            watched.update(|snapshot| snapshot.rule(now, Tracker::stop));
+        }
+    }
+
+    fn start(&self, prober: Prober, mirrors: Vec<config::Mirror>, watched: Vec<Watched>) -> Group {
+        let (wake, cancelled) = (Arc::new(Notify::new()), CancellationToken::new());
+        let mut wake_on: Vec<_> = mirrors.iter().flat_map(|mirror| mirror.wake_on.iter().cloned()).collect();
+        wake_on.sort();
+        wake_on.dedup();
+        if !wake_on.is_empty() {
+            self.tasks.spawn(wake::follow(wake_on, Arc::clone(&wake), cancelled.clone()));
+        }
+        let interval = mirrors.first().expect("a group has a mirror").interval;
+        let (clock, token) = (self.clock.clone(), cancelled.clone());
+        let task = self.tasks.spawn(run::run(prober, watched, interval, Arc::clone(&wake), clock, token));
+        Group { mirrors, wake, cancelled, task }
+    }
+}
+
+/// Ends the loops and takes their mirrors back.
+async fn stop(groups: Vec<Group>) -> Vec<Watched> {
+    for group in &groups {
+        group.cancelled.cancel();
+    }
+    let mut mirrors = Vec::new();
+    for group in groups {
+        mirrors.extend(group.task.await.expect("a probe loop neither panics nor is aborted"));
+    }
+    mirrors
+}
+
+fn settings(config: &config::Mirror) -> Settings {
+    Settings { stale_after: config.stale_after, rise: config.rise }
+}
+
+// === impl Prepared ===
+
+impl Prepared {
+    /// The mirrors for readers that need no wake-up, in the order of the configuration.
+    pub(super) fn readers(&self) -> impl Iterator<Item = (&config::Mirror, &watch::Receiver<Snapshot>)> {
+        self.mirrors.iter().map(|mirror| (&mirror.config, &mirror.snapshot))
+    }
+}

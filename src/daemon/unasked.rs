@@ -1,0 +1,73 @@
+//! Warns when a mirror serves and no load balancer asks: then clients are not being sent here, and nobody
+//! would notice before the next failover.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Timestamp};
+use crate::health::Checkers;
+use crate::role::Verdict;
+use crate::snapshot::Snapshot;
+
+/// Watches one mirror until it is cancelled; `limit` is how long it may serve unasked.
+pub(super) async fn warn(
+    mirror: Arc<str>,
+    limit: Duration,
+    snapshot: watch::Receiver<Snapshot>,
+    checkers: Checkers,
+    clock: Clock,
+    cancelled: CancellationToken,
+) {
+    let mut warned = false;
+    let mut serving_since = None;
+    // Often enough that the warning is at most a tenth late.
+    let pause = (limit / 10).clamp(Duration::from_millis(10), Duration::from_secs(10));
+    loop {
+        tokio::select! {
+            () = cancelled.cancelled() => return,
+            () = sleep(pause) => {}
+        }
+        let now = clock.now();
+        let serves = matches!(snapshot.borrow().verdict_at(now), Verdict::Serve { .. });
+        serving_since = serves.then(|| serving_since.unwrap_or(now));
+        let asked = checkers.asked(&mirror).map(|asked| asked.last);
+        let unasked = serving_since.is_some_and(|since| unasked_for(since, asked, now) >= limit);
+        if unasked && !warned {
+            tracing::warn!(
+                mirror = &*mirror,
+                ?limit,
+                "this member is primary and no load balancer asks for its page; is it registered, and does its health check point here?"
+            );
+        } else if warned && !unasked && serves {
+            tracing::info!(mirror = &*mirror, "health checks are coming in again");
+        }
+        warned = unasked;
+    }
+}
+
+/// How long nobody has asked, counted from no earlier than the beginning of serving.
+fn unasked_for(serving_since: Timestamp, asked: Option<Timestamp>, now: Timestamp) -> Duration {
+    let serving = serving_since.age_at(now);
+    asked.map_or(serving, |asked| asked.age_at(now).min(serving))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_from_the_last_check_and_from_no_earlier_than_the_promotion() {
+        let at = |seconds| Timestamp::new(Duration::from_secs(seconds), Duration::from_secs(seconds));
+        assert_eq!(unasked_for(at(100), None, at(130)), Duration::from_secs(30));
+        assert_eq!(unasked_for(at(100), Some(at(120)), at(130)), Duration::from_secs(10));
+        assert_eq!(
+            unasked_for(at(100), Some(at(50)), at(130)),
+            Duration::from_secs(30),
+            "asked while it was backup"
+        );
+    }
+}

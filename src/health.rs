@@ -1,0 +1,229 @@
+//! The health listener: what load balancers poll. The data plane.
+//!
+//! It is responsible for answering every check at once and truthfully, whatever other clients and the rest of
+//! the process do, and for nothing else. It reads each mirror's [`Snapshot`] and evaluates it at the moment of
+//! the answer; it asks no database, reads no file, resolves no name and calls no cloud.
+//!
+//! ```text
+//!             listener ─► accept ─┬─ whole request there ──► answer, close        (most checks)
+//!                                 └─ else ─► connection ───► wait, answer, close  (one task each)
+//!                                                 │
+//!              head, proxy ─► route ─► respond ◄──┘      agent: HAProxy's agent check
+//!              (pure, what was asked)  (pure, what is answered)
+//! ```
+//!
+//! Why it is built so:
+//!
+//! - A thread of its own, with a runtime of its own: a control plane that blocks cannot delay a check, and a
+//!   panic on the thread ends the process, so that no port stays open that nobody answers.
+//! - HTTP/1 is spoken by hand. A status page is three fixed strings; one request a connection, as load
+//!   balancers do it, leaves most of a web server idle, and the common case needs four system calls.
+//! - Every wait is for a client, has a deadline, and gives way: when there are too many connections, the one
+//!   that has waited longest is shed for the newest.
+//! - The control plane keeps the [`Server`], the thread keeps the sockets' work. What should run is published
+//!   as one value and the thread follows it, so a reload is one switch: sockets of unchanged addresses stay
+//!   open, new ones are open before old ones close, and no request sees half a configuration.
+//!
+//! Load is bounded by the system calls of one core; memory by `max_connections` times some 2 KiB.
+//!
+//! [`Snapshot`]: crate::snapshot::Snapshot
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::snapshot::Snapshot;
+use crate::tls::Renewing;
+
+mod accept;
+mod agent;
+mod checkers;
+mod connection;
+mod connections;
+mod head;
+mod listener;
+mod prefixed;
+mod proxy;
+mod respond;
+mod route;
+mod site;
+mod thread;
+
+pub use checkers::{Asked, Checker, Checkers, MAX_CHECKERS};
+pub use listener::StartError;
+pub use respond::page_status;
+pub use site::{Counters, Tally};
+
+use connections::Connections;
+use listener::Listener;
+use site::{Plan, Purpose, Service, Site};
+
+/// How long the thread may take to show that it turns. It never works longer than a batch of connections, and
+/// a machine that is this slow fails its load balancer's checks as well.
+const TURN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many questions whether the thread turns may wait for an answer.
+const MAX_PINGS: usize = 4;
+
+/// A mirror as the health listener sees it.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// Its name in paths, and in what agent checks send.
+    pub name: Arc<str>,
+    /// Path prefixes of its status page.
+    pub paths: Vec<String>,
+    /// Its state, from its probe loop.
+    pub snapshot: watch::Receiver<Snapshot>,
+}
+
+/// The running health listener. Dropping it closes the ports too, without waiting for anything.
+#[derive(Debug)]
+pub struct Server {
+    plan: Publisher,
+    pings: mpsc::Sender<thread::Ping>,
+    checkers: Checkers,
+    tally: Arc<Tally>,
+    thread: JoinHandle<()>,
+    /// Sends nothing; dropped when the thread has done its work.
+    ended: oneshot::Receiver<()>,
+}
+
+/// Tells the thread what should run. It ends when this is dropped.
+#[derive(Debug)]
+struct Publisher(watch::Sender<Plan>);
+
+// === impl Server ===
+
+impl Server {
+    /// Opens every address and starts to answer. On an error nothing runs and nothing stays open.
+    ///
+    /// `inherited` are sockets that the service manager or the process before this one opened; each is used
+    /// for the configured address that it is bound to, and closed if there is none.
+    pub fn start(
+        settings: &config::Health,
+        mirrors: Vec<Mirror>,
+        clock: Clock,
+        mut inherited: Vec<TcpListener>,
+    ) -> Result<Self, StartError> {
+        let plan = make_plan(settings, mirrors, &[], &mut inherited)?;
+        for stranger in inherited {
+            let address = stranger.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string());
+            warn!(address, "an inherited socket is bound to no address of [health] and was closed");
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .map_err(StartError::Thread)?;
+        let (plan, plans) = watch::channel(plan);
+        let (pings, pinged) = mpsc::channel(MAX_PINGS);
+        let (checkers, tally) = (Checkers::default(), Arc::<Tally>::default());
+        let (ending, ended) = oneshot::channel();
+        let service = Arc::new(Service {
+            plan: plans,
+            clock,
+            checkers: checkers.clone(),
+            connections: Arc::<Connections>::default(),
+            tally: Arc::clone(&tally),
+        });
+        let thread = std::thread::Builder::new()
+            .name("health".to_owned())
+            .spawn(move || {
+                let _ending: oneshot::Sender<()> = ending;
+                thread::run(runtime, service, pinged);
+            })
+            .map_err(StartError::Thread)?;
+        Ok(Self { plan: Publisher(plan), pings, checkers, tally, thread, ended })
+    }
+
+    /// Takes over another configuration: sockets of addresses that stay are kept with all who wait in them,
+    /// new ones are opened before old ones are closed. On an error nothing has changed.
+    pub fn reconfigure(&mut self, settings: &config::Health, mirrors: Vec<Mirror>) -> Result<(), StartError> {
+        let open = self.plan.0.borrow().listeners.clone();
+        let names: Vec<_> = mirrors.iter().map(|mirror| Arc::clone(&mirror.name)).collect();
+        let plan = make_plan(settings, mirrors, &open, &mut Vec::new())?;
+        self.plan.0.send_replace(plan);
+        self.checkers.retain(&names);
+        Ok(())
+    }
+
+    /// Where the pages answer, in the order of the configuration.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses_for(Purpose::Page)
+    }
+
+    /// Where the agent check answers, if it is configured.
+    pub fn agent_check_address(&self) -> Option<SocketAddr> {
+        self.addresses_for(Purpose::AgentCheck).first().copied()
+    }
+
+    /// The table of who asks.
+    pub fn checkers(&self) -> Checkers {
+        self.checkers.clone()
+    }
+
+    /// What is counted; whoever holds it can read it at any time.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
+    /// Whether the thread turns: asks it, and waits for up to a second. For the watchdog.
+    pub async fn is_turning(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.pings.try_send(answer).is_ok() && matches!(timeout(TURN_TIMEOUT, answered).await, Ok(Ok(())))
+    }
+
+    /// Closes the ports, lets requests in flight finish within their deadline, and ends the thread.
+    pub async fn stop(self) {
+        let Self { plan, thread, ended, .. } = self;
+        let deadline = plan.0.borrow().site.request_timeout + TURN_TIMEOUT;
+        drop(plan);
+        if timeout(deadline, ended).await.is_err() {
+            warn!("the health thread did not end in time");
+        } else if thread.join().is_err() {
+            // A panic on the thread has ended the process before this could be seen.
+            warn!("the health thread panicked");
+        }
+    }
+
+    fn addresses_for(&self, purpose: Purpose) -> Vec<SocketAddr> {
+        let plan = self.plan.0.borrow();
+        let matching = plan.listeners.iter().filter(|(_, p)| *p == purpose);
+        matching.map(|(listener, _)| listener.local()).collect()
+    }
+}
+
+// === impl Publisher ===
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        // The last plan outlives its sender in the channel, and must not hold the ports open.
+        self.0.send_modify(|plan| plan.listeners.clear());
+    }
+}
+
+fn make_plan(
+    settings: &config::Health,
+    mirrors: Vec<Mirror>,
+    open: &[(Arc<Listener>, Purpose)],
+    inherited: &mut Vec<TcpListener>,
+) -> Result<Plan, StartError> {
+    let tls = settings.tls.as_ref().map(Renewing::load).transpose()?.map(Arc::new);
+    let mut listeners = Vec::new();
+    for (purpose, addresses) in
+        [(Purpose::Page, settings.listen.as_slice()), (Purpose::AgentCheck, settings.agent_check.as_slice())]
+    {
+        let kept: Vec<_> =
+            open.iter().filter(|(_, p)| *p == purpose).map(|(listener, _)| Arc::clone(listener)).collect();
+        let opened = listener::open_all(addresses, &kept, inherited)?;
+        listeners.extend(opened.into_iter().map(|listener| (listener, purpose)));
+    }
+    Ok(Plan { site: Arc::new(Site::new(settings, mirrors, tls)), listeners })
+}

@@ -1,0 +1,256 @@
+//! Accepts connections, and answers at first sight those whose request is there already.
+//!
+//! Most checks arrive whole: they are read, answered and closed here with four system calls, without a task,
+//! a timer or a registration with epoll. The others get a task of their own
+//! ([`connection`](super::connection)). Connections are accepted in batches; between two batches everybody
+//! else on the thread has a turn.
+//!
+//! When the system has no descriptor left, the oldest waiting connection makes room, or else a descriptor that
+//! is held in reserve for this moment: checks go on being answered one by one, however the rest of the
+//! process came to use them all.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::connection::Connection;
+use super::head::MAX_HEAD;
+use super::listener::Listener;
+use super::proxy::{self, Prefix};
+use super::site::{Purpose, Service, Site, count};
+
+/// How many connections are accepted before the rest of the thread has a turn. One batch takes about a
+/// millisecond.
+const BATCH: usize = 64;
+
+/// How long to wait when the system has neither a descriptor nor memory, and nobody can make room.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How many batches are still accepted from a port that closes: whoever is in its queue would be reset.
+const LAST_BATCHES: usize = 4096 / BATCH;
+
+/// For how long no accept may fail before an episode of exhaustion is over.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Accepts from one listener until it is told to close it.
+pub(super) struct Acceptor {
+    socket: AsyncFd<Arc<Listener>>,
+    reception: Reception,
+}
+
+/// What an acceptor has besides its socket.
+struct Reception {
+    purpose: Purpose,
+    service: Arc<Service>,
+    buffer: Box<[u8; MAX_HEAD]>,
+    reserve: Option<OwnedFd>,
+    /// When an accept last failed for want of a descriptor, within the present episode.
+    exhausted: Option<Instant>,
+}
+
+/// How a batch ended.
+enum Batch {
+    /// Nobody is waiting any more.
+    Drained,
+    /// More may be waiting.
+    Full,
+    /// The system cannot give another connection.
+    Exhausted(Errno),
+}
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    /// An acceptor for `listener`, on the runtime of the calling task.
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, so as to have callers promise what Listener keeps by its type: it \
+                  owns one descriptor, gives it to nobody, and closes it when it is dropped"
+    )]
+    pub(super) fn new(
+        listener: Arc<Listener>,
+        purpose: Purpose,
+        service: Arc<Service>,
+    ) -> std::io::Result<Self> {
+        let socket = AsyncFd::with_interest(listener, Interest::READABLE)?;
+        let buffer = Box::new([0; MAX_HEAD]);
+        let mut reception = Reception { purpose, service, buffer, reserve: None, exhausted: None };
+        reception.refill(&socket);
+        Ok(Self { socket, reception })
+    }
+
+    /// Accepts until `closing`, then takes in who is already in the queue.
+    pub(super) async fn run(mut self, closing: CancellationToken) {
+        loop {
+            // Cancelled while it waits for readiness, this loses nothing: no connection has been taken.
+            let mut ready = tokio::select! {
+                biased;
+                () = closing.cancelled() => break,
+                ready = self.socket.readable() => match ready {
+                    Ok(ready) => ready,
+                    // The runtime is shutting down.
+                    Err(_) => return,
+                },
+            };
+            let batch = self.reception.batch(&self.socket);
+            match batch {
+                Batch::Drained => ready.clear_ready(),
+                Batch::Full | Batch::Exhausted(_) => ready.retain_ready(),
+            }
+            drop(ready);
+            match batch {
+                Batch::Drained => self.reception.refill(&self.socket),
+                Batch::Full => {
+                    self.reception.refill(&self.socket);
+                    tokio::task::yield_now().await;
+                }
+                Batch::Exhausted(errno) => self.reception.make_room(errno).await,
+            }
+        }
+        for _ in 0..LAST_BATCHES {
+            match self.reception.batch(&self.socket) {
+                Batch::Full => tokio::task::yield_now().await,
+                Batch::Drained | Batch::Exhausted(_) => return,
+            }
+        }
+    }
+}
+
+// === impl Reception ===
+
+impl Reception {
+    fn batch(&mut self, listener: &AsyncFd<Arc<Listener>>) -> Batch {
+        let site = self.service.site();
+        for _ in 0..BATCH {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            match rustix::net::acceptfrom_with(listener, flags) {
+                Ok((socket, peer)) => {
+                    count(&self.service.tally.accepted);
+                    if let Some(Ok(peer)) = peer.map(SocketAddr::try_from) {
+                        self.meet(socket, peer.ip().to_canonical(), &site);
+                    }
+                }
+                Err(Errno::AGAIN) => return Batch::Drained,
+                Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                    return Batch::Exhausted(errno);
+                }
+                // The client's or the network's fault (accept(2) lists them): the next may be better.
+                Err(errno) => debug!(%errno, "a connection broke before it was accepted"),
+            }
+        }
+        Batch::Full
+    }
+
+    /// Answers at first sight, or hands over to a task.
+    fn meet(&mut self, socket: OwnedFd, peer: IpAddr, site: &Arc<Site>) {
+        let mut received = 0;
+        if self.purpose == Purpose::Page && site.tls.is_none() {
+            match rustix::net::recv(&socket, &mut self.buffer[..], RecvFlags::empty()) {
+                Ok((0, _)) => return,
+                Ok((count, _)) => received = count,
+                Err(Errno::AGAIN) => {}
+                Err(_) => return,
+            }
+            if received > 0 && self.answer(&socket, peer, site, received) {
+                return;
+            }
+        }
+        self.hand_over(socket, peer, site, received);
+    }
+
+    /// Answers the request in the buffer if it is whole and nothing stands behind it.
+    fn answer(&self, socket: &OwnedFd, peer: IpAddr, site: &Site, received: usize) -> bool {
+        let mut caller = site.caller(peer);
+        let mut bytes = &self.buffer[..received];
+        if site.proxy_protocol {
+            match proxy::split(bytes) {
+                Prefix::Absent => {}
+                Prefix::Header { length, client } => {
+                    bytes = &bytes[length..];
+                    caller.client = client.unwrap_or(peer);
+                }
+                Prefix::Partial | Prefix::Malformed => return false,
+            }
+        }
+        let Some(answer) = site.hear(caller, bytes, 0, self.service.clock.now()) else { return false };
+        if !answer.heard_out {
+            return false;
+        }
+        // The send buffer of a fresh connection takes any answer whole; a client that is gone needs none.
+        match rustix::net::send(socket, &answer.response.bytes, SendFlags::NOSIGNAL) {
+            Ok(_) => self.service.record(site, caller, &answer.response),
+            Err(errno) => debug!(%errno, "a client left before its answer"),
+        }
+        true
+    }
+
+    fn hand_over(&self, socket: OwnedFd, peer: IpAddr, site: &Arc<Site>, received: usize) {
+        let admitted = site.caller(peer).admitted;
+        if !admitted && (self.purpose == Purpose::AgentCheck || site.tls.is_some()) {
+            // There is no way to say 403 there that would not cost a handshake.
+            return;
+        }
+        let stream = match TcpStream::from_std(socket.into()) {
+            Ok(stream) => stream,
+            Err(error) => {
+                debug!(%error, "a connection cannot be watched");
+                return;
+            }
+        };
+        let connection = Connection {
+            stream,
+            peer,
+            received: self.buffer[..received].to_vec(),
+            site: Arc::clone(site),
+            service: Arc::clone(&self.service),
+        };
+        let (connections, limit) = (&self.service.connections, site.max_connections);
+        let shed = match self.purpose {
+            Purpose::Page => connections.adopt(limit, connection.serve_page()),
+            Purpose::AgentCheck => connections.adopt(limit, connection.serve_agent()),
+        };
+        if shed {
+            count(&self.service.tally.shed);
+        }
+    }
+
+    async fn make_room(&mut self, errno: Errno) {
+        count(&self.service.tally.exhausted);
+        if self.exhausted.replace(Instant::now()).is_none() {
+            warn!(
+                error = %std::io::Error::from(errno),
+                waiting = self.service.connections.len(),
+                "no descriptor for another connection; the oldest waiting one makes room \
+                 (LimitNOFILE= in the unit raises the limit)"
+            );
+        }
+        if self.service.connections.shed_oldest() {
+            count(&self.service.tally.shed);
+            // Its descriptor is closed when its task is dropped.
+            tokio::task::yield_now().await;
+        } else if self.reserve.take().is_none() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Takes back the reserve, if it was used.
+    fn refill(&mut self, listener: &AsyncFd<Arc<Listener>>) {
+        if self.reserve.is_none() {
+            self.reserve = rustix::io::fcntl_dupfd_cloexec(listener, 0).ok();
+        }
+        if self.exhausted.is_some_and(|last| last.elapsed() > QUIET) {
+            self.exhausted = None;
+            info!("there have been descriptors for all connections for a minute");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What every connection needs to be answered: the configuration of the moment, the mirrors, the clock.
+//!
+//! A [`Site`] never changes. A reload publishes another [`Plan`]; connections that are open finish with the
+//! site they began with, new ones get the new one, and no request sees half of each.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::watch;
+
+use super::Mirror;
+use super::checkers::Checkers;
+use super::connections::Connections;
+use super::head::{self, Parsed};
+use super::listener::Listener;
+use super::respond::{Response, respond};
+use super::route::Routes;
+use crate::clock::{Clock, Timestamp};
+use crate::config;
+use crate::tls::Renewing;
+
+/// What the health thread should be doing.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) site: Arc<Site>,
+    /// The sockets to accept from. Kept apart from the site: whoever held both would hold the port open.
+    pub(super) listeners: Vec<(Arc<Listener>, Purpose)>,
+}
+
+/// What is spoken on a listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// HTTP, over TLS if the site has a certificate.
+    Page,
+    /// HAProxy's agent check.
+    AgentCheck,
+}
+
+/// One configuration of the health listener.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) mirrors: Vec<Mirror>,
+    pub(super) routes: Routes,
+    pub(super) tls: Option<Arc<Renewing>>,
+    pub(super) proxy_protocol: bool,
+    pub(super) header_timeout: Duration,
+    pub(super) request_timeout: Duration,
+    pub(super) max_connections: usize,
+    allowed_networks: Vec<IpNet>,
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    /// The TCP peer, or whom a PROXY header names; for the record only.
+    pub(super) client: IpAddr,
+    /// Whether the TCP peer may ask.
+    pub(super) admitted: bool,
+}
+
+/// What to send, and what may still be coming.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// Whether all that the client has to say has been read. Closing a socket with unread bytes resets the
+    /// connection, and a reset may overtake the answer.
+    pub(super) heard_out: bool,
+}
+
+/// What the tasks of the health thread share.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) plan: watch::Receiver<Plan>,
+    pub(super) clock: Clock,
+    pub(super) checkers: Checkers,
+    pub(super) connections: Arc<Connections>,
+    pub(super) tally: Arc<Tally>,
+}
+
+/// What the health listener counted since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Requests answered, with whatever status; agent checks included.
+    pub answered: u64,
+    /// Connections closed early to make room for newer ones.
+    pub shed: u64,
+    /// Connections closed because a deadline passed.
+    pub late: u64,
+    /// Times that the system had no descriptor or no memory for another connection.
+    pub exhausted: u64,
+}
+
+/// [`Counters`] while they are counted.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub(super) accepted: AtomicU64,
+    pub(super) answered: AtomicU64,
+    pub(super) shed: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) exhausted: AtomicU64,
+}
+
+// === impl Site ===
+
+impl Site {
+    pub(super) fn new(settings: &config::Health, mirrors: Vec<Mirror>, tls: Option<Arc<Renewing>>) -> Self {
+        Self {
+            routes: Routes::new(mirrors.iter().map(|mirror| (&*mirror.name, mirror.paths.as_slice()))),
+            mirrors,
+            tls,
+            proxy_protocol: settings.proxy_protocol,
+            header_timeout: settings.header_timeout,
+            request_timeout: settings.request_timeout,
+            max_connections: settings.max_connections,
+            allowed_networks: settings.allowed_networks.clone(),
+        }
+    }
+
+    /// Who calls from `peer`, a canonical address.
+    pub(super) fn caller(&self, peer: IpAddr) -> Caller {
+        let networks = &self.allowed_networks;
+        let admitted = networks.is_empty() || networks.iter().any(|network| network.contains(&peer));
+        Caller { client: peer, admitted }
+    }
+
+    /// The answer to what a client has sent so far, of which `seen` bytes were not enough before; `None` while
+    /// there is none yet.
+    pub(super) fn hear(&self, caller: Caller, bytes: &[u8], seen: usize, now: Timestamp) -> Option<Answer> {
+        self.judge(caller, head::parse(bytes, seen), bytes.len(), now)
+    }
+
+    /// The answer to a client that will not send any more.
+    pub(super) fn hear_last(&self, caller: Caller, bytes: &mut Vec<u8>, now: Timestamp) -> Option<Answer> {
+        let parsed = head::parse_at_end(bytes);
+        let answer = self.judge(caller, parsed, 0, now);
+        answer.map(|answer| Answer { heard_out: true, ..answer })
+    }
+
+    fn judge(&self, caller: Caller, parsed: Parsed<'_>, received: usize, now: Timestamp) -> Option<Answer> {
+        let (response, heard_out) = match parsed {
+            Parsed::Partial => return None,
+            Parsed::Complete { head, length } => {
+                let heard_out = length == received && !head.body;
+                let response = if caller.admitted {
+                    respond(&head, &self.routes, &self.mirrors, now)
+                } else {
+                    Response::forbidden()
+                };
+                (response, heard_out)
+            }
+            Parsed::Malformed => (Response::bad_request(), false),
+            Parsed::TooLong => (Response::too_long(), false),
+        };
+        Some(Answer { response, heard_out })
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    /// The site to begin a connection with.
+    pub(super) fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.plan.borrow().site)
+    }
+
+    /// Takes down an answer that was sent.
+    pub(super) fn record(&self, site: &Site, caller: Caller, response: &Response) {
+        count(&self.tally.answered);
+        if let Some(about) = response.about {
+            let mirror = &site.mirrors[about.mirror].name;
+            let now = self.clock.now();
+            self.checkers.record(caller.client, mirror, about.verdict, response.status, now);
+        }
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// The counts of this moment.
+    pub fn read(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            accepted: read(&self.accepted),
+            answered: read(&self.answered),
+            shed: read(&self.shed),
+            late: read(&self.late),
+            exhausted: read(&self.exhausted),
+        }
+    }
+}
+
+/// Adds one to a counter that nothing is synchronised by.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,171 @@
+//! The health thread: its supervisor, which makes what runs match the [`Plan`], and the rule that a panic on it
+//! ends the process.
+//!
+//! The thread has a runtime of its own with this one thread, so that nothing in the control plane, however
+//! slow, stands between a load balancer and its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info};
+
+use super::accept::Acceptor;
+use super::listener::Listener;
+use super::site::{Plan, Purpose, Service};
+use crate::tls::Renewing;
+
+/// How long the thread's end may wait for a look at a certificate file that hangs.
+const FILES_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// A question whether the thread turns; answering is the answer.
+pub(super) type Ping = oneshot::Sender<()>;
+
+/// Ends the process if it is dropped by a panic: a dead thread must not leave a port open behind it that
+/// nobody answers. (Release builds abort on any panic; this holds in the others too.)
+pub(super) struct AbortOnPanic;
+
+struct Supervisor {
+    service: Arc<Service>,
+    acceptors: Vec<Running>,
+    follower: Option<(Arc<Renewing>, AbortHandle)>,
+    tasks: JoinSet<()>,
+}
+
+struct Running {
+    listener: Arc<Listener>,
+    purpose: Purpose,
+    closing: CancellationToken,
+}
+
+/// The thread's main function: runs until the sender of the plan is gone, then finishes what is open.
+pub(super) fn run(runtime: tokio::runtime::Runtime, service: Arc<Service>, pings: mpsc::Receiver<Ping>) {
+    let _alarm = AbortOnPanic;
+    let plan = service.plan.clone();
+    let supervisor = Supervisor { service, acceptors: Vec::new(), follower: None, tasks: JoinSet::new() };
+    runtime.block_on(supervisor.run(plan, pings));
+    runtime.shutdown_timeout(FILES_TIMEOUT);
+}
+
+// === impl Supervisor ===
+
+impl Supervisor {
+    async fn run(mut self, mut plan: watch::Receiver<Plan>, mut pings: mpsc::Receiver<Ping>) {
+        plan.mark_changed();
+        loop {
+            // Every arm may be cancelled: a plan not seen stays changed, a ping not taken stays in its queue,
+            // a task not joined stays in its set.
+            tokio::select! {
+                changed = plan.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let plan = plan.borrow_and_update().clone();
+                    self.follow(&plan);
+                }
+                Some(ping) = pings.recv() => {
+                    if ping.send(()).is_err() {
+                        debug!("whoever asked whether the health thread turns did not wait");
+                    }
+                }
+                Some(_ended) = self.tasks.join_next() => {}
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Starts what the plan has and is not running, and stops what is running and not in the plan.
+    fn follow(&mut self, plan: &Plan) {
+        let wanted = |running: &Running| {
+            plan.listeners.iter().any(|(listener, purpose)| {
+                Arc::ptr_eq(listener, &running.listener) && *purpose == running.purpose
+            })
+        };
+        self.acceptors.retain(|running| {
+            let keep = wanted(running);
+            if !keep {
+                info!(address = %running.listener.local(), "stops listening");
+                running.closing.cancel();
+            }
+            keep
+        });
+        for (listener, purpose) in &plan.listeners {
+            if !self.acceptors.iter().any(|running| Arc::ptr_eq(&running.listener, listener)) {
+                self.accept_from(listener, *purpose);
+            }
+        }
+        self.follow_certificate(plan.site.tls.as_ref());
+    }
+
+    fn accept_from(&mut self, listener: &Arc<Listener>, purpose: Purpose) {
+        let acceptor = match Acceptor::new(Arc::clone(listener), purpose, Arc::clone(&self.service)) {
+            Ok(acceptor) => acceptor,
+            Err(error) => {
+                error!(%error, address = %listener.local(), "failed to wait for connections; giving up");
+                std::process::abort();
+            }
+        };
+        let closing = CancellationToken::new();
+        let accepting = acceptor.run(closing.clone());
+        self.tasks.spawn(async move {
+            let _alarm = AbortOnPanic;
+            accepting.await;
+        });
+        self.acceptors.push(Running { listener: Arc::clone(listener), purpose, closing });
+        info!(address = %listener.local(), purpose = purpose.word(), "listens");
+    }
+
+    fn follow_certificate(&mut self, wanted: Option<&Arc<Renewing>>) {
+        match (&self.follower, wanted) {
+            (None, None) => return,
+            (Some((running, _)), Some(wanted)) if Arc::ptr_eq(running, wanted) => return,
+            (Some(_), _) | (None, Some(_)) => {}
+        }
+        if let Some((_, task)) = self.follower.take() {
+            task.abort();
+        }
+        self.follower = wanted.map(|wanted| {
+            let following = Arc::clone(wanted).follow();
+            let task = self.tasks.spawn(async move {
+                let _alarm = AbortOnPanic;
+                following.await;
+            });
+            (Arc::clone(wanted), task)
+        });
+    }
+
+    /// Closes all ports and lets the requests in flight finish. Each has deadlines of its own, so this ends.
+    async fn finish(mut self) {
+        if let Some((_, task)) = self.follower.take() {
+            task.abort();
+        }
+        for running in self.acceptors.drain(..) {
+            running.closing.cancel();
+        }
+        while self.tasks.join_next().await.is_some() {}
+        self.service.connections.ended().await;
+    }
+}
+
+// === impl Purpose ===
+
+impl Purpose {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::AgentCheck => "agent-check",
+        }
+    }
+}
+
+// === impl AbortOnPanic ===
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}

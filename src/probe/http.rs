@@ -1,0 +1,246 @@
+//! Asking over HTTP: one GET, on a connection of its own, with one deadline.
+//!
+//! It knows nothing about roles; [`gateway`](super::gateway) and [`metrics`](super::metrics) read the answers.
+//! A connection is not kept: a kept one answers for the server that it once reached, and an instance that
+//! was restarted or moved would be asked in vain first. Redirections are not followed: the probe is about
+//! this member, and who knows where they lead. The deadline covers the look-up of the name, the connection,
+//! the TLS handshake and the whole answer.
+//!
+//! What is shown to people never holds the query of the address: it may carry a password.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::pin::pin;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, LOCATION, USER_AGENT};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::EVIDENCE_LENGTH;
+use super::blocking::Errand;
+use crate::config::HttpTarget;
+use crate::observation::{NoEvidence, printable};
+
+mod trust;
+
+use trust::Trust;
+
+/// How long the head of an answer may be.
+const HEAD_LIMIT: usize = 16 * 1024;
+
+/// How many addresses of a name are tried.
+const ADDRESSES_TRIED: usize = 4;
+
+/// Asks one address.
+#[derive(Debug)]
+pub(crate) struct Client {
+    url: Uri,
+    timeout: Duration,
+    body_limit: usize,
+    authorization: Option<String>,
+    trust: Trust,
+    looking_up: Errand<io::Result<Vec<SocketAddr>>>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Its status code.
+    pub(crate) status: StatusCode,
+    /// Its whole body.
+    pub(crate) body: Bytes,
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(crate) fn new(target: &HttpTarget, timeout: Duration, body_limit: usize) -> Self {
+        Self {
+            url: target.url.clone(),
+            timeout,
+            body_limit,
+            authorization: None,
+            trust: Trust::new(target.ca_file.clone()),
+            looking_up: Errand::new(),
+        }
+    }
+
+    /// The same client with a value for the `Authorization` header; it is never shown to people.
+    #[must_use]
+    pub(crate) fn authorized(self, authorization: Option<String>) -> Self {
+        Self { authorization, ..self }
+    }
+
+    /// Asks once. A redirection counts as a failure.
+    pub(crate) async fn get(&mut self) -> Result<Answer, NoEvidence> {
+        let after = self.timeout;
+        let deadline = Instant::now() + after;
+        let answer = timeout_at(deadline, self.exchange(deadline)).await;
+        answer.unwrap_or(Err(NoEvidence::TimedOut { after }))
+    }
+
+    async fn exchange(&mut self, deadline: Instant) -> Result<Answer, NoEvidence> {
+        let Some(host) = self.url.host().map(|host| host.trim_matches(['[', ']']).to_owned()) else {
+            return Err(NoEvidence::Failed(format!("`{self}` names no host")));
+        };
+        let secure = self.url.scheme_str() == Some("https");
+        let port = self.url.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        // First of all, so that a certificate file that cannot be read is named even while nobody answers.
+        let connector = if secure { Some(self.trust.connector().await?) } else { None };
+        let addresses = self.look_up(&host, port).await?;
+        let stream = connect(&addresses, deadline).await?;
+        match connector {
+            None => self.ask(stream).await,
+            Some(connector) => {
+                let name = rustls_pki_types::ServerName::try_from(host)
+                    .map_err(|_| NoEvidence::Failed(format!("`{self}` names no valid host")))?;
+                let stream = connector.connect(name, stream).await.map_err(|error| {
+                    NoEvidence::Unreachable(format!(
+                        "TLS handshake failed: {}; is its authority in `ca_file`?",
+                        printable(&error.to_string(), EVIDENCE_LENGTH)
+                    ))
+                })?;
+                self.ask(stream).await
+            }
+        }
+    }
+
+    async fn look_up(&mut self, host: &str, port: u16) -> Result<Vec<SocketAddr>, NoEvidence> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let name = host.to_owned();
+        let found = self
+            .looking_up
+            .run(move || Ok((name.as_str(), port).to_socket_addrs()?.take(ADDRESSES_TRIED).collect()))
+            .await;
+        found.map_err(|error| NoEvidence::Unreachable(format!("failed to look up `{host}`: {error}")))
+    }
+
+    /// One request and its answer on a fresh connection.
+    async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Answer, NoEvidence> {
+        let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+            .max_buf_size(HEAD_LIMIT)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| explain(&error))?;
+        let request = self.request()?;
+        let exchange = async move {
+            let response = sender.send_request(request).await.map_err(|error| explain(&error))?;
+            refuse_redirection(&response)?;
+            let status = response.status();
+            let body = self.read_body(response).await?;
+            Ok(Answer { status, body })
+        };
+        // The connection is driven here, so that nothing of it outlives the question.
+        let mut exchange = pin!(exchange);
+        tokio::select! {
+            biased;
+            answer = &mut exchange => answer,
+            // Its error also reaches the exchange, which words it; its end leaves the body to be read.
+            _closed = connection => exchange.await,
+        }
+    }
+
+    fn request(&self) -> Result<Request<Empty<Bytes>>, NoEvidence> {
+        let path = self.url.path_and_query().map_or("/", |path| path.as_str());
+        let host = match (self.url.host(), self.url.port_u16()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (host, _) => host.unwrap_or_default().to_owned(),
+        };
+        let mut request = Request::get(path);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        request
+            .header(HOST, host)
+            .header(CONNECTION, "close")
+            .header(ACCEPT, "text/plain, */*;q=0.1")
+            .header(USER_AGENT, concat!("mirrorvip/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::new())
+            .map_err(|error| NoEvidence::Failed(format!("failed to ask `{self}`: {error}")))
+    }
+
+    async fn read_body(&self, response: Response<hyper::body::Incoming>) -> Result<Bytes, NoEvidence> {
+        let collected = Limited::new(response.into_body(), self.body_limit).collect().await;
+        collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                NoEvidence::TooLong { limit: self.body_limit }
+            } else {
+                let text = printable(&describe(&*error), EVIDENCE_LENGTH);
+                NoEvidence::Unreachable(format!("the answer broke off: {text}"))
+            }
+        })
+    }
+}
+
+impl fmt::Display for Client {
+    /// The address without user information and query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.url.scheme_str().unwrap_or("http");
+        write!(f, "{scheme}://{}", self.url.host().unwrap_or_default())?;
+        if let Some(port) = self.url.port_u16() {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(self.url.path())
+    }
+}
+
+/// Connects to the first address that accepts. Each gets its share of the time that is left, so that one
+/// that is silent does not use up all of it.
+async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, NoEvidence> {
+    let mut last = "the name has no address".to_owned();
+    for (tried, address) in addresses.iter().enumerate() {
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let share = deadline.saturating_duration_since(now) / left;
+        match timeout_at(now + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = format!("failed to connect to {address}: {error}"),
+            Err(_elapsed) => last = format!("failed to connect to {address}: no answer"),
+        }
+    }
+    Err(NoEvidence::Unreachable(last))
+}
+
+fn refuse_redirection<B>(response: &Response<B>) -> Result<(), NoEvidence> {
+    if !response.status().is_redirection() {
+        return Ok(());
+    }
+    let location = response.headers().get(LOCATION).map(|l| String::from_utf8_lossy(l.as_bytes()));
+    let location = location.as_deref().and_then(|l| l.split(['?', '#']).next()).unwrap_or("nowhere");
+    Err(NoEvidence::Failed(format!(
+        "the server redirects ({}) to {}; set `url` to the page itself",
+        response.status().as_u16(),
+        printable(location, EVIDENCE_LENGTH)
+    )))
+}
+
+fn explain(error: &hyper::Error) -> NoEvidence {
+    let text = printable(&describe(error), EVIDENCE_LENGTH);
+    if error.is_parse() {
+        NoEvidence::Unparsable(format!("the answer is not HTTP: {text}"))
+    } else {
+        NoEvidence::Unreachable(format!("the connection broke: {text}"))
+    }
+}
+
+/// An error with its causes, which alone say what happened.
+fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,206 @@
+//! The probe loop: asks, lets the role machine rule, publishes, reports changes. The only writer of the
+//! [`Snapshot`]s of its mirrors.
+//!
+//! One question is in flight at a time; the prober bounds how long it takes. While it is in flight the loop
+//! still notices a lease that ends and reports it, though no reader waits for that. Cancelling the loop drops
+//! the question, which kills the child, and hands the mirrors back: a reload gives them to the next loop, so
+//! that no verdict and no epoch is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::schedule::Schedule;
+use super::{Prober, Reading};
+use crate::clock::{Clock, Timestamp};
+use crate::observation::{NoEvidence, Observation};
+use crate::role::Verdict;
+use crate::snapshot::{Snapshot, Transition};
+
+#[cfg(test)]
+mod tests;
+
+/// One mirror that a loop asks about.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// Its name in logs.
+    pub(crate) name: Arc<str>,
+    /// Where its state is published; nobody else sends.
+    pub(crate) snapshot: watch::Sender<Snapshot>,
+    /// The present stretch without evidence.
+    episode: Option<Episode>,
+}
+
+/// A stretch of failed probes, so that it is reported once and not at each probe.
+#[derive(Debug)]
+struct Episode {
+    word: &'static str,
+    failures: u64,
+}
+
+/// Something that answers for several mirrors at once, in their order.
+pub(crate) trait Ask {
+    /// Asks once; bounds its own time.
+    fn ask(&mut self) -> impl Future<Output = Vec<Reading>>;
+}
+
+impl Ask for Prober {
+    async fn ask(&mut self) -> Vec<Reading> {
+        Self::ask(self).await
+    }
+}
+
+/// Asks about `mirrors` once an `interval` and at each `wake` until it is cancelled; hands the mirrors back.
+pub(crate) async fn run(
+    mut prober: impl Ask,
+    mut mirrors: Vec<Watched>,
+    interval: Duration,
+    wake: Arc<Notify>,
+    clock: Clock,
+    cancelled: CancellationToken,
+) -> Vec<Watched> {
+    let mut schedule = Schedule::new(interval);
+    loop {
+        // Cancel-safe: each branch is a timer, a token or a `Notify`, which keeps a permit that was not taken.
+        tokio::select! {
+            biased;
+            () = cancelled.cancelled() => return mirrors,
+            () = wake.notified() => {
+                schedule.wake();
+                continue;
+            }
+            () = sleep_until(schedule.due(Instant::now())) => {}
+            () = lease_end(&mirrors, &clock) => {
+                expire(&mirrors, &clock);
+                continue;
+            }
+        }
+        let woken = schedule.ask(Instant::now());
+        let asked_at = clock.now();
+        let Some(readings) = ask(&mut prober, &mirrors, &clock, &cancelled).await else { return mirrors };
+        expire(&mirrors, &clock);
+        let answered_at = clock.now();
+        debug_assert_eq!(readings.len(), mirrors.len(), "a prober answers for each of its mirrors");
+        for (mirror, reading) in mirrors.iter_mut().zip(readings) {
+            mirror.take_in(reading, asked_at, answered_at, woken);
+        }
+    }
+}
+
+/// One question; `None` when the loop was cancelled meanwhile.
+async fn ask(
+    prober: &mut impl Ask,
+    mirrors: &[Watched],
+    clock: &Clock,
+    cancelled: &CancellationToken,
+) -> Option<Vec<Reading>> {
+    let mut answer = std::pin::pin!(prober.ask());
+    loop {
+        // The question is pinned outside: the other branches do not drop it.
+        tokio::select! {
+            biased;
+            () = cancelled.cancelled() => return None,
+            readings = &mut answer => return Some(readings),
+            () = lease_end(mirrors, clock) => expire(mirrors, clock),
+        }
+    }
+}
+
+/// Until the next lease of any of the mirrors ends; for ever when none runs.
+async fn lease_end(mirrors: &[Watched], clock: &Clock) {
+    let now = clock.now();
+    let next = mirrors
+        .iter()
+        .filter_map(|mirror| mirror.snapshot.borrow().tracker().running_lease())
+        .map(|lease| lease.remaining(now))
+        .min();
+    match next {
+        Some(remaining) => sleep(remaining).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn expire(mirrors: &[Watched], clock: &Clock) {
+    let now = clock.now();
+    for mirror in mirrors {
+        if mirror.snapshot.borrow().tracker().running_lease().is_some_and(|lease| !lease.covers(now)) {
+            mirror.update(|snapshot| snapshot.rule(now, |tracker| tracker.expire(now)));
+        }
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    /// A mirror whose state is published through `snapshot`.
+    pub(crate) fn new(name: Arc<str>, snapshot: watch::Sender<Snapshot>) -> Self {
+        Self { name, snapshot, episode: None }
+    }
+
+    /// Changes the snapshot, publishes it, and reports the transition, if it is one.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Snapshot) -> Option<Transition>) {
+        let mut transition = None;
+        self.snapshot.send_modify(|snapshot| transition = change(snapshot));
+        if let Some(transition) = transition {
+            report(&self.name, &transition);
+        }
+    }
+
+    fn take_in(&mut self, reading: Reading, asked_at: Timestamp, answered_at: Timestamp, woken: bool) {
+        let observation = Arc::new(Observation {
+            asked_at: asked_at.earlier_by(reading.age),
+            answered_at,
+            outcome: reading.outcome,
+            evidence: reading.evidence,
+        });
+        self.update(|snapshot| {
+            snapshot.counters.count(&observation, asked_at.age_at(answered_at), woken);
+            snapshot.newest = Some(Arc::clone(&observation));
+            snapshot.rule(answered_at, |tracker| tracker.observe(&observation))
+        });
+        self.report_episode(&observation);
+    }
+
+    /// Says once that the answers stopped, again when they stop for another cause, and when they are back.
+    fn report_episode(&mut self, observation: &Observation) {
+        let mirror = &*self.name;
+        match (&observation.outcome, &mut self.episode) {
+            (Ok(_), None) => {}
+            (Ok(role), episode @ Some(_)) => {
+                let failures = episode.take().map_or(0, |episode| episode.failures);
+                tracing::info!(mirror, %role, failures, "the instance tells its role again");
+            }
+            (Err(cause), Some(episode)) if episode.word == cause.word() => episode.failures += 1,
+            (Err(cause), episode) => {
+                let failures = episode.as_ref().map_or(1, |episode| episode.failures + 1);
+                *episode = Some(Episode { word: cause.word(), failures });
+                self.report_no_evidence(cause, &observation.evidence);
+            }
+        }
+    }
+
+    fn report_no_evidence(&self, cause: &NoEvidence, evidence: &str) {
+        let mirror = &*self.name;
+        let snapshot = self.snapshot.borrow();
+        if cause.is_unanswerable() {
+            tracing::error!(mirror, cause = cause.word(), reason = %cause, evidence, "the role cannot be asked for; `mirrorvip check` tells more");
+        } else if let Verdict::Serve { until, .. } = snapshot.verdict() {
+            tracing::warn!(mirror, cause = cause.word(), reason = %cause, evidence, serving_until = %until.ends_at(), "no evidence of the role; the last answer bridges it");
+        } else {
+            tracing::warn!(mirror, cause = cause.word(), reason = %cause, evidence, "no evidence of the role");
+        }
+    }
+}
+
+/// The one line for each change of state.
+fn report(mirror: &str, transition: &Transition) {
+    let Transition { at, from, to, epoch, origin, reason, evidence_age } = transition;
+    let epoch = u64::from(*epoch);
+    // Logs are read by machines, too: an age in whole milliseconds, absent rather than a made-up number.
+    let evidence_age_ms = evidence_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let origin = origin.map(crate::role::Origin::word);
+    tracing::info!(mirror, from, to, reason, epoch, origin, evidence_age_ms, at = %at, "state changed");
+}

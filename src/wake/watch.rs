@@ -1,0 +1,99 @@
+//! inotify on one file and on its directory.
+//!
+//! The file's own watch tells of writing; the directory's tells of a new file under the same name. The
+//! directory is not watched for writing, as databases and journals of the instance lie beside its log.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use inotify::{EventMask, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
+use tokio_stream::StreamExt;
+
+/// Room for several events with the longest of names.
+const BUFFER: usize = 4096;
+
+/// What happens to the file, as a stream.
+pub(super) struct Events {
+    stream: EventStream<[u8; BUFFER]>,
+    name: OsString,
+}
+
+/// What is being watched.
+pub(super) struct Watch {
+    watches: Watches,
+    file: PathBuf,
+    directory: PathBuf,
+    file_watch: Option<WatchDescriptor>,
+    directory_watch: Option<WatchDescriptor>,
+}
+
+// === impl Events ===
+
+impl Events {
+    /// Opens inotify for the file at `path`, and watches nothing yet.
+    pub(super) fn new(path: &Path) -> io::Result<(Self, Watch)> {
+        let stream = Inotify::init()?.into_event_stream([0; BUFFER])?;
+        let watch = Watch {
+            watches: stream.watches(),
+            file: path.to_owned(),
+            directory: directory_of(path),
+            file_watch: None,
+            directory_watch: None,
+        };
+        Ok((Self { stream, name: path.file_name().unwrap_or_default().to_owned() }, watch))
+    }
+
+    /// Waits for something to happen to the file. Cancel-safe.
+    pub(super) async fn next(&mut self) {
+        loop {
+            match self.stream.next().await {
+                // Other files come and go in the same directory.
+                Some(Ok(event)) if event.name.as_ref().is_some_and(|name| *name != self.name) => {}
+                // Sent after the removal of a watch, which happens here.
+                Some(Ok(event)) if event.mask == EventMask::IGNORED => {}
+                Some(Ok(_)) => return,
+                // The poll goes on; nothing else does.
+                Some(Err(_)) | None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Watches what the paths lead to at present. What does not exist is tried again at the next call.
+    ///
+    /// Adding is idempotent for a file that is watched already, so it need not be known whether it is.
+    pub(super) fn renew(&mut self) {
+        let coming_and_going = WatchMask::CREATE
+            | WatchMask::MOVED_TO
+            | WatchMask::MOVED_FROM
+            | WatchMask::DELETE
+            | WatchMask::ONLYDIR;
+        let directory = self.watches.add(&self.directory, coming_and_going).ok();
+        replace(&mut self.watches, &mut self.directory_watch, directory);
+        let changes = WatchMask::MODIFY | WatchMask::ATTRIB | WatchMask::MOVE_SELF | WatchMask::DELETE_SELF;
+        let file = self.watches.add(&self.file, changes).ok();
+        replace(&mut self.watches, &mut self.file_watch, file);
+    }
+}
+
+/// Ends the watch of a file that was rolled over, or one would be left behind for each.
+fn replace(watches: &mut Watches, current: &mut Option<WatchDescriptor>, new: Option<WatchDescriptor>) {
+    if *current == new {
+        return;
+    }
+    if let Some(old) = std::mem::replace(current, new) {
+        // It fails when the file is gone, and its watch with it.
+        let _gone = watches.remove(old);
+    }
+}
+
+fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}

@@ -1,0 +1,157 @@
+//! What no compiler checks: that pure modules are pure, that one task writes, that files say their job first,
+//! and that README's tables are the program's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut directories = vec![root().join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("readable sources") {
+            let path = entry.expect("readable sources").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("readable source");
+                found.push((path.strip_prefix(root()).expect("below the root").to_owned(), text));
+            }
+        }
+    }
+    assert!(found.len() > 30, "only {} sources found", found.len());
+    found.sort();
+    found
+}
+
+/// The part of a source that ships: without its tests and comments.
+fn code(text: &str) -> String {
+    let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    shipped.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn pure_modules_do_no_io_and_read_no_clock() {
+    let mut checked = 0;
+    for (path, text) in sources() {
+        let header: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        if !header.contains("PURE") || path == Path::new("src/lib.rs") {
+            continue;
+        }
+        checked += 1;
+        let code = code(&text);
+        let forbidden = [
+            "std::fs",
+            "std::net::Tcp",
+            "std::process",
+            "std::thread",
+            "tokio::net",
+            "tokio::fs",
+            "tokio::spawn",
+            "tokio::process",
+            "async fn",
+            ".await",
+            "Clock::system",
+            "::now()",
+            "tracing::",
+            "rustix::",
+        ];
+        for word in forbidden {
+            assert!(!code.contains(word), "{} says that it is PURE and uses {word}", path.display());
+        }
+    }
+    assert!(checked >= 8, "only {checked} modules say that they are PURE");
+}
+
+#[test]
+fn one_task_writes_the_snapshots() {
+    for (path, text) in sources() {
+        let owner = path.starts_with("src/probe/run.rs") || path.starts_with("src/daemon/mirrors.rs");
+        let writes = code(&text).contains("watch::Sender<Snapshot>");
+        assert!(owner || !writes, "{} holds the sending side of a snapshot", path.display());
+    }
+}
+
+#[test]
+fn every_file_says_its_job_first() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//! "), "{} begins without a module comment", path.display());
+    }
+}
+
+#[test]
+fn files_have_one_job() {
+    for (path, text) in sources() {
+        let lines = code(&text).lines().count();
+        assert!(lines <= 400, "{} has {lines} lines of code: are those two jobs?", path.display());
+    }
+}
+
+#[test]
+fn comments_do_not_tell_history() {
+    for (path, text) in sources() {
+        for (number, line) in text.lines().enumerate() {
+            let comment = line.trim_start().strip_prefix("//").unwrap_or_default().to_lowercase();
+            for word in ["no longer", "used to be", "previously", "refactor", "todo", "fixme", "xxx"] {
+                assert!(!comment.contains(word), "{}:{}: {word}", path.display(), number + 1);
+            }
+        }
+    }
+}
+
+// === README ===
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("there is a README")
+}
+
+#[test]
+fn readme_names_every_metric_and_no_other() {
+    let readme = readme();
+    let mut known = Vec::new();
+    for metric in mirrorvip::admin::metrics::METRICS {
+        let name = if metric.counter { format!("{}_total", metric.name) } else { metric.name.to_owned() };
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}")));
+        let row = row.unwrap_or_else(|| panic!("README has no row for {name}"));
+        assert!(row.contains(metric.help), "README's row for {name} does not say: {}", metric.help);
+        known.push(name);
+    }
+    for word in readme
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("mirrorvip_"))
+    {
+        assert!(known.iter().any(|name| name == word), "README names {word}, which is no metric");
+    }
+}
+
+#[test]
+fn readme_names_every_key_with_its_default() {
+    let readme = readme();
+    for key in mirrorvip::config::known_keys() {
+        assert!(readme.contains(&format!("`{}`", key.name)), "README does not name the key {}", key.name);
+    }
+}
+
+#[test]
+fn readme_names_every_exit_code() {
+    use mirrorvip::cli::Exit;
+    let readme = readme();
+    for exit in [
+        Exit::Ok,
+        Exit::Usage,
+        Exit::Unavailable,
+        Exit::Software,
+        Exit::System,
+        Exit::Permission,
+        Exit::Config,
+    ] {
+        assert!(
+            readme.contains(&format!("| {} |", exit as u8)),
+            "README has no row for exit code {}",
+            exit as u8
+        );
+    }
+}
