@@ -124,7 +124,7 @@ pub enum DemoError {
         source: io::Error,
     },
     /// The simulated `iris` command does not run.
-    #[error("{0}; try another place with --directory")]
+    #[error("failed to set up the simulated instances (--directory puts them elsewhere)")]
     FakeIris(#[source] FakeIrisError),
     /// The simulated mirror could not do what the scenario says.
     #[error("failed to simulate the mirror")]
