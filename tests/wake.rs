@@ -73,15 +73,25 @@ fn append(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).expect("can be written");
 }
 
-/// Stops the runtime's clock until the value is dropped: a blocking task keeps a paused clock from
-/// advancing by itself. After [`LONG`] it advances all the same, so that what is lost fails and does not hang.
-fn stop_time() -> mpsc::Sender<()> {
+/// A stopped clock.
+struct Stopped(mpsc::Sender<()>);
+
+impl Stopped {
+    /// Whether the clock stood still up to here.
+    fn all_along(self) {
+        self.0.send(()).expect("only an event could wake, and it came in time");
+    }
+}
+
+/// Stops the runtime's clock: a blocking task keeps a paused one from advancing by itself. After [`LONG`] it
+/// advances all the same, so that what waits for an event in vain does not hang.
+fn stop_time() -> Stopped {
     let (running, hold) = mpsc::channel();
     tokio::time::pause();
     drop(spawn_blocking(move || {
         let _released_or_overdue = hold.recv_timeout(LONG);
     }));
-    running
+    Stopped(running)
 }
 
 #[tokio::test]
@@ -89,19 +99,20 @@ async fn a_line_about_mirroring_wakes_at_once() {
     let following = Following::start(&["messages.log"]).await;
     following.append("messages.log", SMALL_TALK);
     following.until_followed("messages.log").await;
-    let _stopped = stop_time();
+    let stopped = stop_time();
     for _ in 0..20 {
         following.append("messages.log", SMALL_TALK);
         following.append("messages.log", NEWS);
         following.woken().await;
     }
+    stopped.all_along();
 }
 
 #[tokio::test]
 async fn following_goes_on_across_roll_over_and_truncation() {
     let following = Following::start(&["messages.log"]).await;
     following.until_followed("messages.log").await;
-    let _stopped = stop_time();
+    let stopped = stop_time();
     for generation in 0..3 {
         fs::rename(following.path("messages.log"), following.path(&format!("messages.old{generation}")))
             .expect("can be renamed");
@@ -113,12 +124,13 @@ async fn following_goes_on_across_roll_over_and_truncation() {
         following.append("messages.log", "primary\n");
         following.woken().await;
     }
+    stopped.all_along();
 }
 
 #[tokio::test]
 async fn a_file_that_comes_late_is_followed_from_its_start() {
     let following = Following::start(&["messages.log", "role"]).await;
-    let _stopped = stop_time();
+    let stopped = stop_time();
     following.append("messages.log", NEWS);
     following.woken().await;
     following.append("role", "");
@@ -128,6 +140,7 @@ async fn a_file_that_comes_late_is_followed_from_its_start() {
     following.woken().await;
     fs::remove_file(following.path("role")).expect("ours to remove");
     following.woken().await;
+    stopped.all_along();
 }
 
 #[tokio::test]

@@ -245,6 +245,7 @@ async fn giving_up_on_a_question_kills_the_child() {
             () = noted => {}
         }
     }
+    scripts.assert_dead(2).await;
     // The prober stays usable, and reaps what is left of it.
     scripts.script("iris", PRIMARY);
     assert_eq!(word(&ask(&mut prober).await), "primary");

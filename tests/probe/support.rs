@@ -130,15 +130,29 @@ impl Scripts {
 
     /// Proves that none of at least `count` processes is left, not even as a zombie of ours.
     pub(crate) async fn assert_gone(&self, count: usize) {
+        self.until_all(count, |process| match process {
+            None => true,
+            Some((state, parent)) => state == "Z" && parent != std::process::id(),
+        })
+        .await;
+    }
+
+    /// Proves that none of at least `count` processes runs; ours may have to be reaped yet.
+    pub(crate) async fn assert_dead(&self, count: usize) {
+        self.until_all(count, |process| process.is_none_or(|(state, _)| state == "Z")).await;
+    }
+
+    /// Zombies of others never count: a container's process 1 may not reap them.
+    async fn until_all(&self, count: usize, done: impl Fn(Option<(String, u32)>) -> bool) {
         let pids = self.pids();
         assert!(pids.len() >= count, "only {pids:?} were noted");
         for pid in pids {
-            let gone = async {
-                while is_left(pid) {
+            let all = async {
+                while !done(state_and_parent(pid)) {
                     sleep(Duration::from_millis(5)).await;
                 }
             };
-            timeout(LONG, gone).await.unwrap_or_else(|_| panic!("process {pid} is left"));
+            timeout(LONG, all).await.unwrap_or_else(|_| panic!("process {pid} is left"));
         }
     }
 }
@@ -151,10 +165,9 @@ pub(crate) fn run_alone(name: &str, prepare: impl FnOnce(&Path) -> Command) {
     assert!(run.status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// Zombies of others do not count: a container's process 1 may not reap them.
-fn is_left(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ours = fields.get(1) == Some(&std::process::id().to_string().as_str());
-    ours || fields.first() != Some(&"Z")
+/// Of a process that exists.
+fn state_and_parent(pid: u32) -> Option<(String, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
 }
