@@ -1,7 +1,7 @@
 //! HAProxy's agent check: the lines themselves, and what a real HAProxy makes of them.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -39,18 +39,26 @@ fn one_mirror_is_told_at_once() {
 
 #[test]
 fn with_several_the_client_names_the_mirror() {
-    let header_timeout = Duration::from_millis(200);
-    let (rig, address) = with_agent(&[("A", "/a"), ("B", "/b")], Health { header_timeout, ..settings() });
+    let (rig, address) = with_agent(&[("A", "/a"), ("B", "/b")], settings());
     rig.says(0, Ok(Role::Backup));
     rig.says(1, Ok(Role::Primary));
     assert_eq!(ask(address, "A\n"), "down #backup\n");
     assert_eq!(ask(address, "b\r\n"), "up ready\n");
     assert_eq!(ask_and_shut(address, "B"), "up ready\n");
-    assert_eq!(ask(address, "B"), "up ready\n", "without its newline, at the deadline");
     let unknown = "down #agent-send must name the mirror\n";
-    for request in [&b"C\n"[..], b"\n", b"", &[b'a'; 300], b"\xff\n"] {
+    for request in [&b"C\n"[..], b"\n", &[b'a'; 300], b"\xff\n"] {
         assert_eq!(ask(address, request), unknown, "{}", request.escape_ascii());
     }
+    assert_eq!(ask_and_shut(address, ""), unknown);
+}
+
+#[test]
+fn a_line_without_its_end_counts_at_the_deadline() {
+    let header_timeout = Duration::from_millis(200);
+    let (rig, address) = with_agent(&[("A", "/a"), ("B", "/b")], Health { header_timeout, ..settings() });
+    rig.says(1, Ok(Role::Primary));
+    eventually("answer to a line that came in time", || ask(address, "B") == "up ready\n");
+    assert_eq!(read_all(connect(address)), "down #agent-send must name the mirror\n");
 }
 
 #[test]
@@ -97,12 +105,12 @@ impl HaProxy {
     fn start(server: SocketAddr, agent: SocketAddr) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let socket = Self::socket(directory.path());
-        let frontend = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let text = format!(
             "global\n  stats socket {} mode 600\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 5s\n  \
-             timeout server 5s\nlisten mirror\n  bind {frontend}\n  \
+             timeout server 5s\nlisten mirror\n  bind {}\n  \
              server member {server} check inter 50ms agent-check agent-addr {} agent-port {} agent-inter 50ms\n",
             socket.display(),
+            directory.path().join("front").display(),
             agent.ip(),
             agent.port(),
         );

@@ -71,7 +71,8 @@ fn what_cannot_be_taken_over_changes_nothing() {
 #[test]
 fn a_server_that_cannot_start_leaves_nothing_open() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // No other test uses this address, so the port stays free.
+    let free = TcpListener::bind("127.83.1.2:0").unwrap().local_addr().unwrap();
     let listen = vec![free, taken.local_addr().unwrap()];
     let started = Server::start(&Health { listen, ..settings() }, Vec::new(), Clock::system(), Vec::new());
     assert!(started.is_err());
