@@ -146,7 +146,7 @@ impl Rig {
 
     /// Waits until what the server counted satisfies `enough`.
     pub(crate) fn until(&self, enough: impl Fn(mirrorvip::health::Counters) -> bool) {
-        eventually("counters", || enough(self.server().counters()));
+        eventually("counters", || enough(self.server().tally().read()));
     }
 }
 

@@ -22,7 +22,7 @@ fn a_head_must_come_in_time() {
     let rig = serving(mirrorvip::config::Health { header_timeout: SHORT, ..settings() });
     assert_eq!(status(&read_all(connect(rig.address()))), 408);
     assert_eq!(status(&ask(rig.address(), "GET /csp/bin/mirror_stat")), 408);
-    assert_eq!(rig.server().counters().late, 2);
+    assert_eq!(rig.server().tally().read().late, 2);
     eventually("a check that is quick enough", || rig.check() == SUCCESS);
 }
 
@@ -95,7 +95,7 @@ fn two_thousand_idle_and_two_hundred_slow_writers() {
     for client in slow {
         assert_eq!(read_all(client), SUCCESS);
     }
-    let counters = rig.server().counters();
+    let counters = rig.server().tally().read();
     assert_eq!((counters.shed, counters.late, counters.exhausted), (0, 0, 0));
     let mut last = idle.pop().unwrap();
     last.write_all(CHECK.as_bytes()).unwrap();
@@ -146,7 +146,7 @@ fn serve_with_few_descriptors() {
         match line.unwrap().as_str() {
             "hog" => {
                 // Until none is left, also of those that waiting connections give back.
-                while rig.server().counters().accepted == 0 || hogged.len() < 1_000 {
+                while rig.server().tally().read().accepted == 0 || hogged.len() < 1_000 {
                     match std::fs::File::open("/dev/null") {
                         Ok(file) => hogged.push(file),
                         Err(_) => break,
@@ -155,7 +155,7 @@ fn serve_with_few_descriptors() {
                 println!("\nhog {}", hogged.len());
             }
             "release" => println!("\nrelease {}", std::mem::take(&mut hogged).len()),
-            "exhausted" => println!("\nexhausted {}", rig.server().counters().exhausted),
+            "exhausted" => println!("\nexhausted {}", rig.server().tally().read().exhausted),
             other => panic!("{other}"),
         }
     }
