@@ -11,6 +11,7 @@ mod keys;
 mod read;
 mod rules;
 mod section;
+pub mod steering;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -89,5 +89,6 @@ pub mod role;
 pub mod simulation;
 pub mod snapshot;
 pub mod state;
+pub mod steer;
 pub mod tls;
 pub mod wake;

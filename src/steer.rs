@@ -1,0 +1,199 @@
+//! Steering: makes the objects that direct clients (target groups, records, routes) point at this member
+//! while it is the primary, and keeps them so.
+//!
+//! # How it works
+//!
+//! One loop a steering target, level-triggered. Each turn: *observe* what the cloud says, *plan* the steps
+//! from there to what the verdict wishes (pure), *apply* them one by one, *observe again*. A change of
+//! verdict wakes the loop; so does a timer, and then the turn is a drift check, which keeps connections and
+//! credentials warm and finds missing rights before the failover needs them. Nothing is done because an edge
+//! was seen, so nothing is left undone because an edge was missed.
+//!
+//! # What it may do
+//!
+//! | wish | when | steps that are sent |
+//! |---|---|---|
+//! | [`Wish::Lead`] | verdict serves, and [authority](authority) is clear | all |
+//! | [`Wish::Follow`] | the instance is definitely something else | those that any role may make |
+//! | [`Wish::Hold`] | anything else: silence, expiry, doubt, superseded, stopping | those that any role may make |
+//!
+//! A step that moves traffic needs a [`Warrant`], minted right before it from the verdict and the authority
+//! of that very moment. A demotion therefore cancels whatever was not sent. What has been sent is waited for
+//! within its deadline and then verified: dropping a request does not un-send it. The steps that any role
+//! may make are enrolling oneself in a pool of all members, and publishing one's own verdict.
+//!
+//! Nothing is withdrawn because of silence, an error of ours or a stop of the daemon. What replaces something
+//! is there before that is removed, and no step leaves a pool or a record empty.
+//!
+//! # When it goes wrong
+//!
+//! Every [`CallError`] has a class: try again, more slowly, look again, or stop and tell. Pauses have full
+//! jitter and a cap of ten seconds, for as long as the member is primary. Reads and writes back off
+//! separately: throttled reads do not hold up a write whose start is known from the last one. Whoever writes
+//! too often in a while is fighting over the object; the loop then holds and raises the alarm.
+
+use std::fmt;
+use std::future::Future;
+
+use crate::clock::Timestamp;
+use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
+use crate::snapshot::Snapshot;
+
+pub mod authority;
+pub mod error;
+mod pace;
+
+pub use authority::Authority;
+pub use error::{CallError, Class};
+
+/// What a loop should bring about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Clients go to this member.
+    Lead {
+        /// The promotion in whose name.
+        epoch: Epoch,
+    },
+    /// Clients go elsewhere; the primary sees to that, this member only keeps itself enrolled.
+    Follow,
+    /// Everything stays as it is.
+    Hold {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One kind of object that directs clients: how to look at it, what to do, and how to do it.
+pub(crate) trait Target: Send {
+    /// What the cloud says about it.
+    type Observed: Clone + fmt::Debug + PartialEq + Send + Sync;
+    /// One call that changes it.
+    type Step: Step;
+
+    /// The table's name and which object, for logs and status: `elbv2 targetgroup/iris/0123456789abcdef`.
+    fn name(&self) -> &str;
+
+    /// Reads it. Changes nothing. Bounds its own time.
+    fn observe(&mut self) -> impl Future<Output = Result<Self::Observed, CallError>> + Send;
+
+    /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
+    /// made; of a fulfilled wish there are none.
+    fn plan(&self, wish: &Wish, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
+
+    /// Makes one step. `proof` says in whose name; a step that [moves traffic](Step::moves_traffic) is never
+    /// made without a warrant. Bounds its own time, and is not dropped before its end.
+    fn apply(
+        &mut self,
+        step: &Self::Step,
+        proof: Proof<'_>,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
+}
+
+/// One call that changes something. Displayed as the call, with all that it carries: `mirrorvip plan` prints it.
+pub(crate) trait Step: Clone + fmt::Debug + fmt::Display + PartialEq + Send + Sync {
+    /// Whether it changes who receives traffic. The others any role may make.
+    fn moves_traffic(&self) -> bool;
+}
+
+/// What to do now, and what to expect then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan<S> {
+    /// The calls, in order.
+    pub(crate) steps: Vec<S>,
+    /// What remains when they have been made.
+    pub(crate) then: Outlook,
+}
+
+/// What remains after a plan's steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// Nothing: the wish is fulfilled.
+    Fulfilled,
+    /// The cloud has to do its part (a target has to become healthy, a change to spread): look again soon.
+    Waiting {
+        /// For what.
+        what: String,
+    },
+    /// Another member took the object over while the wish was to lead: a sign of a later promotion.
+    TakenOver {
+        /// By whom, as far as the object tells.
+        by: String,
+    },
+    /// It cannot be fulfilled, and asking again does not help: tell the operator.
+    Impossible {
+        /// Why, and what to change.
+        why: String,
+    },
+}
+
+/// In whose name a step is made.
+#[derive(Debug)]
+pub(crate) enum Proof<'a> {
+    /// The primary's, proven a moment ago.
+    Warrant(Warrant<'a>),
+    /// Any member's: the step moves no traffic.
+    AnyRole,
+}
+
+/// The right to move traffic, of this very moment: a permit that holds and an authority that is clear.
+#[derive(Debug)]
+pub(crate) struct Warrant<'permit> {
+    held: Held<'permit>,
+    /// The fencing number to write, higher than any that is known to be earlier.
+    claim: u64,
+}
+
+/// Why there is no warrant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoWarrant {
+    /// The verdict does not bear it.
+    #[error(transparent)]
+    Permit(#[from] PermitLost),
+    /// Another member may have been promoted later.
+    #[error("{0}")]
+    Authority(Authority),
+}
+
+// === impl Wish ===
+
+impl Wish {
+    /// What the verdict and the authority of this moment wish for.
+    pub(crate) fn at(snapshot: &Snapshot, authority: &Authority, now: Timestamp) -> Self {
+        match (snapshot.verdict_at(now), authority) {
+            (Verdict::Serve { epoch, .. }, Authority::Clear { .. }) => Self::Lead { epoch },
+            (Verdict::Serve { .. }, authority) => Self::Hold { reason: authority.to_string() },
+            (Verdict::Refuse(Reason::NotPrimary(_)), _) => Self::Follow,
+            (Verdict::Refuse(reason), _) => Self::Hold { reason: reason.to_string() },
+        }
+    }
+}
+
+// === impl Warrant ===
+
+impl<'permit> Warrant<'permit> {
+    /// A warrant for one step, if the permit holds and the authority is clear at `now`.
+    pub(crate) fn mint(
+        permit: &'permit Permit,
+        snapshot: &Snapshot,
+        authority: &Authority,
+        now: Timestamp,
+    ) -> Result<Self, NoWarrant> {
+        let held = permit.hold(snapshot.verdict(), now)?;
+        match authority {
+            Authority::Clear { claim } => Ok(Self { held, claim: *claim }),
+            doubt @ (Authority::Superseded { .. } | Authority::Unsure { .. }) => {
+                Err(NoWarrant::Authority(doubt.clone()))
+            }
+        }
+    }
+
+    /// The epoch in whose name.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.held.epoch()
+    }
+
+    /// The fencing number to write.
+    pub(crate) fn claim(&self) -> u64 {
+        self.claim
+    }
+}
