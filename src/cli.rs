@@ -1,6 +1,6 @@
 //! The command line: one file a verb, exit codes from `sysexits.h`, and what all verbs share.
 //!
-//! A verb gets parsed arguments and returns an [`Exit`] or a [`Failure`]; it never ends the process itself.
+//! A verb gets parsed arguments and returns an [`Exit`] or a failure; it never ends the process itself.
 //! Output for people and machines goes to standard output, logs and errors to standard error.
 
 use std::path::PathBuf;

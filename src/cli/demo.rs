@@ -1,4 +1,4 @@
-//! `mirrorvip demo`: the simulated mirror of [`demo`](crate::demo) on the terminal.
+//! `mirrorvip demo`: the simulated mirror of [`demo`] on the terminal.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! A real `mirrorvip run` for tests: a child process on ports of its own, killed when the test ends.
 
-#![allow(dead_code, reason = "each test binary uses its part of this module")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of this module")]
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -150,7 +150,9 @@ impl Daemon {
 
     /// Waits until the page answers this status code.
     pub fn wait_for_page(&self, status: u16) {
-        eventually(&format!("page {status}; log: {}", self.log_text()), || (self.page() == status).then_some(()));
+        eventually(&format!("page {status}; log: {}", self.log_text()), || {
+            (self.page() == status).then_some(())
+        });
     }
 
     pub fn pid(&self) -> Pid {

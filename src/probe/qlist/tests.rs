@@ -1,3 +1,5 @@
+//! Every rule of the format, on real lines, on truncated ones and on rubbish.
+
 use proptest::prelude::*;
 
 use super::*;
