@@ -74,6 +74,7 @@
 //!     mirror that did not change. *`tests/reload.rs`.*
 
 pub mod admin;
+pub mod aws;
 pub mod check;
 pub mod cli;
 pub mod clock;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use std::net::IpAddr;
-
 /// `[[mirror.peer]]`: another member of the mirror, asked before anything is taken from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -197,9 +195,4 @@ pub struct Hook {
     pub retry: bool,
     /// Names of environment variables that it gets besides the usual ones.
     pub environment: Vec<String>,
-}
-
-/// An address that is already known to be one.
-pub(super) fn is_address(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok()
 }

@@ -1,0 +1,63 @@
+//! The AWS SDK as this daemon uses it: one HTTP client, short deadlines, warm connections and credentials.
+//!
+//! The SDK has no deadlines by default: against a peer that accepts and never answers it hangs for minutes.
+//! The ones here bound every call to [`OPERATION_TIMEOUT`], its retries included. Connections are pooled by
+//! the deadlines of the call, so reads and writes share theirs, and a drift check keeps the connection warm
+//! that the next write uses. Credentials are renewed ten minutes before they end, so that a failover does
+//! not wait for them. Endpoints follow `AWS_ENDPOINT_URL` and its siblings, as everything of AWS does.
+
+use std::time::Duration;
+
+use aws_config::identity::IdentityCache;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+pub mod error;
+pub mod identity;
+
+pub use identity::{Identity, IdentityError};
+
+/// A connection within a region takes milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an endpoint may keep silent.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+/// One attempt, with connecting and signing.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// One call with the SDK's own retries. The loop's retries come on top, each with a proof of its own.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+/// The SDK's own attempts: what is left to the loop is what lasts longer.
+const ATTEMPTS: u32 = 3;
+/// Below the 60 s after which the services' front ends close idle connections, above the drift check's pace.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long before their end credentials are renewed.
+const CREDENTIALS_BUFFER: Duration = Duration::from_secs(600);
+
+/// The configuration from which every service's client is made. Asks nobody: credentials are fetched at the
+/// first call.
+pub async fn sdk_config(region: &str) -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(ATTEMPTS)
+        .with_initial_backoff(Duration::from_millis(100))
+        .with_max_backoff(Duration::from_secs(1));
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .http_client(http)
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .identity_cache(IdentityCache::lazy().buffer_time(CREDENTIALS_BUFFER).build())
+        .load()
+        .await
+}
