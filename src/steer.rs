@@ -41,7 +41,9 @@ use crate::snapshot::Snapshot;
 
 pub mod authority;
 pub mod error;
+pub(crate) mod hook;
 mod pace;
+pub(crate) mod route53;
 
 pub use authority::Authority;
 pub use error::{CallError, Class};
