@@ -44,6 +44,8 @@ pub(crate) mod elbv2;
 pub mod error;
 mod pace;
 mod pool;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use authority::Authority;
 pub use error::{CallError, Class};
