@@ -17,6 +17,9 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 pub mod error;
 pub mod identity;
+#[cfg(test)]
+#[path = "../tests/support/aws.rs"]
+pub(crate) mod wire;
 
 pub use identity::{Identity, IdentityError};
 
