@@ -10,13 +10,16 @@
 //!
 //! The list shows changes that have not spread yet, so it is safe to read back what was just written. A
 //! batch that is refused because the record is not what was read (a lost swap) has class
-//! [`Observe`](Class::Observe); the same answer comes when the SDK repeats a batch whose first answer got
-//! lost, and the next look then finds it done. Only the number of that change is unknown, so nobody waits
-//! for it to spread.
+//! [`Observe`](Class::Observe). So ends, too, a batch that is sent again after its first answer got lost; the
+//! next look finds it done. Only the number of that change is unknown, so nobody waits for it to spread.
+//!
+//! The SDK repeats reads by itself and writes never: each attempt to write needs a warrant of its own.
 
 use aws_config::SdkConfig;
 use aws_sdk_route53::Client;
+use aws_sdk_route53::config::Builder;
 use aws_sdk_route53::types::{ChangeBatch, ChangeStatus, ResourceRecordSet};
+use aws_smithy_types::retry::RetryConfig;
 
 use super::{CallError, Class, Outlook, Plan, Proof, Target, Wish};
 use crate::aws::Identity;
@@ -249,9 +252,16 @@ impl Target for Route53 {
             .set_changes(Some(step.changes.clone()))
             .build()
             .expect("changes are all that a batch needs");
-        let request = self.client.change_resource_record_sets().hosted_zone_id(&step.zone);
-        let answer =
-            request.change_batch(batch).send().await.map_err(|error| change_error(CHANGE, &error))?;
+        let answer = self
+            .client
+            .change_resource_record_sets()
+            .hosted_zone_id(&step.zone)
+            .change_batch(batch)
+            .customize()
+            .config_override(Builder::new().retry_config(RetryConfig::disabled()))
+            .send()
+            .await
+            .map_err(|error| change_error(CHANGE, &error))?;
         self.spreading = answer
             .change_info
             .filter(|info| info.status != ChangeStatus::Insync)

@@ -48,6 +48,11 @@ impl Serving {
         Self { snapshot, permit }
     }
 
+    /// What its probe loop published.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// The proof for a step at `at(0)`; it claims the number of the epoch.
     pub(crate) fn proof(&self) -> Proof<'_> {
         let clear = Authority::Clear { claim: self.snapshot.tracker().epoch().into() };
