@@ -19,7 +19,7 @@ use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescr
 use super::pool::{Memory, Rules};
 use super::{CallError, Class, Plan, Proof, Step as _, Wish};
 use crate::aws::error::call_error;
-use crate::aws::{Identity, IdentityError};
+use crate::aws::Identity;
 use crate::clock::Timestamp;
 use crate::config::steering;
 use crate::observation::printable;
@@ -113,7 +113,7 @@ impl Elbv2 {
             steering::Value::Auto => {
                 let identity = match self.identity.take() {
                     Some(known) => known,
-                    None => Identity::ask().await.map_err(|error| unidentified(&error))?,
+                    None => Identity::ask().await.map_err(|error| super::unidentified(&error))?,
                 };
                 let identity = self.identity.insert(identity);
                 match target_type {
@@ -197,11 +197,10 @@ impl super::Target for Elbv2 {
     }
 
     async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
-        let proven = matches!(proof, Proof::Warrant(_));
+        if step.moves_traffic() && !matches!(proof, Proof::Warrant(_)) {
+            return Err(CallError::new(step.action(), Class::Stop, "no warrant: not sent"));
+        }
         match step {
-            _ if step.moves_traffic() && !proven => {
-                Err(CallError::new("none", Class::Stop, format!("no warrant for {step}")))
-            }
             Call::Register { group, me, .. } => {
                 let call = self.client.register_targets().target_group_arn(group).targets(description(me));
                 let outcome = call.send().await.map_err(|error| call_error("RegisterTargets", &error));
@@ -215,10 +214,6 @@ impl super::Target for Elbv2 {
             }
         }
     }
-}
-
-fn unidentified(error: &IdentityError) -> CallError {
-    CallError::new("instance metadata", Class::Retry, format!("{error}. {}", error.help()))
 }
 
 /// A target as the service tells it; `None` for what has no id and port, which no member has.
