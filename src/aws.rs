@@ -18,6 +18,9 @@ use aws_smithy_types::timeout::TimeoutConfig;
 pub mod error;
 pub mod identity;
 pub mod query;
+#[cfg(test)]
+#[path = "../tests/support/aws.rs"]
+pub(crate) mod wire;
 
 pub use identity::{Identity, IdentityError};
 

@@ -1,4 +1,4 @@
-//! Where a service is, as the SDK's endpoint rules say it. PURE.
+//! Where a service is, as the SDK's endpoint rules say it.
 //!
 //! First what the operator says (`AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL`, or the same in the shared
 //! configuration file), in the SDK's order; else the region's own endpoint. STS's too is the regional one:
@@ -34,8 +34,10 @@ fn host(prefix: &str, region: &str, fips: bool, dual_stack: bool) -> String {
     let (domain, dual_stack_domain) = match region {
         r if r.starts_with("cn-") => ("amazonaws.com.cn", "api.amazonwebservices.com.cn"),
         r if r.starts_with("eusc-") => ("amazonaws.eu", "api.amazonwebservices.eu"),
-        r if r.starts_with("us-iso-") => ("c2s.ic.gov", "api.aws.ic.gov"),
-        r if r.starts_with("us-isob-") => ("sc2s.sgov.gov", "api.aws.scloud"),
+        r if r.starts_with("us-iso-") => ("c2s.ic.gov", "c2s.ic.gov"),
+        r if r.starts_with("us-isob-") => ("sc2s.sgov.gov", "sc2s.sgov.gov"),
+        r if r.starts_with("us-isof-") => ("csp.hci.ic.gov", "csp.hci.ic.gov"),
+        r if r.starts_with("eu-isoe-") => ("cloud.adc-e.uk", "cloud.adc-e.uk"),
         _ => ("amazonaws.com", "api.aws"),
     };
     // The plain endpoints of the government's regions are validated ones; they have no others.
