@@ -103,11 +103,10 @@ impl super::Target for ClassicElb {
         let me = self.me().await?;
         let client = self.client().await?;
         let answer = client.call(DESCRIBE, &parameters(&self.settings.load_balancer, &[])).await?;
-        let states = answer
+        let result = answer
             .child("DescribeInstanceHealthResult")
-            .and_then(|result| result.child("InstanceStates"))
-            .ok_or_else(|| CallError::new(DESCRIBE, Class::Retry, "the answer tells no instance states"))?;
-        let mut instances: Vec<_> = states.children().iter().filter_map(described).collect();
+            .ok_or_else(|| CallError::new(DESCRIBE, Class::Retry, "the answer has no result"))?;
+        let mut instances: Vec<_> = result.list("InstanceStates").filter_map(described).collect();
         instances.sort_unstable();
         self.reads += 1;
         Ok(Observed { me, instances })
@@ -136,9 +135,10 @@ impl super::Target for ClassicElb {
 
 fn parameters(load_balancer: &str, instances: &[String]) -> Vec<(String, String)> {
     let name = ("LoadBalancerName".to_owned(), load_balancer.to_owned());
-    let numbered = instances.iter().enumerate().map(|(index, instance)| {
-        (format!("Instances.member.{}.InstanceId", index + 1), instance.clone())
-    });
+    let numbered = instances
+        .iter()
+        .enumerate()
+        .map(|(index, instance)| (format!("Instances.member.{}.InstanceId", index + 1), instance.clone()));
     std::iter::once(name).chain(numbered).collect()
 }
 

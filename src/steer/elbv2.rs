@@ -18,8 +18,8 @@ use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescr
 
 use super::pool::{Memory, Rules};
 use super::{CallError, Class, Plan, Proof, Step as _, Wish};
-use crate::aws::error::call_error;
 use crate::aws::Identity;
+use crate::aws::error::call_error;
 use crate::clock::Timestamp;
 use crate::config::steering;
 use crate::observation::printable;

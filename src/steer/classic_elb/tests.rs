@@ -17,7 +17,8 @@ const STRANGER: &str = "i-0ccccccccccccccccc";
 
 const REGISTERING: &str = "Instance registration is still in progress.";
 const LEAVING: &str = "Instance deregistration currently in progress.";
-const FAILED: &str = "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.";
+const FAILED: &str =
+    "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.";
 const ELSEWHERE: &str =
     "Instance is in the EC2 Availability Zone for which LoadBalancer is not configured to route traffic to.";
 
@@ -114,7 +115,8 @@ async fn an_endpoint_that_never_answers_is_given_up_in_time() {
 
 #[tokio::test]
 async fn a_load_balancer_that_does_not_exist_is_told() {
-    let endpoint = Endpoint::start(|_| Reply::query_error(400, "LoadBalancerNotFound", "no such thing")).await;
+    let endpoint =
+        Endpoint::start(|_| Reply::query_error(400, "LoadBalancerNotFound", "no such thing")).await;
     let error = target(&table(), &endpoint).await.observe().await.expect_err("it is refused");
     assert_eq!((error.action, error.class), (DESCRIBE, Class::Stop));
 }
@@ -191,8 +193,7 @@ proptest! {
 
 #[test]
 fn an_instance_in_a_zone_without_traffic_is_the_operators_business() {
-    let mut instances =
-        Instances::from([(ME, ("OutOfService", ELSEWHERE)), (PEER, ("InService", "N/A"))]);
+    let mut instances = Instances::from([(ME, ("OutOfService", ELSEWHERE)), (PEER, ("InService", "N/A"))]);
     let planned = turn(&mut instances, &mut Memory::default(), 0);
     assert_eq!(planned.steps, []);
     assert!(matches!(planned.then, Outlook::Impossible { .. }), "{planned:?}");
