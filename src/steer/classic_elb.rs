@@ -4,6 +4,8 @@
 //! Instances are registered by id alone; the listeners know the ports. Three calls do not pay for an SDK
 //! crate, so they go through the [Query protocol](crate::aws::query).
 
+#![cfg_attr(not(test), expect(dead_code, reason = "the reconcile loop is what calls it"))]
+
 use aws_config::{Region, SdkConfig};
 
 use super::pool::{Memory, Rules};
@@ -36,10 +38,18 @@ pub(crate) struct ClassicElb {
     instance_id: Value,
     sdk: SdkConfig,
     /// Made when the region is known.
-    client: Option<QueryClient>,
+    clients: Option<Clients>,
     identity: Option<Identity>,
     reads: u64,
     memory: Memory,
+}
+
+/// They share connections and credentials.
+#[derive(Clone)]
+struct Clients {
+    reader: QueryClient,
+    /// Makes one attempt a call: the loop proves each anew.
+    writer: QueryClient,
 }
 
 impl ClassicElb {
@@ -56,7 +66,7 @@ impl ClassicElb {
             region: settings.region.clone(),
             instance_id: settings.instance_id.clone(),
             sdk: sdk.clone(),
-            client: None,
+            clients: None,
             identity,
             reads: 0,
             memory: Memory::default(),
@@ -78,16 +88,20 @@ impl ClassicElb {
         }
     }
 
-    async fn client(&mut self) -> Result<QueryClient, CallError> {
-        if let Some(client) = &self.client {
-            return Ok(client.clone());
+    async fn clients(&mut self) -> Result<Clients, CallError> {
+        if let Some(clients) = &self.clients {
+            return Ok(clients.clone());
         }
         let region = match &self.region {
             Value::Is(region) => region.clone(),
             Value::Auto => self.identity().await?.region.clone(),
         };
         let sdk = self.sdk.clone().into_builder().region(Region::new(region)).build();
-        Ok(self.client.insert(QueryClient::new(&sdk, Service::ClassicElb)).clone())
+        let clients = Clients {
+            reader: QueryClient::new(&sdk, Service::ClassicElb),
+            writer: QueryClient::new(&crate::aws::single_attempt(&sdk), Service::ClassicElb),
+        };
+        Ok(self.clients.insert(clients).clone())
     }
 }
 
@@ -101,8 +115,8 @@ impl super::Target for ClassicElb {
 
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let me = self.me().await?;
-        let client = self.client().await?;
-        let answer = client.call(DESCRIBE, &parameters(&self.settings.load_balancer, &[])).await?;
+        let reader = self.clients().await?.reader;
+        let answer = reader.call(DESCRIBE, &parameters(&self.settings.load_balancer, &[])).await?;
         let result = answer
             .child("DescribeInstanceHealthResult")
             .ok_or_else(|| CallError::new(DESCRIBE, Class::Retry, "the answer has no result"))?;
@@ -128,8 +142,8 @@ impl super::Target for ClassicElb {
         if step.moves_traffic() && !matches!(proof, Proof::Warrant(_)) {
             return Err(CallError::new(step.action(), Class::Stop, "no warrant: not sent"));
         }
-        let client = self.client().await?;
-        client.call(step.action(), &parameters(step.load_balancer(), step.instances())).await.map(drop)
+        let writer = self.clients().await?.writer;
+        writer.call(step.action(), &parameters(step.load_balancer(), step.instances())).await.map(drop)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::config::steering::Pool;
 use crate::steer::pool::{self, Entry, Health, Memory, Move, Rules, View};
 use crate::steer::{Plan, Step, Wish};
 
-/// One instance as DescribeInstanceHealth tells it.
+/// One instance as `DescribeInstanceHealth` tells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Described {
     /// Its id.

@@ -29,7 +29,7 @@ fn table() -> steering::ClassicElb {
         pool: Pool::PrimaryOnly,
         instance_id: Value::Auto,
         owned_instances: vec![ME.into(), PEER.into()],
-        healthy_within: Duration::from_secs(300),
+        healthy_within: Duration::from_mins(5),
     }
 }
 
@@ -96,6 +96,15 @@ async fn auto_means_the_instances_own_region() {
 }
 
 #[tokio::test]
+async fn each_attempt_at_a_write_needs_a_proof_of_its_own() {
+    let endpoint = Endpoint::start(|_| Reply::query_error(503, "ServiceUnavailable", "later")).await;
+    let mut target = target(&table(), &endpoint).await;
+    let error = target.apply(&register(), Serving::in_epoch(1).proof()).await.expect_err("it is refused");
+    assert_eq!(error.class, Class::Retry);
+    assert_eq!(endpoint.take().len(), 1);
+}
+
+#[tokio::test]
 async fn nothing_that_moves_traffic_is_sent_without_a_warrant() {
     let endpoint = Endpoint::start(usual).await;
     let mut target = target(&table(), &endpoint).await;
@@ -133,7 +142,7 @@ async fn an_answer_without_states_is_no_empty_pool() {
 type Instances = BTreeMap<&'static str, (&'static str, &'static str)>;
 
 fn settings() -> Settings {
-    let rules = Rules { pool: Pool::PrimaryOnly, healthy_within: Duration::from_secs(300) };
+    let rules = Rules { pool: Pool::PrimaryOnly, healthy_within: Duration::from_mins(5) };
     Settings { load_balancer: "iris".into(), rules, owned: vec![ME.into(), PEER.into()] }
 }
 

@@ -28,7 +28,7 @@ pub(crate) enum TargetType {
     Ip,
 }
 
-/// One target as DescribeTargetHealth tells it.
+/// One target as `DescribeTargetHealth` tells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Described {
     /// Which.
