@@ -35,11 +35,13 @@
 use std::fmt;
 use std::future::Future;
 
+use crate::aws::IdentityError;
 use crate::clock::Timestamp;
 use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
 use crate::snapshot::Snapshot;
 
 pub mod authority;
+pub(crate) mod classic_elb;
 pub(crate) mod elbv2;
 pub mod error;
 pub(crate) mod hook;
@@ -168,6 +170,11 @@ pub(crate) enum NoWarrant {
     /// Another member may have been promoted later.
     #[error("{0}")]
     Authority(Authority),
+}
+
+/// What `"auto"` means is not known.
+fn unidentified(error: &IdentityError) -> CallError {
+    CallError::new("instance metadata", Class::Retry, format!("{error}. {}", error.help()))
 }
 
 // === impl Wish ===
