@@ -15,15 +15,15 @@
 //!
 //! The SDK repeats reads by itself and writes never: each attempt to write needs a warrant of its own.
 
+#![cfg_attr(not(test), expect(dead_code, reason = "the reconcile loop is what calls it"))]
+
 use aws_config::SdkConfig;
 use aws_sdk_route53::Client;
-use aws_sdk_route53::config::Builder;
 use aws_sdk_route53::types::{ChangeBatch, ChangeStatus, ResourceRecordSet};
-use aws_smithy_types::retry::RetryConfig;
 
 use super::{CallError, Class, Outlook, Plan, Proof, Target, Wish};
-use crate::aws::Identity;
 use crate::aws::error::call_error;
+use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, RecordType, RecordValue, Value, Write};
 
@@ -34,7 +34,9 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use plan::{Batch, Observed, RecordFact};
+#[cfg_attr(not(test), expect(unused_imports, reason = "the loop tells the authority what records say"))]
+pub(crate) use plan::RecordFact;
+pub(crate) use plan::{Batch, Observed};
 
 use error::change_error;
 use plan::Desired;
@@ -55,7 +57,9 @@ pub(crate) struct Route53 {
     name: String,
     settings: steering::Route53,
     owner: String,
-    client: Client,
+    reader: Client,
+    /// Makes one attempt a call: the loop proves each anew.
+    writer: Client,
     identity: Option<Identity>,
     /// What this member wants; `None` until it is known what `"auto"` means.
     desired: Option<Desired>,
@@ -84,7 +88,8 @@ impl Route53 {
             name,
             settings: settings.clone(),
             owner: owner.to_owned(),
-            client: Client::new(sdk),
+            reader: Client::new(sdk),
+            writer: Client::new(&single_attempt(sdk)),
             identity,
             desired: None,
             spreading: None,
@@ -154,7 +159,7 @@ impl Route53 {
     /// One page of the zone that begins at `start`.
     async fn list(&self, start: &Key, length: i32) -> Result<Vec<ResourceRecordSet>, CallError> {
         let answer = self
-            .client
+            .reader
             .list_resource_record_sets()
             .hosted_zone_id(&self.settings.hosted_zone_id)
             .start_record_name(&start.name)
@@ -171,7 +176,7 @@ impl Route53 {
     /// not followed.
     async fn follow_change(&mut self) {
         let Some(id) = &self.spreading else { return };
-        match self.client.get_change().id(id).send().await {
+        match self.reader.get_change().id(id).send().await {
             Ok(answer) => {
                 let status = answer.change_info.map(|info| info.status);
                 if status == Some(ChangeStatus::Insync) {
@@ -253,12 +258,10 @@ impl Target for Route53 {
             .build()
             .expect("changes are all that a batch needs");
         let answer = self
-            .client
+            .writer
             .change_resource_record_sets()
             .hosted_zone_id(&step.zone)
             .change_batch(batch)
-            .customize()
-            .config_override(Builder::new().retry_config(RetryConfig::disabled()))
             .send()
             .await
             .map_err(|error| change_error(CHANGE, &error))?;

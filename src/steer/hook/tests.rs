@@ -19,11 +19,9 @@ const BOTH: When = When { on_promotion: true, on_demotion: true };
 /// No honest command of these tests takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn remembered(epoch: u64, primary: bool) -> Option<Remembered> {
-    Some(
-        serde_json::from_value(serde_json::json!({ "epoch": epoch, "primary": primary }))
-            .expect("its fields"),
-    )
+fn remembered(epoch: u64, primary: bool) -> Remembered {
+    let fields = serde_json::json!({ "epoch": epoch, "primary": primary });
+    serde_json::from_value(fields).expect("its fields")
 }
 
 fn seen(epoch: u64, memory: &Memory) -> Observed {
@@ -41,22 +39,22 @@ fn it_is_due_once_for_the_present_state() {
     };
     let hold = Wish::Hold { reason: String::new() };
     // A daemon that starts beside a primary: state known, known to be older, lost.
-    check(remembered(3, true), &lead(3), 3, None);
-    check(remembered(3, false), &lead(4), 4, Some((Event::Promotion, 4)));
-    check(remembered(3, true), &lead(4), 4, Some((Event::Promotion, 4)));
+    check(Some(remembered(3, true)), &lead(3), 3, None);
+    check(Some(remembered(3, false)), &lead(4), 4, Some((Event::Promotion, 4)));
+    check(Some(remembered(3, true)), &lead(4), 4, Some((Event::Promotion, 4)));
     check(None, &lead(1), 1, Some((Event::Promotion, 1)));
     // Beside another role: it was primary when it was last seen, it was not, nothing is known.
-    check(remembered(3, true), &Wish::Follow, 3, Some((Event::Demotion, 3)));
-    check(remembered(3, false), &Wish::Follow, 3, None);
+    check(Some(remembered(3, true)), &Wish::Follow, 3, Some((Event::Demotion, 3)));
+    check(Some(remembered(3, false)), &Wish::Follow, 3, None);
     check(None, &Wish::Follow, 0, None);
     // Silence and doubt are no events.
-    check(remembered(3, true), &hold, 3, None);
-    check(remembered(3, false), &hold, 4, None);
+    check(Some(remembered(3, true)), &hold, 3, None);
+    check(Some(remembered(3, false)), &hold, 4, None);
 }
 
 #[test]
 fn only_the_events_that_are_asked_for() {
-    let memory = Memory::new(remembered(3, true));
+    let memory = Memory::new(Some(remembered(3, true)));
     let promotion = |when| plan::plan(when, &lead(4), &seen(4, &memory)).steps.len();
     let demotion = |when| plan::plan(when, &Wish::Follow, &seen(3, &memory)).steps.len();
     let only = |on_promotion, on_demotion| When { on_promotion, on_demotion };
@@ -115,7 +113,7 @@ fn hook_of(command: &[&str], timeout: Duration, retry: bool) -> Hook {
         environment: vec![],
     };
     let (_sender, snapshots) = watch::channel(Serving::in_epoch(4).snapshot().clone());
-    Hook::new(&settings, "PROD", "i-own", remembered(3, false), snapshots)
+    Hook::new(&settings, "PROD", "i-own", Some(remembered(3, false)), snapshots)
 }
 
 /// Looks, and runs the command if it is due.

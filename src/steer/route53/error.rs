@@ -7,7 +7,7 @@
 //! <InvalidChangeBatch><Messages><Message>...</Message></Messages></InvalidChangeBatch>
 //! ```
 //!
-//! See "ChangeResourceRecordSets", Errors, in the Route 53 API Reference. Read by the SDK that is an error
+//! See `ChangeResourceRecordSets`, Errors, in the Route 53 API Reference. Read by the SDK that is an error
 //! without a code, and a lost swap could not be told from a passing fault.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;

@@ -124,16 +124,11 @@ fn text(rdata: &str) -> Option<String> {
                     rest = after;
                     break;
                 }
-                [byte, after @ ..] => match unescape(rest) {
-                    Some((byte, length)) => {
-                        out.push(byte);
-                        &rest[length..]
-                    }
-                    None => {
-                        out.push(*byte);
-                        after
-                    }
-                },
+                [byte, ..] => {
+                    let (byte, length) = unescape(rest).unwrap_or((*byte, 1));
+                    out.push(byte);
+                    &rest[length..]
+                }
             };
         }
     }

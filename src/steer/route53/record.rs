@@ -4,6 +4,7 @@
 //! Two spellings of one thing are brought to a normal form before they are compared: Route 53 adds the final
 //! dot, writes `*` as `\052`, and keeps the case that somebody typed.
 
+use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 
 use aws_sdk_route53::types::{AliasTarget, ResourceRecord, ResourceRecordSet, RrType};
@@ -112,7 +113,7 @@ pub(super) fn canonical(name: &str) -> String {
         if byte.is_ascii_graphic() && byte != b'.' && byte != b'\\' {
             out.push(char::from(byte.to_ascii_lowercase()));
         } else {
-            out.push_str(&format!("\\{byte:03o}"));
+            write!(out, "\\{byte:03o}").expect("a String takes what is written to it");
         }
         at += length;
     }

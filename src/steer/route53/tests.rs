@@ -154,9 +154,12 @@ async fn a_change_is_followed_until_it_has_spread() {
         Reply::query_error(400, "InvalidInput", "cannot be told"),
         change("GetChange", "PENDING"),
     ]);
-    let endpoint = Endpoint::start(move |request| match request.path.contains("/change/") {
-        true => answers.lock().expect("no test panics with it").pop().expect("nobody asks after the end"),
-        false => usual(request),
+    let endpoint = Endpoint::start(move |request| {
+        if request.path.contains("/change/") {
+            answers.lock().expect("no test panics with it").pop().expect("nobody asks after the end")
+        } else {
+            usual(request)
+        }
     })
     .await;
     let mut target = target(&table(), &endpoint).await;
