@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use aws_config::imds;
 
+use crate::observation::printable;
+
 /// How long the service may take to connect, and to answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -32,25 +34,18 @@ pub struct IdentityError {
 impl Identity {
     /// Asks; a few seconds at most.
     pub async fn ask() -> Result<Self, IdentityError> {
-        let client = imds::Client::builder()
-            .max_attempts(2)
-            .connect_timeout(TIMEOUT)
-            .read_timeout(TIMEOUT)
-            .operation_attempt_timeout(TIMEOUT * 2)
-            .operation_timeout(TIMEOUT * 4)
-            .build();
-        let get = async |path: &'static str| {
-            let answer = client.get(path).await;
-            answer.map(|value| value.as_ref().to_owned()).map_err(|error| IdentityError {
-                path,
-                reason: crate::observation::printable(&crate::check::chain(&error), 200),
-            })
-        };
+        let client = client().build();
+        let get = async |path: &'static str| get(&client, path, path).await;
         Ok(Self {
             instance_id: get("/latest/meta-data/instance-id").await?,
             address: get("/latest/meta-data/local-ipv4").await?,
             region: get("/latest/meta-data/placement/region").await?,
         })
+    }
+
+    /// Asks for the primary network interface, `eni-...`: what a route leads to. Takes a few seconds at most.
+    pub async fn ask_network_interface() -> Result<String, IdentityError> {
+        network_interface(&client().build()).await
     }
 }
 
@@ -60,4 +55,36 @@ impl IdentityError {
         "Outside AWS, write the value where the configuration says \"auto\". In a container, the instance's metadata hop limit \
          must be 2: `aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2`."
     }
+}
+
+fn client() -> imds::client::Builder {
+    imds::Client::builder()
+        .max_attempts(2)
+        .connect_timeout(TIMEOUT)
+        .read_timeout(TIMEOUT)
+        .operation_attempt_timeout(TIMEOUT * 2)
+        .operation_timeout(TIMEOUT * 4)
+}
+
+/// The answer to `path`; `shown` is the path as an error tells it.
+async fn get(client: &imds::Client, path: &str, shown: &'static str) -> Result<String, IdentityError> {
+    let answer = client.get(path).await;
+    answer
+        .map(|value| value.as_ref().to_owned())
+        .map_err(|error| IdentityError { path: shown, reason: printable(&crate::check::chain(&error), 200) })
+}
+
+/// Interfaces are listed by their hardware addresses; the instance's own is that of the primary one.
+async fn network_interface(client: &imds::Client) -> Result<String, IdentityError> {
+    const MAC: &str = "/latest/meta-data/mac";
+    const INTERFACE: &str = "/latest/meta-data/network/interfaces/macs/MAC/interface-id";
+    let unlike =
+        |path, what: &str| IdentityError { path, reason: format!("unlike one: {}", printable(what, 60)) };
+    let mac = get(client, MAC, MAC).await?;
+    // It goes into a path.
+    if mac.is_empty() || !mac.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':') {
+        return Err(unlike(MAC, &mac));
+    }
+    let interface = get(client, &INTERFACE.replace("MAC", &mac), INTERFACE).await?;
+    if interface.starts_with("eni-") { Ok(interface) } else { Err(unlike(INTERFACE, &interface)) }
 }
