@@ -36,11 +36,13 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::aws::IdentityError;
 use crate::clock::Timestamp;
 use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
 use crate::snapshot::Snapshot;
 
 pub mod authority;
+pub(crate) mod classic_elb;
 pub(crate) mod cloudwatch;
 pub(crate) mod elbv2;
 pub mod error;
@@ -173,6 +175,11 @@ pub(crate) enum NoWarrant {
     /// Another member may have been promoted later.
     #[error("{0}")]
     Authority(Authority),
+}
+
+/// What `"auto"` means is not known.
+fn unidentified(error: &IdentityError) -> CallError {
+    CallError::new("instance metadata", Class::Retry, format!("{error}. {}", error.help()))
 }
 
 // === impl Wish ===

@@ -4,7 +4,6 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::IdentityError;
 use crate::check::chain;
 use crate::observation::printable;
 use crate::steer::{CallError, Class};
@@ -38,11 +37,6 @@ where
         class => class,
     };
     CallError::new(action, class, printable(&text, MESSAGE_LENGTH)).with_code(code)
-}
-
-/// The error of a step that needs to know who this member is.
-pub(crate) fn unidentified(error: &IdentityError) -> CallError {
-    CallError::new("instance metadata", Class::Retry, format!("{error}. {}", error.help()))
 }
 
 /// The class of a service's error, by its code and, where one code means two things, by its words.

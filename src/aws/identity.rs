@@ -43,6 +43,14 @@ impl Identity {
         })
     }
 
+    /// What `known` holds; if that is nothing, what the service tells, which `known` holds from then on.
+    pub(crate) async fn known(known: &mut Option<Self>) -> Result<&Self, IdentityError> {
+        match known {
+            Some(identity) => Ok(identity),
+            None => Ok(known.insert(Self::ask().await?)),
+        }
+    }
+
     /// Asks for the primary network interface, `eni-...`: what a route leads to. Takes a few seconds at most.
     pub async fn ask_network_interface() -> Result<String, IdentityError> {
         network_interface(&client().build()).await

@@ -31,12 +31,14 @@ use std::time::Duration;
 
 use aws_config::{Region, SdkConfig};
 
-use super::{CallError, Outlook, Plan, Proof, Step, Wish};
-use crate::aws::Identity;
-use crate::aws::error::unidentified;
+use super::{CallError, Outlook, Plan, Proof, Step, Wish, unidentified};
 use crate::aws::query::{QueryClient, Service};
+use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, Value};
+
+#[cfg(test)]
+mod tests;
 
 /// Seconds; the only resolution that Route 53 can watch.
 const STORAGE_RESOLUTION: &str = "60";
@@ -49,7 +51,11 @@ pub(crate) struct CloudWatch {
     mirror: String,
     member: Value,
     interval: Duration,
-    client: QueryClient,
+    region: Value,
+    sdk: SdkConfig,
+    /// Made when the region is known. Makes one attempt a call: the next one carries the verdict of its own
+    /// moment.
+    client: Option<QueryClient>,
     identity: Option<Identity>,
     accepted: Option<Accepted>,
 }
@@ -91,13 +97,6 @@ impl CloudWatch {
         identity: Option<Identity>,
         sdk: &SdkConfig,
     ) -> Self {
-        let client = match &settings.region {
-            Value::Auto => QueryClient::new(sdk, Service::CloudWatch),
-            Value::Is(region) => {
-                let sdk = sdk.to_builder().region(Region::new(region.clone())).build();
-                QueryClient::new(&sdk, Service::CloudWatch)
-            }
-        };
         Self {
             name: format!("cloudwatch {}/{}", settings.namespace, settings.metric),
             namespace: settings.namespace.clone(),
@@ -105,21 +104,35 @@ impl CloudWatch {
             mirror: mirror.to_owned(),
             member: settings.member.clone(),
             interval: settings.interval,
-            client,
+            region: settings.region.clone(),
+            sdk: sdk.clone(),
+            client: None,
             identity,
             accepted: None,
         }
     }
 
+    async fn identity(&mut self) -> Result<&Identity, CallError> {
+        Identity::known(&mut self.identity).await.map_err(|error| unidentified(&error))
+    }
+
     async fn member(&mut self) -> Result<String, CallError> {
-        match (&self.member, &mut self.identity) {
-            (Value::Is(member), _) => Ok(member.clone()),
-            (Value::Auto, Some(known)) => Ok(known.instance_id.clone()),
-            (Value::Auto, unknown @ None) => {
-                let asked = Identity::ask().await.map_err(|error| unidentified(&error))?;
-                Ok(unknown.insert(asked).instance_id.clone())
-            }
+        match &self.member {
+            Value::Is(member) => Ok(member.clone()),
+            Value::Auto => Ok(self.identity().await?.instance_id.clone()),
         }
+    }
+
+    async fn client(&mut self) -> Result<QueryClient, CallError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let region = match &self.region {
+            Value::Is(region) => region.clone(),
+            Value::Auto => self.identity().await?.region.clone(),
+        };
+        let sdk = self.sdk.to_builder().region(Region::new(region)).build();
+        Ok(self.client.insert(QueryClient::new(&single_attempt(&sdk), Service::CloudWatch)).clone())
     }
 }
 
@@ -163,7 +176,7 @@ impl super::Target for CloudWatch {
         // Whatever becomes of the call, what was accepted before is not the newest any more: of a call that
         // failed nobody knows whether it arrived.
         self.accepted = None;
-        self.client.call(Publish::ACTION, &step.parameters()).await?;
+        self.client().await?.call(Publish::ACTION, &step.parameters()).await?;
         self.accepted = Some(Accepted { leads: step.leads, at: step.at });
         Ok(())
     }

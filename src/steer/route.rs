@@ -16,16 +16,17 @@
 
 use aws_config::{Region, SdkConfig};
 
-use super::{CallError, Class, Plan, Proof, Wish};
-use crate::aws::Identity;
-use crate::aws::error::unidentified;
+use super::{CallError, Class, Plan, Proof, Wish, unidentified};
 use crate::aws::query::{QueryClient, Service, Xml};
+use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, Value};
 use crate::observation::printable;
 use crate::role::Epoch;
 
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use plan::{Call, Destination, Hop, Memory, Observed, Table, Way};
 
@@ -40,34 +41,63 @@ pub(crate) struct Route {
     destination: Destination,
     tables: Vec<String>,
     target: Value,
-    /// What `"auto"` means, once it is known.
+    region: Value,
+    sdk: SdkConfig,
+    /// Made when the region is known.
+    clients: Option<Clients>,
+    identity: Option<Identity>,
+    /// This member's, once it was asked for.
     interface: Option<String>,
-    client: QueryClient,
     reads: u64,
     memory: Memory,
 }
 
+/// They share connections and credentials.
+#[derive(Clone)]
+struct Clients {
+    reader: QueryClient,
+    /// Makes one attempt a call: the loop proves each anew.
+    writer: QueryClient,
+}
+
 impl Route {
-    /// The route of `settings`. What `target = "auto"` means is asked for at the first read.
-    pub(crate) fn new(settings: &steering::Route, sdk: &SdkConfig) -> Self {
+    /// The route of `settings`. `identity` is what `region = "auto"` means; it and the network interface that
+    /// `target = "auto"` means are asked for at the first read if they are needed and not known yet.
+    pub(crate) fn new(settings: &steering::Route, identity: Option<Identity>, sdk: &SdkConfig) -> Self {
         let destination = Destination::parse(&settings.destination);
-        let client = match &settings.region {
-            Value::Auto => QueryClient::new(sdk, Service::Ec2),
-            Value::Is(region) => {
-                let sdk = sdk.to_builder().region(Region::new(region.clone())).build();
-                QueryClient::new(&sdk, Service::Ec2)
-            }
-        };
         Self {
             name: format!("route {destination}"),
             destination,
             tables: settings.route_tables.clone(),
             target: settings.target.clone(),
+            region: settings.region.clone(),
+            sdk: sdk.clone(),
+            clients: None,
+            identity,
             interface: None,
-            client,
             reads: 0,
             memory: Memory::default(),
         }
+    }
+
+    async fn identity(&mut self) -> Result<&Identity, CallError> {
+        Identity::known(&mut self.identity).await.map_err(|error| unidentified(&error))
+    }
+
+    async fn clients(&mut self) -> Result<Clients, CallError> {
+        if let Some(clients) = &self.clients {
+            return Ok(clients.clone());
+        }
+        let region = match &self.region {
+            Value::Is(region) => region.clone(),
+            Value::Auto => self.identity().await?.region.clone(),
+        };
+        let sdk = self.sdk.to_builder().region(Region::new(region)).build();
+        let clients = Clients {
+            reader: QueryClient::new(&sdk, Service::Ec2),
+            writer: QueryClient::new(&single_attempt(&sdk), Service::Ec2),
+        };
+        Ok(self.clients.insert(clients).clone())
     }
 
     async fn me(&mut self) -> Result<Hop, CallError> {
@@ -97,7 +127,8 @@ impl super::Target for Route {
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let me = self.me().await?;
         let ids = (1..).zip(&self.tables).map(|(n, id)| (format!("RouteTableId.{n}"), id.clone()));
-        let answer = self.client.call(DESCRIBE, &ids.collect::<Vec<_>>()).await?;
+        let ids: Vec<_> = ids.collect();
+        let answer = self.clients().await?.reader.call(DESCRIBE, &ids).await?;
         let tables = self.tables.iter().map(|id| {
             let table = answer.list("routeTableSet").find(|table| table.text_of("routeTableId") == Some(id));
             let table = table.ok_or_else(|| {
@@ -130,7 +161,7 @@ impl super::Target for Route {
                 return Err(CallError::new(action, Class::Stop, "it moves traffic, and there is no warrant"));
             }
         }
-        let answer = self.client.call(action, &step.parameters()).await?;
+        let answer = self.clients().await?.writer.call(action, &step.parameters()).await?;
         match answer.text_of("return") {
             Some("false") => Err(CallError::new(action, Class::Retry, "the answer is false")),
             Some(_) | None => Ok(()),
