@@ -17,7 +17,8 @@
 //! | health check, insufficient data | `Unhealthy` | the same, on the side of Route 53 |
 //!
 //! A health check of that kind evaluates the stream of data itself, not the alarm's state. With all of them
-//! unhealthy, as in the middle of a failover, Route 53 answers as if all were healthy.
+//! unhealthy, as in the middle of a failover, Route 53 answers all the same: with the first of two failover
+//! records, or as if all weighted ones were healthy.
 //!
 //! What was accepted last is all that is *observed*: the metric is this member's alone, and reading it back
 //! would tell what was said minutes ago. A value is due when it differs from the last one or when half the
@@ -25,6 +26,8 @@
 //! It carries no time, so that the service's clock decides in which minute it counts, not this host's.
 //!
 //! Wire format: `PutMetricData` of the CloudWatch API reference.
+
+#![cfg_attr(not(test), expect(dead_code, reason = "the reconcile loop is what calls it"))]
 
 use std::fmt;
 use std::time::Duration;

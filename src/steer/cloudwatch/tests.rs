@@ -114,9 +114,12 @@ async fn what_was_not_accepted_stays_due_and_is_attempted_once_a_turn() {
     let refuses = Arc::new(AtomicBool::new(false));
     let answers = {
         let refuses = Arc::clone(&refuses);
-        move |request: &Request| match refuses.load(Ordering::SeqCst) {
-            true => Reply::query_error(503, "ServiceUnavailable", "later"),
-            false => accepts(request),
+        move |request: &Request| {
+            if refuses.load(Ordering::SeqCst) {
+                Reply::query_error(503, "ServiceUnavailable", "later")
+            } else {
+                accepts(request)
+            }
         }
     };
     let endpoint = Endpoint::start(answers).await;

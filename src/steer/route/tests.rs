@@ -26,16 +26,17 @@ async fn target(table: &steering::Route, endpoint: &Endpoint) -> Route {
 
 /// An answer with these tables, each with its routes' inner XML.
 fn tables(tables: &[(&str, &[&str])]) -> Reply {
-    let items = tables.iter().map(|(id, routes)| {
-        let routes: String = routes.iter().map(|route| format!("<item>{route}</item>")).collect();
-        format!(
-            "<item><routeTableId>{id}</routeTableId><vpcId>vpc-1</vpcId><routeSet>{routes}</routeSet></item>"
-        )
-    });
+    let mut items = String::new();
+    for (id, routes) in tables {
+        let routes: Vec<_> = routes.iter().map(|route| ["<item>", route, "</item>"].concat()).collect();
+        let routes = routes.concat();
+        let table =
+            format!("<routeTableId>{id}</routeTableId><vpcId>vpc-1</vpcId><routeSet>{routes}</routeSet>");
+        items += &["<item>", &table, "</item>"].concat();
+    }
     Reply::ok(format!(
         "<DescribeRouteTablesResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>1</requestId>\
-         <routeTableSet>{}</routeTableSet></DescribeRouteTablesResponse>",
-        items.collect::<String>()
+         <routeTableSet>{items}</routeTableSet></DescribeRouteTablesResponse>"
     ))
 }
 
