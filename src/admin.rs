@@ -16,6 +16,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config;
-use crate::tls::{self, TlsError};
+use crate::tls::{Renewing, TlsError};
 
 pub mod metrics;
 pub mod status;
@@ -63,7 +64,7 @@ POST /probe    ask the instance at once; ?mirror=NAME for one mirror only
 /// How connections are protected.
 #[derive(Clone)]
 pub struct Access {
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Renewing>>,
     token: Option<Arc<Token>>,
 }
 
@@ -110,11 +111,13 @@ pub async fn serve(
     cancelled: CancellationToken,
 ) -> TcpListener {
     let mut connections = JoinSet::new();
+    let mut renewal = pin!(renew(access.tls.clone()));
     loop {
         // Cancel-safe: `accept` loses no connection and `join_next` no task when they are dropped.
         tokio::select! {
             biased;
             () = cancelled.cancelled() => return listener,
+            () = &mut renewal => {}
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
@@ -158,7 +161,7 @@ impl StartError {
 impl Access {
     /// Reads the files that protect the listener.
     pub fn new(settings: &config::Admin) -> Result<Self, StartError> {
-        let tls = settings.tls.as_ref().map(tls::load).transpose()?.map(TlsAcceptor::from);
+        let tls = settings.tls.as_ref().map(Renewing::load).transpose()?.map(Arc::new);
         let token = settings.token_file.as_ref().map(|path| {
             Token::load(path).map(Arc::new).map_err(|source| StartError::Token { path: path.clone(), source })
         });
@@ -172,12 +175,20 @@ impl fmt::Debug for Access {
     }
 }
 
+/// Follows the certificate's files, if there is one; never ends.
+async fn renew(certificate: Option<Arc<Renewing>>) {
+    if let Some(certificate) = certificate {
+        certificate.follow().await;
+    }
+    std::future::pending().await
+}
+
 /// One connection; the caller bounds its time. What goes wrong on it is the client's affair.
 async fn connection(stream: TcpStream, access: Access, view: Arc<View>, clock: Clock) {
     match access.tls {
         None => exchange(stream, access.token, view, clock).await,
-        Some(acceptor) => {
-            if let Ok(stream) = acceptor.accept(stream).await {
+        Some(certificate) => {
+            if let Ok(stream) = TlsAcceptor::from(certificate.current()).accept(stream).await {
                 exchange(stream, access.token, view, clock).await;
             }
         }

@@ -1,6 +1,6 @@
 //! The command line: one file a verb, exit codes from `sysexits.h`, and what all verbs share.
 //!
-//! A verb gets parsed arguments and returns an [`Exit`] or a [`Failure`]; it never ends the process itself.
+//! A verb gets parsed arguments and returns an [`Exit`] or a failure; it never ends the process itself.
 //! Output for people and machines goes to standard output, logs and errors to standard error.
 
 use std::path::PathBuf;
@@ -10,6 +10,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 mod check;
 mod completions;
+#[cfg(feature = "simulation")]
+mod demo;
 mod exit;
 mod logging;
 mod man;
@@ -23,7 +25,7 @@ use exit::Failure;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 success, 64 usage, 69 unavailable, 70 a bug in mirrorvip, 71 system error,
-77 permission denied, 78 configuration error.
+77 permission denied, 78 configuration error, 130 interrupted.
 
 Getting started:
   mirrorvip demo                          see it work, without IRIS and without a cloud
@@ -98,6 +100,9 @@ enum Verb {
     Probe(probe::Arguments),
     /// Show what the running daemon sees and rules
     Status(status::Arguments),
+    /// Show a simulated mirror of three members through failovers
+    #[cfg(feature = "simulation")]
+    Demo(demo::Arguments),
     /// Print completions for a shell
     Completions(completions::Arguments),
     /// Print the manual page, in the format of man(1)
@@ -121,6 +126,8 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&global, &arguments),
         Verb::Probe(arguments) => probe::run(&global, &arguments),
         Verb::Status(arguments) => status::run(&global, &arguments),
+        #[cfg(feature = "simulation")]
+        Verb::Demo(arguments) => demo::run(arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Man => man::run(),
     };

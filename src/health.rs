@@ -24,7 +24,7 @@
 //!   as one value and the thread follows it, so a reload is one switch: sockets of unchanged addresses stay
 //!   open, new ones are open before old ones close, and no request sees half a configuration.
 //!
-//! Load is bounded by the system calls of one core; memory by `max_connections` times some 2 KiB.
+//! Load is bounded by the system calls of one core; memory by `max_connections` times some 4 KiB.
 //!
 //! [`Snapshot`]: crate::snapshot::Snapshot
 

@@ -79,6 +79,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+#[cfg(feature = "simulation")]
+pub mod demo;
 pub mod health;
 pub mod observation;
 pub mod probe;

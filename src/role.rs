@@ -146,7 +146,7 @@ pub struct Held<'permit> {
     permit: PhantomData<&'permit Permit>,
 }
 
-/// Why a permit no longer holds.
+/// Why a permit does not hold any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PermitLost {
     /// The member does not serve any more.

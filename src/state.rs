@@ -67,7 +67,7 @@ impl Store {
         fs::create_dir_all(&self.directory).map_err(io_error("create", &self.directory))?;
         let path = self.path(mirror);
         let fresh = self.directory.join(format!(".{mirror}.json.new"));
-        let text = serde_json::to_string(&remembered).expect("two plain fields always serialise");
+        let text = serde_json::json!(remembered).to_string();
         let write = || -> io::Result<()> {
             let mut file = fs::File::create(&fresh)?;
             file.write_all(text.as_bytes())?;

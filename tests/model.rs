@@ -131,7 +131,7 @@ impl Model for Mirror {
         for (index, member) in state.members.iter().enumerate() {
             match member.asked_at {
                 None if member.daemon == Daemon::Running && self.is_due(member, state.now) => {
-                    actions.push(Action::Ask(index))
+                    actions.push(Action::Ask(index));
                 }
                 None => {}
                 Some(asked) => {
@@ -173,11 +173,11 @@ impl Model for Mirror {
             }
             Action::Answer(index, truth) => self.observe(&mut state, index, Some(truth)),
             Action::NoAnswer(index) => self.observe(&mut state, index, None),
-            Action::Silence => self.lose(&mut state, None, self.qos_timeout),
-            Action::InTrouble => self.lose(&mut state, Some(Truth::Trouble), self.qos_timeout),
+            Action::Silence => Self::lose(&mut state, None, self.qos_timeout),
+            Action::InTrouble => Self::lose(&mut state, Some(Truth::Trouble), self.qos_timeout),
             Action::HandOver => {
                 state.orderly = true;
-                self.lose(&mut state, Some(Truth::Down), self.hand_over);
+                Self::lose(&mut state, Some(Truth::Down), self.hand_over);
             }
             Action::FreezeDaemon => state.members[0].daemon = Daemon::Frozen,
             Action::TakeOver => change(&mut state.members[1], Some(Truth::Primary)),
@@ -212,7 +212,7 @@ impl Mirror {
         }
     }
 
-    fn lose(&self, state: &mut State, truth: Option<Truth>, takeover_after: Tick) {
+    fn lose(state: &mut State, truth: Option<Truth>, takeover_after: Tick) {
         state.lost_at = Some(state.now);
         state.takeover_from = Some(state.now + takeover_after);
         change(&mut state.members[0], truth);

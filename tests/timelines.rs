@@ -79,7 +79,7 @@ fn play(tracker: &mut Tracker, happens: &str, place: &str) -> Timestamp {
             tracker.stop();
             return moment(asked);
         }
-        "hang" => Err(NoEvidence::TimedOut { after: answered - asked }),
+        "hang" => Err(NoEvidence::TimedOut { after: answered.saturating_sub(asked) }),
         "trouble" => Err(NoEvidence::Trouble("In Trouble".to_owned())),
         "gone" => Err(NoEvidence::CommandMissing("iris: not found".to_owned())),
         word => Ok(Role::from_word(word).unwrap_or_else(|| panic!("{place}: {word} is no role"))),
@@ -97,14 +97,14 @@ fn describe(tracker: &Tracker, now: Timestamp, expected: &str) -> String {
         Verdict::Refuse(reason) if reason.is_unanswerable() => 500,
         Verdict::Refuse(_) => 503,
     };
-    let mut text = format!("{page} {}", verdict.label());
+    let mut words = vec![page.to_string(), verdict.label().to_owned()];
     if expected.contains("epoch") {
-        text += &format!(" epoch {}", tracker.epoch());
+        words.push(format!("epoch {}", tracker.epoch()));
     }
     if let Some(origin) = tracker.origin().filter(|origin| expected.contains(origin.word())) {
-        text += &format!(" {}", origin.word());
+        words.push(origin.word().to_owned());
     }
-    text
+    words.join(" ")
 }
 
 fn seconds(text: &str) -> Duration {

@@ -1,4 +1,4 @@
-//! `mirrorvip check`: prints what [`check`](crate::check) finds.
+//! `mirrorvip check`: prints what [`check`] finds.
 
 use clap::Args;
 use serde::Serialize;

@@ -24,6 +24,8 @@ pub enum Exit {
     Permission = 77,
     /// The configuration is wrong.
     Config = 78,
+    /// The user interrupted it, as a shell tells it: 128 and the number of SIGINT.
+    Interrupted = 130,
 }
 
 /// An error, and how the process ends because of it.

@@ -4,7 +4,7 @@
 //! it. Neither stops at a problem: both report it and answer [`Reported`], and the caller reads on, so that
 //! all problems come out in one run. serde's derive could do neither this nor keep the places.
 //!
-//! What the keys mean is not known here, only which there are (see [`keys`](super::keys)).
+//! What the keys mean is not known here, only which there are (see [`keys`]).
 
 use std::borrow::Cow;
 

@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use tokio::io::Interest;
@@ -141,11 +142,26 @@ impl Reception {
                     }
                 }
                 Err(Errno::AGAIN) => return Batch::Drained,
-                Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                    return Batch::Exhausted(errno);
+                // The client's or the network's fault, see accept(2): the next may be better.
+                Err(
+                    errno @ (Errno::CONNABORTED
+                    | Errno::INTR
+                    | Errno::PERM
+                    | Errno::PROTO
+                    | Errno::NETDOWN
+                    | Errno::NETUNREACH
+                    | Errno::HOSTDOWN
+                    | Errno::HOSTUNREACH
+                    | Errno::NONET
+                    | Errno::NOPROTOOPT
+                    | Errno::OPNOTSUPP),
+                ) => debug!(%errno, "a connection broke before it was accepted"),
+                // EMFILE and its like.
+                Err(errno) => {
+                    // The system looks for a descriptor before it looks whether anybody waits. Nobody is shed
+                    // for nobody.
+                    return if is_waiting(listener) { Batch::Exhausted(errno) } else { Batch::Drained };
                 }
-                // The client's or the network's fault (accept(2) lists them): the next may be better.
-                Err(errno) => debug!(%errno, "a connection broke before it was accepted"),
             }
         }
         Batch::Full
@@ -230,8 +246,8 @@ impl Reception {
             warn!(
                 error = %std::io::Error::from(errno),
                 waiting = self.service.connections.len(),
-                "no descriptor for another connection; the oldest waiting one makes room \
-                 (LimitNOFILE= in the unit raises the limit)"
+                "failed to accept a connection, the oldest waiting one makes room \
+                 (LimitNOFILE= in the unit raises the limit of descriptors)"
             );
         }
         if self.service.connections.shed_oldest() {
@@ -253,4 +269,12 @@ impl Reception {
             info!("there have been descriptors for all connections for a minute");
         }
     }
+}
+
+/// Whether somebody waits to be accepted.
+fn is_waiting(listener: &AsyncFd<Arc<Listener>>) -> bool {
+    let mut polled = [PollFd::new(listener, PollFlags::IN)];
+    // Zero does not wait. If the system cannot even tell, trying again finds out.
+    rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
+        .map_or(true, |ready| ready > 0)
 }

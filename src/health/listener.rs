@@ -80,7 +80,6 @@ fn hint(error: &io::Error) -> &'static str {
              which); a wildcard address takes the port of all others."
         }
         io::ErrorKind::AddrNotAvailable => "No interface of this machine has the address (`ip address`).",
-        io::ErrorKind::Unsupported => "This kind of address is switched off on this machine.",
         _ if error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) => {
             "IPv6 is switched off on this machine."
         }

@@ -61,11 +61,11 @@ mod tests {
     async fn an_abandoned_call_is_waited_for_and_its_result_discarded() {
         let (release, hang) = mpsc::channel::<()>();
         let mut errand = Errand::new();
-        let hung = errand.run(move || {
+        let abandoned = errand.run(move || {
             hang.recv().expect("the test holds the sender");
             "old"
         });
-        assert!(timeout(Duration::from_millis(1), hung).await.is_err());
+        assert!(timeout(Duration::from_millis(1), abandoned).await.is_err());
         // The second call is not even started while the first one hangs.
         let (started, starts) = mpsc::channel::<()>();
         let second = errand.run(move || {
@@ -83,8 +83,8 @@ mod tests {
         let (release, hang) = mpsc::channel::<u32>();
         let mut errand = Errand::new();
         assert_eq!(errand.settle().await, None);
-        let hung = errand.run(move || hang.recv().expect("the test holds the sender"));
-        assert!(timeout(Duration::from_millis(1), hung).await.is_err());
+        let abandoned = errand.run(move || hang.recv().expect("the test holds the sender"));
+        assert!(timeout(Duration::from_millis(1), abandoned).await.is_err());
         release.send(7).expect("the call waits");
         assert_eq!(errand.settle().await, Some(7));
         assert_eq!(errand.settle().await, None);

@@ -209,12 +209,13 @@ impl Running {
             return false;
         }
         loop {
-            reap_descendants(self.group);
             self.survivors.retain(Survivor::is_alive);
             if self.survivors.is_empty() {
                 self.survivors = survivors::of_group(self.group);
             }
             if self.survivors.is_empty() {
+                // They were all seen dead, or not at all: what of them is ours can be reaped.
+                reap_descendants(self.group);
                 return true;
             }
             if Instant::now() >= deadline {

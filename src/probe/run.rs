@@ -69,7 +69,7 @@ pub(crate) async fn run(
             biased;
             () = cancelled.cancelled() => return mirrors,
             () = wake.notified() => {
-                schedule.wake();
+                schedule.wake(Instant::now());
                 continue;
             }
             () = sleep_until(schedule.due(Instant::now())) => {}

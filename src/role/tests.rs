@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const STALE_AFTER: Duration = Duration::from_millis(4_000);
+const STALE_AFTER: Duration = Duration::from_secs(4);
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::new(

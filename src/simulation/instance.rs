@@ -144,14 +144,13 @@ impl fmt::Display for Instance {
     /// For people: `Failover/Primary`, `down`, `Failover/Primary (hung)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status {
-            Status::Down => f.write_str("down")?,
-            Status::Starting => f.write_str("starting")?,
+            Status::Down | Status::Starting => write!(f, "{}", self.status)?,
             Status::Synchronizing
             | Status::Backup
             | Status::Transition
             | Status::Primary
             | Status::Connected
-            | Status::Waiting => write!(f, "{}/{}", self.member_type.field(), self.status.field())?,
+            | Status::Waiting => write!(f, "{}/{}", self.member_type.field(), self.status)?,
         }
         if self.hung { f.write_str(" (hung)") } else { Ok(()) }
     }
@@ -198,6 +197,22 @@ impl Status {
             | Self::Connected
             | Self::Waiting => "running, since",
         }
+    }
+}
+
+impl fmt::Display for Status {
+    /// The word of the mirror where it has one, ours for an instance that does not run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Down => "down",
+            Self::Starting => "starting",
+            Self::Synchronizing
+            | Self::Backup
+            | Self::Transition
+            | Self::Primary
+            | Self::Connected
+            | Self::Waiting => self.field(),
+        })
     }
 }
 

@@ -1,3 +1,5 @@
+//! Certificates and keys that fit, do not fit, end and are replaced.
+
 use super::*;
 
 struct Files {

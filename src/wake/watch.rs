@@ -24,8 +24,8 @@ pub(super) struct Watch {
     watches: Watches,
     file: PathBuf,
     directory: PathBuf,
-    file_watch: Option<WatchDescriptor>,
-    directory_watch: Option<WatchDescriptor>,
+    on_file: Option<WatchDescriptor>,
+    on_directory: Option<WatchDescriptor>,
 }
 
 // === impl Events ===
@@ -38,8 +38,8 @@ impl Events {
             watches: stream.watches(),
             file: path.to_owned(),
             directory: directory_of(path),
-            file_watch: None,
-            directory_watch: None,
+            on_file: None,
+            on_directory: None,
         };
         Ok((Self { stream, name: path.file_name().unwrap_or_default().to_owned() }, watch))
     }
@@ -73,10 +73,10 @@ impl Watch {
             | WatchMask::DELETE
             | WatchMask::ONLYDIR;
         let directory = self.watches.add(&self.directory, coming_and_going).ok();
-        replace(&mut self.watches, &mut self.directory_watch, directory);
+        replace(&mut self.watches, &mut self.on_directory, directory);
         let changes = WatchMask::MODIFY | WatchMask::ATTRIB | WatchMask::MOVE_SELF | WatchMask::DELETE_SELF;
         let file = self.watches.add(&self.file, changes).ok();
-        replace(&mut self.watches, &mut self.file_watch, file);
+        replace(&mut self.watches, &mut self.on_file, file);
     }
 }
 

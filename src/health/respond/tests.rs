@@ -1,3 +1,5 @@
+//! Bytes, status codes and totality of the answers.
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{self, ExitStatus};
 use std::{io, pin};
 
-use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use super::Finished;
@@ -98,9 +97,11 @@ impl Stream {
 
     /// Reads once; waits for ever after the end.
     async fn read(&mut self) {
-        let Some(pipe) = &mut self.pipe else { return future::pending().await };
+        let Some(pipe) = &self.pipe else { return future::pending().await };
+        let readable = pipe.readable().await;
         let mut chunk = [0; CHUNK];
-        match pipe.read(&mut chunk).await {
+        match readable.and_then(|()| pipe.try_read(&mut chunk)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(0) | Err(_) => self.pipe = None,
             Ok(count) => self.keep(&chunk[..count]),
         }

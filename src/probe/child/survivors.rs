@@ -20,7 +20,7 @@ pub(super) struct Survivor {
     started: u64,
 }
 
-/// What `/proc/PID/stat` says, see proc_pid_stat(5).
+/// What `/proc/PID/stat` says, see `man 5 proc_pid_stat`.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     state: char,

@@ -55,11 +55,11 @@ async fn a_leader_that_does_not_die_is_remembered_until_it_is_reaped() {
 async fn a_start_that_hangs_is_not_joined_by_another() {
     let (release, hang) = std::sync::mpsc::channel::<()>();
     let mut runner = Runner::new();
-    let hung = runner.starting.run(move || {
+    let abandoned = runner.starting.run(move || {
         hang.recv().expect("the test holds the sender");
         shell("sleep 1000").start()
     });
-    assert!(timeout(Duration::from_millis(1), hung).await.is_err());
+    assert!(timeout(Duration::from_millis(1), abandoned).await.is_err());
     let answer = runner.run(&shell("exit 0"), Duration::from_secs(5)).await;
     assert!(matches!(answer, Err(NoEvidence::Failed(text)) if text.contains("has not started")));
     release.send(()).expect("the call waits");

@@ -27,30 +27,34 @@ const LIMIT: u64 = 4 * 1024 * 1024;
 pub(super) struct Trust {
     ca_file: Option<PathBuf>,
     current: Option<Arc<ClientConfig>>,
-    /// Of the file as it was last looked at, good or bad; `None` when it could not be.
-    version: Option<Version>,
+    /// Of the file as it was last looked at, good or bad.
+    version: Version,
     reading: Errand<Loaded>,
 }
 
 /// Tells one version of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Version {
-    modified: SystemTime,
-    length: u64,
+enum Version {
+    /// There is none, or it cannot be opened.
+    None,
+    Of {
+        modified: SystemTime,
+        length: u64,
+    },
 }
 
 /// What a look at the authorities gave.
 #[derive(Debug)]
 enum Loaded {
     Unchanged,
-    Read { version: Option<Version>, config: Result<Arc<ClientConfig>, NoEvidence> },
+    Read { version: Version, config: Result<Arc<ClientConfig>, NoEvidence> },
 }
 
 // === impl Trust ===
 
 impl Trust {
     pub(super) const fn new(ca_file: Option<PathBuf>) -> Self {
-        Self { ca_file, current: None, version: None, reading: Errand::new() }
+        Self { ca_file, current: None, version: Version::None, reading: Errand::new() }
     }
 
     /// A connector that trusts them. Cancel-safe.
@@ -90,15 +94,15 @@ fn load_system() -> Loaded {
     let config = configure(found.certs).ok_or_else(|| {
         NoEvidence::Failed("the system has no list of trusted authorities; set `ca_file`".to_owned())
     });
-    Loaded::Read { version: None, config }
+    Loaded::Read { version: Version::None, config }
 }
 
 /// Reads `path`, unless it still is the version that is `known`.
-fn load_file(path: &Path, known: Option<Option<Version>>) -> Loaded {
+fn load_file(path: &Path, known: Option<Version>) -> Loaded {
     let shown = || printable(&path.to_string_lossy(), EVIDENCE_LENGTH);
     let (version, content) = match open(path) {
-        Ok((file, version)) if known != Some(Some(version)) => (Some(version), read(file)),
-        Err(error) if known != Some(None) => (None, Err(error)),
+        Ok((file, version)) if known != Some(version) => (version, read(file)),
+        Err(error) if known != Some(Version::None) => (Version::None, Err(error)),
         Ok(_) | Err(_) => return Loaded::Unchanged,
     };
     let config = match content {
@@ -120,7 +124,7 @@ fn load_file(path: &Path, known: Option<Option<Version>>) -> Loaded {
 fn open(path: &Path) -> io::Result<(File, Version)> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
-    Ok((file, Version { modified: metadata.modified()?, length: metadata.len() }))
+    Ok((file, Version::Of { modified: metadata.modified()?, length: metadata.len() }))
 }
 
 fn read(file: File) -> io::Result<Vec<u8>> {

@@ -88,7 +88,7 @@ async fn asks_once_an_interval_and_publishes() {
 
 #[tokio::test(start_paused = true)]
 async fn one_question_at_a_time_and_the_next_follows_a_slow_one_without_a_pause() {
-    let bench = start(Duration::from_millis(2_000), |_| reading(Err(timed_out())));
+    let bench = start(Duration::from_secs(2), |_| reading(Err(timed_out())));
     sleep(Duration::from_millis(6_100)).await;
     assert_eq!(bench.asked(), 4, "at 0, 2, 4 and 6 s");
 }
@@ -107,14 +107,14 @@ async fn a_wake_up_asks_at_once_and_a_burst_is_merged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_promotion_some_time_after_its_log_line_is_seen_within_twice_that_time() {
+async fn a_promotion_some_time_after_its_log_line_is_seen_an_eighth_later() {
     let bench = start(Duration::from_millis(1), {
-        let promoted = Instant::now() + Duration::from_millis(500 + 130);
+        let promoted = Instant::now() + Duration::from_millis(500 + 400);
         move |_| reading(Ok(if Instant::now() >= promoted { Role::Primary } else { Role::Backup }))
     });
     sleep(Duration::from_millis(500)).await;
     bench.wake.notify_one();
-    sleep(Duration::from_millis(2 * 130)).await;
+    sleep(Duration::from_millis(400 + 400 / 8 + 10)).await;
     assert!(bench.serves());
 }
 
@@ -141,7 +141,7 @@ async fn a_hung_question_expires_for_the_reader_and_in_the_report() {
         bench.clock.clone(),
         cancelled.clone(),
     ));
-    sleep(STALE_AFTER - Duration::from_millis(100)).await;
+    sleep(STALE_AFTER.saturating_sub(Duration::from_millis(100))).await;
     let serves = |at: Timestamp| bench.snapshot.borrow().verdict_at(at).serves(at);
     assert!(serves(bench.clock.now()));
     sleep(Duration::from_millis(60)).await;

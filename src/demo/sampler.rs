@@ -1,0 +1,166 @@
+//! Asks every member's status page all the time, and is the witness that no two say SUCCESS together.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::http;
+use super::report::{Page, Reporter, Sight};
+use super::{PAGE_PATH, SAMPLE_INTERVAL};
+use crate::simulation::MemberId;
+
+/// Longest wait for an answer. Below the pause that every failover makes between two primaries, so that one
+/// slow answer of the old cannot reach into the time of the new.
+const ANSWER_LIMIT: Duration = Duration::from_millis(300);
+
+/// A stretch of time: from when a page was asked until its answer was in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// When it was asked.
+    pub(crate) asked: Duration,
+    /// When the answer was in.
+    pub(crate) answered: Duration,
+}
+
+/// Remembers when each member answered SUCCESS. PURE.
+///
+/// Between two answers that both say SUCCESS the member is taken to have said it throughout, so a run of
+/// them is one window: it is compared with that of each other member. Two windows that only touch because
+/// the machine was slow count as well: the witness errs on the side of accusing.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    runs: [Option<Run>; 3],
+    samples: u64,
+    accused: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    window: Window,
+    goes_on: bool,
+}
+
+impl Witness {
+    /// Takes one answer; the first two windows that overlap are returned, once.
+    pub(crate) fn record(
+        &mut self,
+        member: MemberId,
+        window: Window,
+        page: Page,
+    ) -> Option<[(MemberId, Window); 2]> {
+        self.samples += 1;
+        let run = &mut self.runs[member.index()];
+        if page != Page::SUCCESS {
+            if let Some(run) = run {
+                run.goes_on = false;
+            }
+            return None;
+        }
+        let asked = match run {
+            Some(run) if run.goes_on => run.window.asked,
+            Some(_) | None => window.asked,
+        };
+        let mine = Window { asked, answered: window.answered };
+        *run = Some(Run { window: mine, goes_on: true });
+        if self.accused {
+            return None;
+        }
+        let overlap = MemberId::ALL.into_iter().filter(|&other| other != member).find_map(|other| {
+            let theirs = self.runs[other.index()]?.window;
+            let overlaps = mine.asked <= theirs.answered && theirs.asked <= mine.answered;
+            overlaps.then_some([(other, theirs), (member, mine)])
+        });
+        self.accused = overlap.is_some();
+        overlap
+    }
+
+    /// How many answers it has taken.
+    pub(crate) fn samples(&self) -> u64 {
+        self.samples
+    }
+}
+
+/// Samples the page of each member until the tasks are aborted; returns the witness they share.
+pub(crate) fn start(
+    pages: [SocketAddr; 3],
+    reporter: &Reporter,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Mutex<Witness>> {
+    let witness = Arc::<Mutex<Witness>>::default();
+    for member in MemberId::ALL {
+        tasks.spawn(sample(member, pages[member.index()], witness.clone(), reporter.clone()));
+    }
+    witness
+}
+
+async fn sample(member: MemberId, address: SocketAddr, witness: Arc<Mutex<Witness>>, reporter: Reporter) {
+    let mut before = Page::default();
+    loop {
+        let asked = reporter.now();
+        let answer = http::get(address, PAGE_PATH, ANSWER_LIMIT).await;
+        let window = Window { asked, answered: reporter.now() };
+        let page = match answer {
+            Ok(answer) => Page::Status(answer.status),
+            Err(error) => {
+                reporter.tell_if_exhausted(error).await;
+                Page::Silent
+            }
+        };
+        let overlap = witness.lock().expect("no holder of this lock panics").record(member, window, page);
+        if let Some(overlap) = overlap {
+            reporter.tell(window.answered, Sight::TwoSuccess(Box::new(overlap))).await;
+        }
+        if page != before {
+            reporter.tell(window.answered, Sight::Page { member, from: before, to: page }).await;
+            before = page;
+        }
+        sleep(SAMPLE_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(asked: u64, answered: u64) -> Window {
+        Window { asked: Duration::from_millis(asked), answered: Duration::from_millis(answered) }
+    }
+
+    #[test]
+    fn a_clean_failover_is_not_accused() {
+        let mut witness = Witness::default();
+        for at in 0..10 {
+            assert_eq!(witness.record(MemberId::A, window(at, at + 1), Page::SUCCESS), None);
+            assert_eq!(witness.record(MemberId::B, window(at, at + 1), Page::FAILED), None);
+        }
+        assert_eq!(witness.record(MemberId::A, window(20, 21), Page::FAILED), None);
+        for at in 22..30 {
+            assert_eq!(witness.record(MemberId::B, window(at, at + 1), Page::SUCCESS), None);
+            assert_eq!(witness.record(MemberId::A, window(at, at + 1), Page::Silent), None);
+        }
+        assert_eq!(witness.record(MemberId::B, window(30, 31), Page::FAILED), None);
+        assert_eq!(witness.record(MemberId::A, window(32, 33), Page::SUCCESS), None, "a new run begins");
+        assert_eq!(witness.samples(), 39);
+    }
+
+    #[test]
+    fn overlapping_answers_are_accused_once() {
+        let mut witness = Witness::default();
+        assert_eq!(witness.record(MemberId::A, window(0, 9), Page::SUCCESS), None);
+        let overlap = [(MemberId::A, window(0, 9)), (MemberId::C, window(8, 12))];
+        assert_eq!(witness.record(MemberId::C, window(8, 12), Page::SUCCESS), Some(overlap));
+        assert_eq!(witness.record(MemberId::A, window(10, 13), Page::SUCCESS), None);
+    }
+
+    #[test]
+    fn between_two_answers_the_member_counts_as_serving() {
+        let mut witness = Witness::default();
+        assert_eq!(witness.record(MemberId::A, window(0, 1), Page::SUCCESS), None);
+        assert_eq!(witness.record(MemberId::B, window(5, 6), Page::SUCCESS), None);
+        let overlap = [(MemberId::B, window(5, 6)), (MemberId::A, window(0, 11))];
+        assert_eq!(witness.record(MemberId::A, window(10, 11), Page::SUCCESS), Some(overlap));
+    }
+}

@@ -1,0 +1,139 @@
+//! What happens in the demo: an orderly failover, a crash, a hung instance, the promotion of C.
+//!
+//! Each scenario lets something happen to the primary and then expects, in this order and with a deadline
+//! each: the old primary's page stops saying 200, the new primary's page says it, the load balancer has
+//! switched, the client has arrived. Whether two pages said 200 together is watched throughout, elsewhere.
+
+use std::time::Duration;
+
+use super::report::Page;
+use super::stage::Stage;
+use super::{DemoError, Figures, Summary};
+use crate::simulation::{Event, MemberId};
+
+/// How long anything may take: many times what it takes, for slow and busy machines.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Pause between two scenarios, for the reader and for late reports.
+const PAUSE: Duration = Duration::from_millis(700);
+/// How long a human thinks before promoting C.
+const HUMAN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Plays all scenarios and prints the summary.
+pub(crate) async fn play_all(stage: &mut Stage<'_>) -> Result<Summary, DemoError> {
+    heading(stage, "Start: A is primary, B backup, C connected")?;
+    let settled = |stage: &Stage<'_>| {
+        serves_alone(stage, MemberId::A) && stage.is_standby(MemberId::B) && stage.is_standby(MemberId::C)
+    };
+    stage.until("A to serve alone, with B and C standing by", LIMIT, settled).await?;
+    stage.rest(PAUSE).await?;
+    let scenarios = vec![
+        orderly_failover(stage, MemberId::A, MemberId::B).await?,
+        crash(stage, MemberId::B, MemberId::A).await?,
+        hung_instance(stage, MemberId::A, MemberId::B).await?,
+        promotion(stage).await?,
+    ];
+    let summary = Summary { scenarios, samples: stage.samples() };
+    stage.timeline().summary(&summary).map_err(DemoError::Output)?;
+    Ok(summary)
+}
+
+async fn orderly_failover(stage: &mut Stage<'_>, old: MemberId, new: MemberId) -> Result<Figures, DemoError> {
+    heading(stage, &format!("Orderly failover: {old} is shut down, {new} takes over"))?;
+    stage.simulate(Event::Stop(old))?;
+    let figures = watch_failover(stage, "orderly failover", &[old], new).await?;
+    stand_by_again(stage, old).await?;
+    Ok(figures)
+}
+
+async fn crash(stage: &mut Stage<'_>, old: MemberId, new: MemberId) -> Result<Figures, DemoError> {
+    heading(stage, &format!("Crash: the host of {old} dies, daemon and all, {new} takes over"))?;
+    stage.kill(old).await?;
+    stage.simulate(Event::Crash(old))?;
+    let figures = watch_failover(stage, "crash", &[old], new).await?;
+    stand_by_again(stage, old).await?;
+    Ok(figures)
+}
+
+async fn hung_instance(stage: &mut Stage<'_>, old: MemberId, new: MemberId) -> Result<Figures, DemoError> {
+    heading(stage, &format!("Hung instance: `iris` of {old} does not answer, {new} takes over"))?;
+    stage.simulate(Event::Hang(old))?;
+    let hung_at = stage.board.changed[old.index()];
+    stage.until(&format!("the page of {old} to expire"), LIMIT, |stage| !says_success(stage, old)).await?;
+    let expired_at = stage.board.pages[old.index()].1;
+    let mut figures = watch_failover(stage, "hung instance", &[old], new).await?;
+    figures.old_page_expired = Some(expired_at.saturating_sub(hung_at));
+    stand_by_again(stage, old).await?;
+    Ok(figures)
+}
+
+async fn promotion(stage: &mut Stage<'_>) -> Result<Figures, DemoError> {
+    let (failover_members, new) = ([MemberId::A, MemberId::B], MemberId::C);
+    heading(stage, "Disaster: the hosts of A and B die, a human promotes C")?;
+    for member in failover_members {
+        stage.kill(member).await?;
+        stage.simulate(Event::Crash(member))?;
+    }
+    stage.rest(HUMAN_PAUSE).await?;
+    stage.tell("human", "promotes C to failover member")?;
+    stage.simulate(Event::Promote(new))?;
+    watch_failover(stage, "promotion of C", &failover_members, new).await
+}
+
+/// Waits until clients are served by `new`, and measures when each part of that was done.
+async fn watch_failover(
+    stage: &mut Stage<'_>,
+    scenario: &'static str,
+    old: &[MemberId],
+    new: MemberId,
+) -> Result<Figures, DemoError> {
+    let silenced = |stage: &Stage<'_>| !old.iter().any(|&member| says_success(stage, member));
+    stage.until("the old primary's page to stop saying 200", LIMIT, silenced).await?;
+    stage.until(&format!("{new} to be primary"), LIMIT, |stage| stage.primary() == Some(new)).await?;
+    let primary_since = stage.board.changed[new.index()];
+    stage.until(&format!("the page of {new} to say 200"), LIMIT, |stage| says_success(stage, new)).await?;
+    let reached = |stage: &Stage<'_>| {
+        stage.board.client.is_some_and(|(member, at)| member == new && at >= primary_since)
+    };
+    stage.until(&format!("the client to reach {new}"), LIMIT, reached).await?;
+    let outage = stage.board.outage;
+    let client_since = stage.board.client.map_or(primary_since, |(_, at)| at);
+    let what = format!("the load balancer to send to {new} alone");
+    stage.until(&what, LIMIT, |stage| serves_alone(stage, new)).await?;
+    let board = &stage.board;
+    let after = |at: Duration| at.saturating_sub(primary_since);
+    let figures = Figures {
+        scenario,
+        role_seen: board.ruled[new.index()].map(after),
+        page_flipped: after(board.pages[new.index()].1),
+        balancer_switched: after(board.healthy[new.index()].1),
+        client_reached: after(client_since),
+        outage,
+        old_page_expired: None,
+    };
+    stage.timeline().figures(&figures).map_err(DemoError::Output)?;
+    Ok(figures)
+}
+
+/// Repairs `member` and waits until it stands by.
+pub(crate) async fn stand_by_again(stage: &mut Stage<'_>, member: MemberId) -> Result<(), DemoError> {
+    stage.restart(member).await?;
+    stage.simulate(Event::Start(member))?;
+    let what = format!("{member} to stand by again");
+    stage.until(&what, LIMIT, |stage| stage.is_standby(member)).await?;
+    stage.rest(PAUSE).await
+}
+
+fn says_success(stage: &Stage<'_>, member: MemberId) -> bool {
+    stage.board.pages[member.index()].0 == Page::SUCCESS
+}
+
+/// Whether the load balancer sends to `member` and to nobody else, and the client arrives there.
+fn serves_alone(stage: &Stage<'_>, member: MemberId) -> bool {
+    let board = &stage.board;
+    MemberId::ALL.into_iter().all(|other| board.healthy[other.index()].0 == (other == member))
+        && board.client.is_some_and(|(reached, _)| reached == member)
+}
+
+fn heading(stage: &mut Stage<'_>, text: &str) -> Result<(), DemoError> {
+    stage.timeline().heading(text).map_err(DemoError::Output)
+}

@@ -1,0 +1,394 @@
+//! The stage: owns every process, port and observer of the demo, and pumps what happens on it.
+//!
+//! One task turns it: it takes the observers' reports, lets the simulated mirror do what is due, looks
+//! whether all daemons live, and prints. What is known at any moment is on the [`Board`], and scenarios
+//! wait [`until`](Stage::until) the board shows something. Observers run in tasks of their own and end with it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::board::Board;
+use super::client::{self, Service};
+use super::member::Member;
+use super::report::{self, Page, Report, Reporter, Sight, Stopwatch};
+use super::sampler::{self, Witness};
+use super::timeline::{BAD, DEED, DIM, GOOD, PLAIN, Timeline, span};
+use super::{BALANCER, DemoError, MIRROR_NAME, TIMING, balancer, http};
+use crate::clock::{Clock, Timestamp};
+use crate::observation::printable;
+use crate::simulation::{Change, Event, Instance, MemberId, SimulatedMirror, Status};
+
+/// How often the daemons' processes are looked at.
+const LIFE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a daemon may take to tell its status.
+const STATUS_LIMIT: Duration = Duration::from_secs(1);
+/// How many commands may wait while one is carried out.
+const MOST_COMMANDS: usize = 16;
+
+/// Everything of the demo that runs. Dropping it kills the daemons.
+pub(crate) struct Stage<'a> {
+    /// What is known.
+    pub(crate) board: Board,
+    timeline: Timeline<'a>,
+    stopwatch: Stopwatch,
+    directory: PathBuf,
+    began: Timestamp,
+    mirror: SimulatedMirror,
+    members: Vec<Member>,
+    services: [watch::Sender<Service>; 3],
+    balancer: SocketAddr,
+    witness: Arc<Mutex<Witness>>,
+    reporter: Reporter,
+    reports: mpsc::Receiver<Report>,
+    tasks: JoinSet<()>,
+    tolerant: bool,
+}
+
+/// What one turn of the stage was about.
+enum Turn {
+    Report(Report),
+    MirrorDue,
+    LifeCheck,
+    DeadlinePassed,
+    ObserverEnded,
+}
+
+impl<'a> Stage<'a> {
+    /// Starts everything: the mirror at rest, three daemons that answer, load balancer, client and sampler.
+    pub(crate) async fn set_up(
+        program: &Path,
+        directory: &Path,
+        timeline: Timeline<'a>,
+    ) -> Result<Self, DemoError> {
+        let clock = Clock::system();
+        let mirror = SimulatedMirror::new(directory, TIMING, clock.clone()).map_err(DemoError::FakeIris)?;
+        let mut members = Vec::with_capacity(MemberId::ALL.len());
+        for id in MemberId::ALL {
+            members.push(Member::start(id, program, directory, mirror.iris(id)).await?);
+        }
+        let (stopwatch, began) = (Stopwatch::start(), clock.now());
+        let (reporter, reports) = report::channel(stopwatch);
+        let mut tasks = JoinSet::new();
+        let services = MemberId::ALL.map(|id| watch::Sender::new(Service::of(mirror.mirror().instance(id))));
+        let mut targets = Vec::with_capacity(members.len());
+        for (id, member) in MemberId::ALL.into_iter().zip(&members) {
+            let (listener, server) = listen().await?;
+            let service = services[id.index()].subscribe();
+            tasks.spawn(client::serve(id, listener, service, reporter.clone()));
+            targets.push(balancer::Target { member: id, page: member.page(), server });
+        }
+        let (listener, balancer) = listen().await?;
+        balancer::start(BALANCER, &targets, listener, &reporter, &mut tasks);
+        tasks.spawn(client::run(balancer, reporter.clone()));
+        let pages = MemberId::ALL.map(|id| members[id.index()].page());
+        let witness = sampler::start(pages, &reporter, &mut tasks);
+        Ok(Self {
+            board: Board::default(),
+            timeline,
+            stopwatch,
+            directory: directory.to_owned(),
+            began,
+            mirror,
+            members,
+            services,
+            balancer,
+            witness,
+            reporter,
+            reports,
+            tasks,
+            tolerant: false,
+        })
+    }
+
+    /// What the stopwatch shows.
+    pub(crate) fn now(&self) -> Duration {
+        self.stopwatch.elapsed()
+    }
+
+    /// What is written to the terminal besides events.
+    pub(crate) fn timeline(&mut self) -> &mut Timeline<'a> {
+        &mut self.timeline
+    }
+
+    /// What a member's simulated instance is.
+    pub(crate) fn instance(&self, member: MemberId) -> Instance {
+        self.mirror.mirror().instance(member)
+    }
+
+    /// The acting primary.
+    pub(crate) fn primary(&self) -> Option<MemberId> {
+        self.mirror.mirror().primary()
+    }
+
+    /// A member's process and addresses.
+    pub(crate) fn member(&self, member: MemberId) -> &Member {
+        &self.members[member.index()]
+    }
+
+    /// Where clients connect.
+    pub(crate) fn balancer(&self) -> SocketAddr {
+        self.balancer
+    }
+
+    /// The directory with all files of the demo.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// How many answers the witness has looked at.
+    pub(crate) fn samples(&self) -> u64 {
+        self.witness.lock().expect("no holder of this lock panics").samples()
+    }
+
+    /// From here on a daemon that ends is told, and does not end the demo.
+    pub(crate) fn tolerate_ended_daemons(&mut self) {
+        self.tolerant = true;
+    }
+
+    /// Spawns another observer.
+    pub(crate) fn observe<F>(&mut self, observer: impl FnOnce(Reporter) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn(observer(self.reporter.clone()));
+    }
+
+    /// Another end of the observers' queue, for those that cannot be tasks.
+    pub(crate) fn reporter(&self) -> Reporter {
+        self.reporter.clone()
+    }
+
+    /// Writes that somebody does something.
+    pub(crate) fn tell(&mut self, who: &str, what: &str) -> Result<(), DemoError> {
+        self.timeline.event(self.stopwatch.elapsed(), who, DEED, what).map_err(DemoError::Output)
+    }
+
+    /// Lets something happen to the simulated mirror.
+    pub(crate) fn simulate(&mut self, event: Event) -> Result<(), DemoError> {
+        let now = self.now();
+        let changes = self.mirror.handle(now, event)?;
+        self.show(now, &changes)
+    }
+
+    /// Kills the daemon of `member`, as the death of its host does.
+    pub(crate) async fn kill(&mut self, member: MemberId) -> Result<(), DemoError> {
+        self.tell(member.name(), "daemon killed (SIGKILL)")?;
+        self.members[member.index()].kill().await;
+        Ok(())
+    }
+
+    /// Starts the daemon of `member` again, if it does not run.
+    pub(crate) async fn restart(&mut self, member: MemberId) -> Result<(), DemoError> {
+        if self.member(member).runs() {
+            return Ok(());
+        }
+        self.tell(member.name(), "daemon started again")?;
+        self.members[member.index()].restart().await
+    }
+
+    /// Turns the stage until the board shows what is `expected`; an error when that takes longer than `limit`.
+    pub(crate) async fn until(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut expected: impl FnMut(&Self) -> bool,
+    ) -> Result<(), DemoError> {
+        let deadline = Instant::now() + limit;
+        while !expected(self) {
+            if !self.turn(deadline).await? {
+                return Err(DemoError::NotInTime { what: what.to_owned(), limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns the stage for a while.
+    pub(crate) async fn rest(&mut self, length: Duration) -> Result<(), DemoError> {
+        let deadline = Instant::now() + length;
+        while self.turn(deadline).await? {}
+        Ok(())
+    }
+
+    /// Stops the daemons, in an orderly way where possible, and the observers.
+    pub(crate) async fn shut_down(mut self) {
+        self.tasks.shutdown().await;
+        let [a, b, c] = self.members.as_mut_slice() else {
+            unreachable!("a stage is set up with three members");
+        };
+        tokio::join!(a.stop(), b.stop(), c.stop());
+    }
+
+    /// Waits for one thing and handles it; `false` when `deadline` came first.
+    async fn turn(&mut self, deadline: Instant) -> Result<bool, DemoError> {
+        let due = self.mirror.mirror().next_due().map_or(deadline, |due| self.stopwatch.moment(due));
+        // Nothing is lost when the other arms are dropped: a report stays in the queue until it is received.
+        let turn = tokio::select! {
+            biased;
+            Some(_) = self.tasks.join_next() => Turn::ObserverEnded,
+            () = sleep_until(due), if due < deadline => Turn::MirrorDue,
+            Some(report) = self.reports.recv() => Turn::Report(report),
+            () = sleep_until(deadline) => Turn::DeadlinePassed,
+            () = tokio::time::sleep(LIFE_CHECK_INTERVAL) => Turn::LifeCheck,
+        };
+        match turn {
+            Turn::Report(report) => self.take(report).await?,
+            Turn::MirrorDue => {
+                let now = self.now();
+                let changes = self.mirror.advance(now)?;
+                self.show(now, &changes)?;
+            }
+            Turn::LifeCheck => {}
+            Turn::DeadlinePassed => return Ok(false),
+            Turn::ObserverEnded => return Err(DemoError::ObserverEnded),
+        }
+        self.check_lives()?;
+        Ok(true)
+    }
+
+    fn check_lives(&mut self) -> Result<(), DemoError> {
+        for member in &mut self.members {
+            match member.check_alive() {
+                Err(DemoError::MemberEnded { member, status, .. }) if self.tolerant => {
+                    let what = format!("daemon ended with {status}");
+                    let now = self.stopwatch.elapsed();
+                    self.timeline.event(now, member.name(), BAD, &what).map_err(DemoError::Output)?;
+                }
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what happened in the mirror visible: to the clients, on the board, on the terminal.
+    fn show(&mut self, now: Duration, changes: &[Change]) -> Result<(), DemoError> {
+        for change in changes {
+            let member = change.member();
+            let (style, what) = match change {
+                Change::Became { from, to, .. } => {
+                    self.services[member.index()].send_replace(Service::of(*to));
+                    self.board.changed[member.index()] = now;
+                    (PLAIN, describe_change(*from, *to))
+                }
+                Change::Logged { line, .. } if line.severity > 0 => (DIM, format!("log: {}", line.text)),
+                Change::Logged { .. } => continue,
+            };
+            self.timeline.event(now, member.name(), style, &what).map_err(DemoError::Output)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a report on the board and on the terminal.
+    async fn take(&mut self, Report { at, sight }: Report) -> Result<(), DemoError> {
+        let (who, style, what) = match sight {
+            Sight::Page { member, from, to } => {
+                self.board.pages[member.index()] = (to, at);
+                let style = if to == Page::SUCCESS { GOOD } else { BAD };
+                (member.name(), style, self.describe_page(member, at, from, to).await)
+            }
+            Sight::TwoSuccess(overlap) => {
+                let [(first, one), (second, other)] = *overlap;
+                let windows = format!("{one:?} and {other:?}");
+                return Err(DemoError::TwoSuccess { first, second, windows });
+            }
+            Sight::Target { member, healthy } => {
+                self.board.healthy[member.index()] = (healthy, at);
+                let (style, word) = if healthy { (GOOD, "healthy") } else { (BAD, "unhealthy") };
+                ("balancer", style, format!("{member} is {word}"))
+            }
+            Sight::FailsOpen => {
+                ("balancer", BAD, "none is healthy: fails open, sends to all of them".to_owned())
+            }
+            Sight::ClientReached { member, since_last_answer } => {
+                self.board.client = Some((member, at));
+                self.board.outage = since_last_answer;
+                let gap = since_last_answer.map(|gap| format!(", {} after the last answer", span(gap)));
+                ("client", GOOD, format!("reaches {member}{}", gap.unwrap_or_default()))
+            }
+            Sight::ClientLost => {
+                self.board.client = None;
+                ("client", BAD, "gets no answer".to_owned())
+            }
+            Sight::Command(command) => {
+                let what = format!("command {}", printable(&command, 40));
+                if self.board.commands.len() < MOST_COMMANDS {
+                    self.board.commands.push_back(command);
+                }
+                ("you", DIM, what)
+            }
+            Sight::Exhausted(error) => return Err(DemoError::Exhausted(error)),
+        };
+        self.timeline.event(at, who, style, &what).map_err(DemoError::Output)
+    }
+
+    async fn describe_page(&mut self, member: MemberId, at: Duration, from: Page, to: Page) -> String {
+        let flip = format!("page {} -> {}", name_page(from), name_page(to));
+        let instance = self.instance(member);
+        let after = span(at.saturating_sub(self.board.changed[member.index()]));
+        if to == Page::SUCCESS {
+            let ruled = self.ask_when_ruled(member).await;
+            self.board.ruled[member.index()] = ruled;
+            let seen = ruled.and_then(|ruled| ruled.checked_sub(self.board.changed[member.index()]));
+            seen.map_or(flip.clone(), |seen| format!("{flip}   role change seen after {}", span(seen)))
+        } else if from != Page::SUCCESS || to == Page::Silent {
+            flip
+        } else if instance.hung {
+            format!("{flip}   by itself, {after} after it hung")
+        } else {
+            format!("{flip}   {after} after the role change")
+        }
+    }
+
+    /// When the daemon of `member` last ruled that it is the primary, by its own account.
+    async fn ask_when_ruled(&self, member: MemberId) -> Option<Duration> {
+        let answer = http::get(self.member(member).admin(), "/status", STATUS_LIMIT).await.ok()?;
+        let status: Value = serde_json::from_slice(&answer.body).ok()?;
+        let mirrors = status.get("mirrors")?.as_array()?;
+        let mirror = mirrors.iter().find(|mirror| mirror.get("name") == Some(&MIRROR_NAME.into()))?;
+        let transitions = mirror.get("transitions")?.as_array()?;
+        let promotion = transitions.iter().rev().find(|entry| entry.get("to") == Some(&"primary".into()))?;
+        let at: jiff::Timestamp = promotion.get("at")?.as_str()?.parse().ok()?;
+        let at = Duration::try_from(at.duration_since(jiff::Timestamp::UNIX_EPOCH)).ok()?;
+        at.checked_sub(self.began.since_unix_epoch())
+    }
+
+    /// Whether the instance of `member` has settled as a backup or async member and its page says so.
+    pub(crate) fn is_standby(&self, member: MemberId) -> bool {
+        let settled = matches!(self.instance(member).status, Status::Backup | Status::Connected);
+        settled && self.board.pages[member.index()].0 == Page::FAILED
+    }
+}
+
+async fn listen() -> Result<(TcpListener, SocketAddr), DemoError> {
+    let bind = async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bind.await.map_err(|source| DemoError::SetUp { what: "open a port on 127.0.0.1", source })
+}
+
+/// In short, unless the kind of member changes.
+fn describe_change(from: Instance, to: Instance) -> String {
+    if from.member_type != to.member_type {
+        format!("instance {from} -> {to}")
+    } else if to.hung && !from.hung {
+        format!("instance {} hangs", from.status)
+    } else {
+        format!("instance {} -> {}", from.status, to.status)
+    }
+}
+
+fn name_page(page: Page) -> String {
+    match page {
+        Page::Silent => "silent".to_owned(),
+        Page::Status(status) => status.to_string(),
+    }
+}

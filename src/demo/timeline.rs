@@ -1,0 +1,152 @@
+//! What the demo prints: one line an event, readable at 80 columns, and the table at the end.
+//!
+//! It always writes colours; the caller wraps the terminal, or what is none, into a stream that knows.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+
+use super::{Figures, Summary};
+
+/// For names of things.
+pub(crate) const BOLD: Style = Style::new().bold();
+/// For what is by the way.
+pub(crate) const DIM: Style = Style::new().dimmed();
+/// For what serves.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// For what does not.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default();
+/// For what somebody did.
+pub(crate) const DEED: Style = AnsiColor::Cyan.on_default();
+/// For the rest.
+pub(crate) const PLAIN: Style = Style::new();
+
+/// The terminal, or whatever stands for it.
+pub(crate) struct Timeline<'a> {
+    out: &'a mut (dyn Write + Send),
+}
+
+impl<'a> Timeline<'a> {
+    /// Writes to `out`.
+    pub(crate) fn new(out: &'a mut (dyn Write + Send)) -> Self {
+        Self { out }
+    }
+
+    /// Text that belongs to no moment.
+    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{text}")?;
+        self.out.flush()
+    }
+
+    /// Begins a chapter.
+    pub(crate) fn heading(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "\n{BOLD}{text}{BOLD:#}")?;
+        self.out.flush()
+    }
+
+    /// One event.
+    pub(crate) fn event(&mut self, at: Duration, who: &str, style: Style, what: &str) -> io::Result<()> {
+        let seconds = at.as_secs_f64();
+        writeln!(self.out, "{DIM}{seconds:>9.3} s{DIM:#}  {BOLD}{who:<8}{BOLD:#}  {style}{what}{style:#}")?;
+        self.out.flush()
+    }
+
+    /// What a failover took, in words.
+    pub(crate) fn figures(&mut self, figures: &Figures) -> io::Result<()> {
+        let line = |label: &str, after: Option<Duration>| format!("  {label:<37}{:>8}", optional(after));
+        let expired = figures.old_page_expired.map(|after| {
+            let label = "page of the hung member expired after";
+            format!("{}\n", line(label, Some(after)))
+        });
+        let by_luck = figures.client_reached < figures.balancer_switched;
+        self.text(&format!(
+            "{expired}{seen}\n{page}\n{balancer}\n{client}{by_luck}\n{outage}\n  two members answered SUCCESS together{never:>8}",
+            expired = expired.unwrap_or_default(),
+            seen = line("role change seen after", figures.role_seen),
+            page = line("page flipped after", Some(figures.page_flipped)),
+            balancer = line("load balancer switched after", Some(figures.balancer_switched)),
+            client = line("client reached the new primary after", Some(figures.client_reached)),
+            outage = line("client without an answer for", figures.outage),
+            by_luck = if by_luck { "  (load balancer failed open)" } else { "" },
+            never = "never",
+        ))
+    }
+
+    /// The table at the end.
+    pub(crate) fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+        self.heading("Summary")?;
+        self.text("  after the role change    seen      page   balancer    client    client out of")?;
+        self.text("                                   flipped  switched   reached it  service for")?;
+        for figures in &summary.scenarios {
+            self.text(&format!(
+                "  {:<20}{:>10}{:>10}{:>11}{:>10}{:>13}",
+                figures.scenario,
+                optional(figures.role_seen),
+                span(figures.page_flipped),
+                span(figures.balancer_switched),
+                span(figures.client_reached),
+                optional(figures.outage),
+            ))?;
+        }
+        let samples = summary.samples;
+        self.text(&format!(
+            "  {GOOD}Never did two members answer SUCCESS together{GOOD:#} ({samples} answers looked at)."
+        ))
+    }
+}
+
+/// A length of time in three digits or so.
+pub(crate) fn span(length: Duration) -> String {
+    if length < Duration::from_millis(10) {
+        format!("{:.1} ms", length.as_secs_f64() * 1e3)
+    } else if length < Duration::from_secs(1) {
+        format!("{} ms", length.as_millis())
+    } else {
+        format!("{:.2} s", length.as_secs_f64())
+    }
+}
+
+fn optional(length: Option<Duration>) -> String {
+    length.map_or_else(|| "?".to_owned(), span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit_eighty_columns() {
+        let figures = Figures {
+            scenario: "promotion of C",
+            old_page_expired: Some(Duration::from_millis(1_499)),
+            role_seen: Some(Duration::from_micros(1_234)),
+            page_flipped: Duration::from_millis(123),
+            balancer_switched: Duration::from_millis(1_234),
+            client_reached: Duration::from_millis(12_345),
+            outage: None,
+        };
+        let mut out = anstream::StripStream::new(Vec::new());
+        let mut timeline = Timeline::new(&mut out);
+        timeline.figures(&figures).expect("memory takes any text");
+        timeline.summary(&Summary { scenarios: vec![figures], samples: 12_345 }).expect("memory");
+        let at = Duration::from_millis(3_214);
+        timeline.event(at, "balancer", GOOD, "C is healthy").expect("memory");
+        let text = String::from_utf8(out.into_inner()).expect("text");
+        assert!(text.contains("    3.214 s  balancer  C is healthy\n"), "{text}");
+        assert!(
+            text.contains("  promotion of C          1.2 ms    123 ms     1.23 s   12.35 s            ?\n"),
+            "{text}"
+        );
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn spans_are_short() {
+        assert_eq!(span(Duration::from_micros(840)), "0.8 ms");
+        assert_eq!(span(Duration::from_millis(12)), "12 ms");
+        assert_eq!(span(Duration::from_millis(1_430)), "1.43 s");
+    }
+}

@@ -1,0 +1,169 @@
+//! The demo from end to end: the real binary, its real daemons, and nothing left behind.
+//!
+//! Whatever the figures are is not judged here: the demo itself fails when a step does not come, or when two
+//! members answer SUCCESS together.
+
+#![cfg(feature = "simulation")]
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Many times what the demo takes on an idle machine.
+const LIMIT: Duration = Duration::from_secs(180);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A running demo whose temporary directory is ours.
+struct Demo {
+    child: Child,
+    temporary: tempfile::TempDir,
+    output: Arc<Mutex<String>>,
+}
+
+impl Demo {
+    fn start(arguments: &[&str]) -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mirrorvip"))
+            .arg("demo")
+            .args(arguments)
+            .env("TMPDIR", temporary.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built for this test");
+        let output = Arc::<Mutex<String>>::default();
+        let streams: [Box<dyn std::io::Read + Send>; 2] = [
+            Box::new(child.stdout.take().expect("it is piped")),
+            Box::new(child.stderr.take().expect("it is piped")),
+        ];
+        for stream in streams {
+            let output = output.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    let mut output = output.lock().expect("no holder of this lock panics");
+                    output.push_str(&line);
+                    output.push('\n');
+                }
+            });
+        }
+        Self { child, temporary, output }
+    }
+
+    fn output(&self) -> String {
+        self.output.lock().expect("no holder of this lock panics").clone()
+    }
+
+    /// Waits, with a deadline, until `condition` gives a value.
+    fn eventually<T>(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> Option<T>) -> T {
+        for _ in 0..LIMIT.as_millis() / PAUSE.as_millis() {
+            if let Some(value) = condition(self) {
+                return value;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        panic!("{what}: not within {LIMIT:?}\n{}", self.output());
+    }
+
+    fn wait_for_text(&mut self, text: &str) {
+        self.eventually(text, |demo| {
+            let ended = demo.child.try_wait().expect("our child");
+            assert!(ended.is_none() || demo.output().contains(text), "{ended:?}\n{}", demo.output());
+            demo.output().contains(text).then_some(())
+        });
+    }
+
+    fn wait_for_end(&mut self) -> ExitStatus {
+        self.eventually("the end", |demo| demo.child.try_wait().expect("our child"))
+    }
+
+    /// Nothing is left: no file at once, and soon no process that mentions the temporary directory.
+    fn assert_nothing_left(mut self) {
+        let left: Vec<_> = std::fs::read_dir(self.temporary.path()).expect("readable").flatten().collect();
+        assert!(left.is_empty(), "{left:?}\n{}", self.output());
+        self.eventually("no process left", |demo| demo.processes().is_empty().then_some(()));
+    }
+
+    fn processes(&self) -> Vec<PathBuf> {
+        let needle = self.temporary.path().to_str().expect("temporary paths are text").as_bytes();
+        let entries = std::fs::read_dir("/proc").expect("Linux").flatten();
+        let mentions = |path: &PathBuf| {
+            std::fs::read(path.join("cmdline"))
+                .is_ok_and(|line| line.windows(needle.len()).any(|window| window == needle))
+        };
+        entries.map(|entry| entry.path()).filter(mentions).collect()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // After a failed assertion: daemons and simulated commands end with it and with its directory.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn plays_all_scenarios_and_leaves_nothing() {
+    let mut demo = Demo::start(&[]);
+    let status = demo.wait_for_end();
+    demo.eventually("the last line", |demo| {
+        demo.output().contains("Never did two members answer SUCCESS together").then_some(())
+    });
+    let output = demo.output();
+    assert!(status.success(), "{status}\n{output}");
+    let summary = output.split("Summary\n").nth(1).expect("a summary");
+    for scenario in ["orderly failover", "crash", "hung instance", "promotion of C"] {
+        let row = summary.lines().find(|line| line.trim_start().starts_with(scenario));
+        let row = row.unwrap_or_else(|| panic!("{scenario} is missing in the summary\n{output}"));
+        assert!(!row.contains('?'), "each daemon tells when it saw the role change: {row}");
+    }
+    assert!(!output.contains('\u{1b}'), "no colours into a pipe");
+    let longest = output.lines().max_by_key(|line| line.chars().count()).expect("it prints");
+    assert!(longest.chars().count() <= 80, "{longest}");
+    demo.assert_nothing_left();
+}
+
+#[test]
+fn an_interrupt_in_the_middle_leaves_nothing() {
+    let mut demo = Demo::start(&[]);
+    // The worst moment: a daemon waits for a command that hangs.
+    demo.wait_for_text("instance Primary hangs");
+    assert!(!demo.processes().is_empty(), "the daemons' command lines name the directory");
+    kill_process(Pid::from_child(&demo.child), Signal::INT).expect("it runs");
+    let status = demo.wait_for_end();
+    assert!(!status.success(), "{status}\n{}", demo.output());
+    demo.assert_nothing_left();
+}
+
+#[test]
+fn daemons_do_not_outlive_a_killed_demo() {
+    let mut demo = Demo::start(&[]);
+    demo.wait_for_text("Orderly failover");
+    demo.child.kill().expect("it runs");
+    demo.wait_for_end();
+    // Nobody was left to remove the directory.
+    let kept = std::fs::read_dir(demo.temporary.path()).expect("readable").flatten().count();
+    assert_eq!(kept, 1);
+    demo.eventually("no process left", |demo| demo.processes().is_empty().then_some(()));
+}
+
+#[test]
+fn kept_running_it_takes_commands_through_its_fifo() {
+    let mut demo = Demo::start(&["--keep"]);
+    demo.wait_for_text("q  quit");
+    demo.wait_for_text("B         instance Synchronizing -> Backup");
+    let directory = std::fs::read_dir(demo.temporary.path()).expect("readable").flatten().next();
+    let fifo = directory.expect("the demo runs").path().join("command");
+    std::fs::write(&fifo, "failover\n").expect("the demo reads it");
+    demo.wait_for_text("you       command failover");
+    demo.wait_for_text("C         page 200 -> 503");
+    std::fs::write(&fifo, "q\n").expect("the demo reads it");
+    let status = demo.wait_for_end();
+    assert!(status.success(), "{status}\n{}", demo.output());
+    demo.assert_nothing_left();
+}

@@ -1,0 +1,6 @@
+//! The probes against the real thing: child processes, sockets and files.
+
+mod child;
+mod file;
+mod http;
+mod support;

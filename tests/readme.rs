@@ -1,0 +1,259 @@
+//! README is true: what it shows is parsed, run, or compared with the program.
+//!
+//! Metrics and exit codes are compared in `tests/tidy.rs`. After a change of the keys, `UPDATE_EXPECT=1` writes
+//! their table anew.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use mirrorvip::admin::status::Status;
+use mirrorvip::config::{self, WhenAbsent};
+use serde_json::Value;
+use support::Daemon;
+
+/// A block of code: what stands behind its fence, and its lines.
+struct Block {
+    language: String,
+    text: String,
+}
+
+fn path() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(path()).expect("there is a README")
+}
+
+fn blocks(of: &str) -> Vec<Block> {
+    let (mut blocks, mut open): (Vec<Block>, Option<Block>) = (Vec::new(), None);
+    for line in readme().lines() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(language), None) => {
+                open = Some(Block { language: language.to_owned(), text: String::new() });
+            }
+            (None, Some(block)) => block.text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block of code is not closed");
+    blocks.retain(|block| block.language.split(' ').next() == Some(of));
+    blocks
+}
+
+/// A fragment is a part of a mirror, or everything but the mirror.
+fn completed(block: &Block) -> String {
+    let Block { language, text } = block;
+    match language.as_str() {
+        "toml" => text.clone(),
+        "toml fragment" if text.contains("[mirror.") => format!("[[mirror]]\nname = \"PROD\"\n{text}"),
+        "toml fragment" => {
+            format!("{text}\n[[mirror]]\nname = \"PROD\"\n[mirror.probe.qlist]\ninstance = \"IRIS\"\n")
+        }
+        other => panic!("README has a block of an unknown kind: {other}"),
+    }
+}
+
+#[test]
+fn configurations_are_valid() {
+    let blocks = blocks("toml");
+    let mut probes = BTreeSet::new();
+    for block in &blocks {
+        let config = config::parse(&completed(block), "README.md");
+        let config = config.unwrap_or_else(|report| panic!("{}", report.render(false)));
+        probes.extend(config.mirrors.iter().map(|mirror| mirror.probe.kind()));
+    }
+    assert_eq!(probes.len(), 5, "README shows every way to ask, not only {probes:?}");
+}
+
+#[test]
+fn scripts_are_well_formed() {
+    let blocks = blocks("sh");
+    assert!(blocks.len() >= 10, "only {} scripts found", blocks.len());
+    for Block { text, .. } in &blocks {
+        let mut shell = Command::new("sh").arg("-n").stdin(Stdio::piped()).spawn().expect("there is a shell");
+        let mut input = shell.stdin.take().expect("it is piped");
+        input.write_all(text.as_bytes()).expect("the shell reads");
+        drop(input);
+        assert!(shell.wait().expect("our child").success(), "{text}");
+    }
+}
+
+#[test]
+fn the_quick_start_works() {
+    let blocks = blocks("toml");
+    let quick_start =
+        blocks.iter().find(|block| block.text.contains("\"TRY\"")).expect("README has a quick start");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let shown = "/tmp/mirrorvip-try";
+    let config =
+        quick_start.text.replace(shown, directory.path().to_str().expect("temporary paths are text"));
+    let config = config.replace("127.0.0.1:8080", "127.0.0.1:0") + "\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    assert!(!config.contains(shown) && !config.contains(":8080"), "{config}");
+    let daemon = Daemon::start(directory.path(), &config);
+    let primary = directory.path().join("primary");
+    daemon.wait_for_page(503);
+    fs::write(&primary, "").expect("the test's directory is writable");
+    daemon.wait_for_page(200);
+    fs::remove_file(&primary).expect("it was written above");
+    daemon.wait_for_page(503);
+    assert!(daemon.stop().success());
+}
+
+/// One turn of the publisher for another container, with something else in the place of `iris`.
+#[test]
+fn the_publisher_publishes_what_it_knows() {
+    let blocks = blocks("sh");
+    let publisher =
+        blocks.iter().find(|block| block.text.contains("role.new")).expect("README has a publisher");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut script = publisher.text.clone();
+    for (shown, here) in [
+        ("cd /run/mirrorvip ", format!("cd {} ", directory.path().display())),
+        ("while sleep 1; do", "for turn in once; do".to_owned()),
+        ("iris qlist IRIS", "cat printed".to_owned()),
+    ] {
+        assert!(script.contains(shown), "the publisher has no `{shown}`");
+        script = script.replace(shown, &here);
+    }
+    let turn = |status: &str, member: &str, mirror: &str| {
+        let line = format!(
+            "IRIS^/usr/irissys^2024.1^{status}^iris.cpf^1972^52773^0^ok^IRIS^{member}^{mirror}^/data"
+        );
+        fs::write(directory.path().join("printed"), line + "\n").expect("the test's directory is writable");
+        let role = directory.path().join("role");
+        let _absent_at_first = fs::remove_file(&role);
+        let status = Command::new("sh").args(["-c", &script]).status();
+        assert!(status.expect("there is a shell").success());
+        fs::read_to_string(role).ok()
+    };
+    assert_eq!(turn("running, since today", "Failover", "Primary").as_deref(), Some("primary\n"));
+    assert_eq!(turn("running, since today", "Failover", "Backup").as_deref(), Some("backup\n"));
+    assert_eq!(turn("down, last used today", "", "").as_deref(), Some("down\n"));
+    assert_eq!(turn("running, since today", "Failover", "In Trouble"), None);
+    assert_eq!(turn("running, since today", "Disaster Recovery", "Primary"), None);
+}
+
+#[test]
+fn the_table_of_keys_is_the_programs() {
+    const BEGIN: &str = "<!-- keys -->\n";
+    const END: &str = "<!-- /keys -->\n";
+    // A key that means the same in several tables has one row.
+    let mut rows: Vec<(BTreeSet<String>, String)> = Vec::new();
+    for key in config::known_keys() {
+        let section = match key.section {
+            "" => "top level".to_owned(),
+            "mirror" => "`[[mirror]]`".to_owned(),
+            section => format!("`[{section}]`"),
+        };
+        let absent = match key.when_absent {
+            WhenAbsent::Refused => "refused".to_owned(),
+            WhenAbsent::Means(value) => format!("`{value}`"),
+            WhenAbsent::Off => "off".to_owned(),
+        };
+        let row = format!("`{}` | {absent} | {} |", key.name, key.meaning);
+        match rows.iter_mut().find(|(_, known)| *known == row) {
+            Some((sections, _)) => {
+                sections.insert(section);
+            }
+            None => rows.push((BTreeSet::from([section]), row)),
+        }
+    }
+    let mut table = String::from("| table | key | when absent | meaning |\n|---|---|---|---|\n");
+    for (sections, row) in rows {
+        let sections: Vec<_> = sections.into_iter().collect();
+        table.extend(["| ", &sections.join(", "), " | ", &row, "\n"]);
+    }
+    let readme = readme();
+    let (before, rest) = readme.split_once(BEGIN).expect("README marks where the table of keys begins");
+    let (shown, after) = rest.split_once(END).expect("README marks where the table of keys ends");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(path(), [before, BEGIN, &table, END, after].concat())
+            .expect("the source folder is writable");
+    } else {
+        assert_eq!(shown, table, "UPDATE_EXPECT=1 writes the table anew");
+    }
+}
+
+#[test]
+fn the_status_document_is_shown_whole() {
+    let blocks = blocks("json");
+    let [block] = blocks.as_slice() else { panic!("README shows {} JSON documents", blocks.len()) };
+    let shown: Value = serde_json::from_str(&block.text).expect("it is JSON");
+    let document: Status = serde_json::from_value(shown.clone()).expect("it is a status document");
+    let whole = serde_json::to_value(&document).expect("it was read from JSON");
+    assert_eq!(whole, shown, "a field is missing in README, or unknown to the program");
+    let readme = readme();
+    for name in names(&whole) {
+        assert!(readme.contains(&format!("`{name}`")), "README does not explain {name}");
+    }
+}
+
+fn names(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(fields) => {
+            let below = fields.values().flat_map(names);
+            fields.keys().cloned().chain(below).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(names).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => BTreeSet::new(),
+    }
+}
+
+#[test]
+fn log_messages_are_the_programs() {
+    let mut sources = String::new();
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("readable sources") {
+            let path = entry.expect("readable sources").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                sources += &fs::read_to_string(path).expect("sources are text");
+            }
+        }
+    }
+    let readme = readme();
+    let mut messages = 0;
+    for row in readme.lines() {
+        let mut cells = row.trim_matches('|').split('|').map(str::trim);
+        let (Some("info" | "warn" | "error"), Some(message)) = (cells.next(), cells.next()) else { continue };
+        let message = message.trim_matches('`');
+        assert!(sources.contains(&format!("\"{message}")), "no source logs `{message}`");
+        messages += 1;
+    }
+    assert!(messages >= 10, "only {messages} messages found");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let readme = readme();
+    let anchors: BTreeSet<String> = readme
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -".contains(*c))
+                .collect::<String>()
+                .replace(' ', "-")
+        })
+        .collect();
+    let mut links = 0;
+    for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        links += 1;
+        match link.strip_prefix('#') {
+            Some(anchor) => assert!(anchors.contains(anchor), "no heading for #{anchor}"),
+            None => assert!(path().with_file_name(link).exists(), "{link} does not exist"),
+        }
+    }
+    assert!(links > 20, "only {links} links found");
+}
