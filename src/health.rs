@@ -47,6 +47,7 @@ mod agent;
 mod checkers;
 mod connection;
 mod connections;
+pub(crate) mod fuzzing;
 mod head;
 mod listener;
 mod prefixed;
