@@ -116,10 +116,12 @@ fn refuse_failure(finished: Finished) -> Result<Finished, NoEvidence> {
 }
 
 fn missing<'a>(instance: &str, lines: impl Iterator<Item = Line<'a>> + Clone) -> NoEvidence {
-    let mut found = lines.clone().filter(|line| line.text.contains('^'));
+    let mut found = lines.clone().filter(|line| line.names_an_instance());
     let instance = printable(instance, FIELD_SHOWN);
     if found.clone().next().is_none() {
-        return NoEvidence::Unparsable("qlist printed no line with fields separated by `^`".to_owned());
+        return NoEvidence::Unparsable(
+            "qlist printed no line that begins with an instance and `^`".to_owned(),
+        );
     }
     if lines.into_iter().any(|line| line.cut_off) {
         return NoEvidence::Unparsable(format!("qlist was cut off before a line for instance {instance}"));
@@ -231,6 +233,14 @@ impl<'a> Line<'a> {
     /// Whether this is the line of `instance`: its first field, which must be a whole one.
     fn names(self, instance: &str) -> bool {
         self.text.contains('^') && self.name().eq_ignore_ascii_case(instance.trim())
+    }
+
+    /// Whether this is the line of any instance. Rubbish with carets in it tells nothing about which instances
+    /// there are.
+    fn names_an_instance(self) -> bool {
+        let name = self.name();
+        let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        self.text.contains('^') && !name.is_empty() && name.chars().all(fits)
     }
 
     /// The whole fields.
