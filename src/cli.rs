@@ -48,6 +48,7 @@ struct CommandLine {
 
 /// Options that every verb has.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// The configuration file
     #[arg(long, short, global = true, value_name = "FILE", default_value = "/etc/mirrorvip/mirrorvip.toml")]

@@ -17,7 +17,7 @@
 //! - A thread of its own, with a runtime of its own: a control plane that blocks cannot delay a check, and a
 //!   panic on the thread ends the process, so that no port stays open that nobody answers.
 //! - HTTP/1 is spoken by hand. A status page is three fixed strings; one request a connection, as load
-//!   balancers do it, leaves most of a web server idle, and the common case needs four system calls.
+//!   balancers do it, leaves most of a web server idle, and the common case needs five system calls.
 //! - Every wait is for a client, has a deadline, and gives way: when there are too many connections, the one
 //!   that has waited longest is shed for the newest.
 //! - The control plane keeps the [`Server`], the thread keeps the sockets' work. What should run is published
@@ -47,6 +47,7 @@ mod agent;
 mod checkers;
 mod connection;
 mod connections;
+pub(crate) mod fuzzing;
 mod head;
 mod listener;
 mod prefixed;

@@ -66,7 +66,7 @@
 //! 7. The health port touches no disk, name service, cloud or database while it answers, and no client delays
 //!    another's check. *`tests/health*.rs`.*
 //! 8. Unknown text is never primary; parsers are total. *`probe::qlist` and its siblings: proptests;
-//!    `tests/fuzz/`.*
+//!    `tests/fuzz/` and `tests/fuzz_smoke.rs`.*
 //! 9. Every child process, socket and request has a deadline; every queue and buffer has a bound.
 //!    *`tests/probe*.rs`, `tests/health*.rs`.*
 //! 10. A panic anywhere ends the process. *`main.rs`; `tests/cli.rs`.*
@@ -85,6 +85,8 @@ pub mod config;
 pub mod daemon;
 #[cfg(feature = "simulation")]
 pub mod demo;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod observation;
 pub mod probe;

@@ -263,9 +263,11 @@ impl Tracker {
         }
     }
 
-    /// What to leave to the next process; `None` before the first definite role.
+    /// What to leave to the next process, or to the next way of asking; `None` when nothing is known. What the
+    /// process before left is handed on, whether this one has seen a role or not.
     pub fn remember(&self) -> Option<Remembered> {
-        self.standing.as_ref().map(|_| Remembered { epoch: self.epoch, primary: !self.lost })
+        let known = self.standing.is_some() || self.epoch > Epoch(0) || !self.lost;
+        known.then_some(Remembered { epoch: self.epoch, primary: !self.lost })
     }
 
     fn primary_seen(&mut self, lease: Lease, now: Timestamp) {

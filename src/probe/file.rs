@@ -126,7 +126,7 @@ fn judge(published: &Published, now: Duration, stale_after: Duration) -> Reading
 }
 
 /// Reads the first line. PURE and total; the second value is the line, for people.
-fn parse(content: &[u8]) -> (Outcome, String) {
+pub(crate) fn parse(content: &[u8]) -> (Outcome, String) {
     let end = content.iter().position(|&byte| byte == b'\n');
     let line = String::from_utf8_lossy(&content[..end.unwrap_or(content.len())]);
     let shown = printable(line.trim(), EVIDENCE_LENGTH);

@@ -72,7 +72,7 @@ fn the_answer_expires_with_nobody_writing() {
     rig.pass(Duration::from_millis(1));
     assert_eq!(rig.check(), FAILED);
     assert!(
-        ask(rig.address(), "GET /primary HTTP/1.1\r\n\r\n").ends_with("evidence of primary is too old\n")
+        ask(rig.address(), "GET /primary HTTP/1.1\r\n\r\n").ends_with("the last evidence is too old\n")
     );
 }
 
