@@ -41,6 +41,7 @@ use crate::snapshot::Snapshot;
 
 pub mod authority;
 pub mod error;
+pub mod iam;
 mod pace;
 
 pub use authority::Authority;
