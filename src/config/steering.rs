@@ -187,7 +187,7 @@ pub struct Hook {
     pub command: Vec<String>,
     /// Run it when the member has become primary.
     pub on_promotion: bool,
-    /// Run it when the member is primary no longer.
+    /// Run it when the member has ceased to be primary.
     pub on_demotion: bool,
     /// How long it may take.
     pub timeout: Duration,

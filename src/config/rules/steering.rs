@@ -46,39 +46,40 @@ impl<'a> Objects<'a> {
 
     /// A target group or a classic load balancer. Mirrors may share one, if each knows what is its own.
     pub(in crate::config) fn pool(&mut self, pool: &Located<String>, port: Option<u32>, owned: &Owned<'_>) {
-        let Owned { key, targets } = owned;
-        for other in self.pools.iter().filter(|other| other.pool.value == pool.value) {
-            let problem = |message| {
-                Problem::new(pool.span.clone(), message).related(other.pool.span.clone(), "first here")
-            };
-            if other.mirror == self.mirror {
-                if other.port == port {
-                    self.problems.report(
-                        problem("the same targets are steered twice".to_owned())
-                            .with_help("Write one table for each pool and port."),
-                    );
-                }
-                continue;
-            }
-            if targets.value.is_empty() || other.owned.is_empty() {
-                self.problems.report(
-                    problem(format!("two mirrors share a pool without naming `{key}`")).with_help(format!(
-                        "Write pool = \"primary-only\" and `{key}` in both tables, so that each primary leaves \
-                         the other mirror's targets alone; or give each mirror a pool of its own."
-                    )),
-                );
-            } else if other.port == port
-                && let Some(both) = targets.value.iter().find(|target| other.owned.contains(target))
-            {
-                self.problems.report(
-                    problem(format!("two mirrors own the target {both} of one pool")).with_help(format!(
-                        "Leave it to one of them in `{key}`, or give each a port of its own."
-                    )),
-                );
-            }
+        let contest = self.pools.iter().filter(|other| other.pool.value == pool.value).find_map(|other| {
+            let (message, help) = self.contest(other, port, owned)?;
+            let problem = Problem::new(pool.span.clone(), message).with_help(help);
+            Some(problem.related(other.pool.span.clone(), "first here"))
+        });
+        if let Some(problem) = contest {
+            self.problems.report(problem);
         }
-        let owned = targets.value.clone();
+        let owned = owned.targets.value.clone();
         self.pools.push(PoolClaim { mirror: self.mirror, pool: pool.clone(), port, owned });
+    }
+
+    /// Why a table with these targets gets in the way of another for the same pool, and what to write.
+    fn contest(&self, other: &PoolClaim, port: Option<u32>, owned: &Owned<'_>) -> Option<(String, String)> {
+        let Owned { key, targets } = owned;
+        let same_port = other.port == port;
+        if other.mirror == self.mirror {
+            let help = "Write one table for each pool and port.".to_owned();
+            return same_port.then(|| ("the same targets are steered twice".to_owned(), help));
+        }
+        if targets.value.is_empty() || other.owned.is_empty() {
+            return Some((
+                format!("two mirrors share a pool without naming `{key}`"),
+                format!(
+                    "Write pool = \"primary-only\" and `{key}` in both tables, so that each primary leaves the other \
+                     mirror's targets alone; or give each mirror a pool of its own."
+                ),
+            ));
+        }
+        let both = targets.value.iter().find(|target| same_port && other.owned.contains(target))?;
+        Some((
+            format!("two mirrors own the target {both} of one pool"),
+            format!("Leave it to one of them in `{key}`, or give each a port of its own."),
+        ))
     }
 
     /// A record: name, type and set identifier tell it from others.
