@@ -18,6 +18,10 @@ use aws_smithy_types::timeout::TimeoutConfig;
 pub mod arn;
 pub mod error;
 pub mod identity;
+pub mod query;
+#[cfg(test)]
+#[path = "../tests/support/aws.rs"]
+pub(crate) mod wire;
 
 pub use identity::{Identity, IdentityError};
 
@@ -43,22 +47,30 @@ pub async fn sdk_config(region: &str) -> SdkConfig {
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
-    let timeouts = TimeoutConfig::builder()
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .http_client(http)
+        .timeout_config(timeouts())
+        .retry_config(retries())
+        .identity_cache(IdentityCache::lazy().buffer_time(CREDENTIALS_BUFFER).build())
+        .load()
+        .await
+}
+
+/// The deadlines of every call.
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
-        .build();
-    let retries = RetryConfig::standard()
+        .build()
+}
+
+/// The SDK's own attempts within one call.
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
         .with_max_attempts(ATTEMPTS)
         .with_initial_backoff(Duration::from_millis(100))
-        .with_max_backoff(Duration::from_secs(1));
-    aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(region.to_owned()))
-        .http_client(http)
-        .timeout_config(timeouts)
-        .retry_config(retries)
-        .identity_cache(IdentityCache::lazy().buffer_time(CREDENTIALS_BUFFER).build())
-        .load()
-        .await
+        .with_max_backoff(Duration::from_secs(1))
 }

@@ -40,9 +40,13 @@ use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
 use crate::snapshot::Snapshot;
 
 pub mod authority;
+pub(crate) mod elbv2;
 pub mod error;
 pub mod iam;
 mod pace;
+mod pool;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use authority::Authority;
 pub use error::{CallError, Class};
@@ -76,6 +80,14 @@ pub(crate) trait Target: Send {
 
     /// Reads it. Changes nothing. Bounds its own time.
     fn observe(&mut self) -> impl Future<Output = Result<Self::Observed, CallError>> + Send;
+
+    /// Takes note of what `observed` shows under `wish`. The loop calls it before each plan: what an object
+    /// showed earlier in an epoch tells one that is still to be taken from one that was taken away.
+    fn note(&mut self, _wish: &Wish, _observed: &Self::Observed, _now: Timestamp) {}
+
+    /// The authority knows that the object was [taken over](Outlook::TakenOver) in `epoch`, and is clear all
+    /// the same: what was noted in `epoch` is void, the object is to be taken again.
+    fn overrule(&mut self, _epoch: Epoch) {}
 
     /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
     /// made; of a fulfilled wish there are none.
