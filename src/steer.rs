@@ -42,9 +42,11 @@ use crate::snapshot::Snapshot;
 pub mod authority;
 pub(crate) mod elbv2;
 pub mod error;
+pub(crate) mod hook;
 pub mod iam;
 mod pace;
 mod pool;
+pub(crate) mod route53;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -58,6 +60,8 @@ pub enum Wish {
     Lead {
         /// The promotion in whose name.
         epoch: Epoch,
+        /// The fencing number of its writes, see [`Authority::Clear`].
+        claim: u64,
     },
     /// Clients go elsewhere; the primary sees to that, this member only keeps itself enrolled.
     Follow,
@@ -173,7 +177,7 @@ impl Wish {
     /// What the verdict and the authority of this moment wish for.
     pub(crate) fn at(snapshot: &Snapshot, authority: &Authority, now: Timestamp) -> Self {
         match (snapshot.verdict_at(now), authority) {
-            (Verdict::Serve { epoch, .. }, Authority::Clear { .. }) => Self::Lead { epoch },
+            (Verdict::Serve { epoch, .. }, Authority::Clear { claim }) => Self::Lead { epoch, claim: *claim },
             (Verdict::Serve { .. }, authority) => Self::Hold { reason: authority.to_string() },
             (Verdict::Refuse(Reason::NotPrimary(_)), _) => Self::Follow,
             (Verdict::Refuse(reason), _) => Self::Hold { reason: reason.to_string() },

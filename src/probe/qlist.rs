@@ -22,9 +22,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::child::{Call, Finished, Runner};
 use super::member::{MemberType, MirrorStatus, rule};
 use super::{EVIDENCE_LENGTH, Reading};
+use crate::child::{Call, Finished, Runner};
 use crate::observation::{AsyncKind, NoEvidence, Outcome, Role, Standing, printable};
 
 /// How many other instances are named when the one asked for is missing.
@@ -56,7 +56,8 @@ impl Qlist {
         if let [instance] = &instances[..] {
             arguments.push(instance.clone());
         }
-        let call = Call { program: command.to_owned(), arguments, environment: environment.to_vec() };
+        let environment = environment.to_vec();
+        let call = Call { program: command.to_owned(), arguments, environment, variables: Vec::new() };
         Self { call, instances, timeout, runner: Runner::new() }
     }
 

@@ -105,7 +105,7 @@ pub(crate) fn plan<K: Clone + fmt::Display + PartialEq>(
     match (rules.pool, wish) {
         (Pool::AllMembers, Wish::Lead { .. }) => enrol(view, true),
         (Pool::AllMembers, Wish::Follow | Wish::Hold { .. }) => enrol(view, false),
-        (Pool::PrimaryOnly, Wish::Lead { epoch }) => take(rules, &memory.in_epoch(*epoch), view, now),
+        (Pool::PrimaryOnly, Wish::Lead { epoch, .. }) => take(rules, &memory.in_epoch(*epoch), view, now),
         (Pool::PrimaryOnly, Wish::Follow | Wish::Hold { .. }) => (Vec::new(), Outlook::Fulfilled),
     }
 }
@@ -235,7 +235,7 @@ impl Memory {
     /// before the epoch began, and serves to save a read, tells nothing about the epoch.
     pub(crate) fn note<K: PartialEq>(&mut self, wish: &Wish, view: &View<K>, read: u64, now: Timestamp) {
         let epoch = match wish {
-            Wish::Lead { epoch } => *epoch,
+            Wish::Lead { epoch, .. } => *epoch,
             // Kept: the same epoch may go on after a doubt.
             Wish::Follow | Wish::Hold { .. } => return,
         };

@@ -16,7 +16,7 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
 
 /// The wish to lead in epoch `number`, which must be above zero.
 pub(crate) fn lead(number: u64) -> Wish {
-    Wish::Lead { epoch: epoch(number) }
+    Wish::Lead { epoch: epoch(number), claim: number }
 }
 
 /// Epoch `number`, reached as a member reaches it.
