@@ -17,8 +17,10 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 pub mod arn;
 pub mod error;
+pub(crate) mod help;
 pub mod identity;
 pub mod query;
+pub(crate) mod session;
 #[cfg(test)]
 #[path = "../tests/support/aws.rs"]
 pub(crate) mod wire;

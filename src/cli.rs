@@ -13,9 +13,11 @@ mod completions;
 #[cfg(feature = "simulation")]
 mod demo;
 mod exit;
+mod iam_policy;
 mod logging;
 mod man;
 mod output;
+mod plan;
 mod probe;
 mod run;
 mod status;
@@ -97,6 +99,12 @@ enum Verb {
     Check(check::Arguments),
     /// Ask the instance once, and tell the evidence, the verdict and why
     Probe(probe::Arguments),
+    /// Print the API calls that a promotion would make now, and send none
+    ///
+    /// Reads every steering target as the daemon does, with the same rights, and plans as for a primary.
+    Plan(plan::Arguments),
+    /// Print the rights that the configuration needs in AWS, as a policy for its role
+    IamPolicy,
     /// Show what the running daemon sees and rules
     Status(status::Arguments),
     /// Show a simulated mirror of three members through failovers
@@ -124,6 +132,8 @@ pub fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(&global, &arguments),
         Verb::Check(arguments) => check::run(&global, &arguments),
         Verb::Probe(arguments) => probe::run(&global, &arguments),
+        Verb::Plan(arguments) => plan::run(&global, &arguments),
+        Verb::IamPolicy => iam_policy::run(&global),
         Verb::Status(arguments) => status::run(&global, &arguments),
         #[cfg(feature = "simulation")]
         Verb::Demo(arguments) => demo::run(arguments),

@@ -161,6 +161,14 @@ pub enum Probe {
     },
 }
 
+impl Mirror {
+    /// This member's name as the owner of records: the one that is written, or the host's.
+    pub fn member_name(&self) -> String {
+        let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.member.clone().unwrap_or_else(host)
+    }
+}
+
 impl Probe {
     /// The table's name: `qlist`, `gateway`, `metrics`, `exec` or `file`.
     pub const fn kind(&self) -> &'static str {

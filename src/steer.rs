@@ -46,6 +46,7 @@ pub(crate) mod hook;
 pub mod iam;
 mod pace;
 mod pool;
+pub mod preview;
 pub(crate) mod route53;
 #[cfg(test)]
 pub(crate) mod testing;

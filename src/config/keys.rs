@@ -130,7 +130,7 @@ const KEYS: &[Key] = &[
 
     key("mirror.route", "route_tables", Refused, "id of the route table, or a list of ids"),
     key("mirror.route", "destination", Refused, "the overlay address or network, outside the VPC's own"),
-    key("mirror.route", "target", Means(r#""auto""#), "where the route leads: this member's network interface (eni-...) or instance (i-...); `auto` is the instance"),
+    key("mirror.route", "target", Means(r#""auto""#), "where the route leads: this member's network interface (eni-...) or instance (i-...); `auto` is the instance's primary network interface"),
     key("mirror.route", "region", Means(r#""auto""#), REGION),
 
     key("mirror.cloudwatch", "namespace", Means(r#""mirrorvip""#), "the metric's namespace: 1 to 255 characters, not AWS/..."),

@@ -159,7 +159,8 @@ pub struct Route {
     pub route_tables: Vec<String>,
     /// The overlay address or network, outside the VPC's own.
     pub destination: String,
-    /// Where the route leads: this member's network interface (`eni-...`) or instance (`i-...`).
+    /// Where the route leads: this member's network interface (`eni-...`) or instance (`i-...`). Automatic: the
+    /// primary network interface.
     pub target: Value,
     /// The region.
     pub region: Value,

@@ -179,7 +179,7 @@ fn route(tables: &[&Route], partition: &str) -> Vec<Statement> {
     });
     vec![
         Statement::new("ReadRouteTables", vec!["ec2:DescribeRouteTables"], everything()),
-        Statement::new("ReplaceRoutes", vec!["ec2:ReplaceRoute"], distinct(arns)),
+        Statement::new("ChangeRoutes", vec!["ec2:CreateRoute", "ec2:ReplaceRoute"], distinct(arns)),
     ]
 }
 

@@ -114,8 +114,10 @@ impl<'a> Objects<'a> {
         dimensions: (&Value, &Value),
     ) {
         let message = format!("the metric {metric} in {namespace} is published twice");
-        let help = "Give each mirror a `metric` or a `namespace` of its own.";
-        self.take(format!("{namespace} {metric} {dimensions:?}"), span, message, help);
+        let help = "Publish it once, or under another `metric`, `namespace` or `member`.";
+        // The mirror's name is a dimension, too.
+        let mirror = self.mirror;
+        self.take(format!("{mirror} {namespace} {metric} {dimensions:?}"), span, message, help);
     }
 
     fn take(&mut self, object: String, span: Option<Span>, message: String, help: &str) {

@@ -178,8 +178,8 @@ fn routes_and_metrics() {
         [
             allow("ReadRouteTables", json!(["ec2:DescribeRouteTables"]), json!(["*"])),
             allow(
-                "ReplaceRoutes",
-                json!(["ec2:ReplaceRoute"]),
+                "ChangeRoutes",
+                json!(["ec2:CreateRoute", "ec2:ReplaceRoute"]),
                 json!([
                     "arn:aws:ec2:eu-west-1:*:route-table/rtb-01234567",
                     "arn:aws:ec2:eu-west-1:*:route-table/rtb-01234568",
