@@ -94,8 +94,9 @@ enum Verb {
     Run(run::Arguments),
     /// Find what will go wrong before it does
     ///
-    /// Reads the configuration and tries everything local that the daemon will need: the command, the
-    /// files, the addresses, the certificates. Run it as the user that the daemon runs as. Changes nothing.
+    /// Reads the configuration and tries everything that the daemon will need: the command, the files, the
+    /// addresses, the certificates, and what is steered in AWS, with the time that clients will wait after a
+    /// promotion. Run it as the user that the daemon runs as. Changes nothing.
     Check(check::Arguments),
     /// Ask the instance once, and tell the evidence, the verdict and why
     Probe(probe::Arguments),
