@@ -83,8 +83,7 @@ fn time_to_recovery(recovery: &Recovery) -> String {
     let Recovery { subject, stages, at_most, depends_on } = recovery;
     let mut text = format!("\n{subject}: clients follow a promotion within {at_most:?}\n");
     for Stage { stage, at_most, why } in stages {
-        // Display with a width of its own: Duration's Debug takes none.
-        let at_most = format!("{at_most:?}");
+        let at_most = if at_most.is_zero() { "0s".to_owned() } else { format!("{at_most:?}") };
         let _ = writeln!(text, "  {stage:<20} {at_most:>6}  {FAINT}{why}{FAINT:#}", FAINT = output::FAINT);
     }
     let _ = writeln!(text, "  depends on {depends_on}");
