@@ -59,6 +59,12 @@ pub async fn sdk_config(region: &str) -> SdkConfig {
         .await
 }
 
+/// The same, without the SDK's own attempts: for writes that move traffic. Each attempt needs a proof that the
+/// member is the primary at that moment, and the SDK asks for none. Connections and credentials are shared.
+pub fn single_attempt(sdk: &SdkConfig) -> SdkConfig {
+    sdk.to_builder().retry_config(RetryConfig::disabled()).build()
+}
+
 /// The deadlines of every call.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()

@@ -34,12 +34,16 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
+use crate::aws::IdentityError;
 use crate::clock::Timestamp;
 use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
 use crate::snapshot::Snapshot;
 
 pub mod authority;
+pub(crate) mod classic_elb;
+pub(crate) mod cloudwatch;
 pub(crate) mod elbv2;
 pub mod error;
 pub(crate) mod hook;
@@ -47,6 +51,7 @@ pub mod iam;
 mod pace;
 mod pool;
 pub mod preview;
+pub(crate) mod route;
 pub(crate) mod route53;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -82,6 +87,12 @@ pub(crate) trait Target: Send {
 
     /// The table's name and which object, for logs and status: `elbv2 targetgroup/iris/0123456789abcdef`.
     fn name(&self) -> &str;
+
+    /// The pause after which a turn is wanted even though the wish is fulfilled; `None` leaves it to the pace
+    /// of drift checks.
+    fn pace(&self) -> Option<Duration> {
+        None
+    }
 
     /// Reads it. Changes nothing. Bounds its own time.
     fn observe(&mut self) -> impl Future<Output = Result<Self::Observed, CallError>> + Send;
@@ -170,6 +181,11 @@ pub(crate) enum NoWarrant {
     /// Another member may have been promoted later.
     #[error("{0}")]
     Authority(Authority),
+}
+
+/// What `"auto"` means is not known.
+fn unidentified(error: &IdentityError) -> CallError {
+    CallError::new("instance metadata", Class::Retry, format!("{error}. {}", error.help()))
 }
 
 // === impl Wish ===

@@ -36,6 +36,8 @@ use crate::steer::{CallError, Class};
 
 mod bound;
 mod endpoint;
+#[cfg(test)]
+mod tests;
 mod xml;
 
 pub use xml::Xml;

@@ -1,8 +1,8 @@
 //! Target groups of application and network load balancers: reads them and makes the planned calls. What to
 //! call is [`plan`]'s business, when and in whose name the loop's.
 //!
-//! A target is its id *and* its port, in every call and in every comparison: DeregisterTargets without the
-//! port answers 200 and does nothing. Only targets on this member's own port are its mirror's, so mirrors
+//! A target is its id *and* its port, in every call and in every comparison: `DeregisterTargets` without
+//! the port answers 200 and does nothing. Only targets on this member's own port are its mirror's, so mirrors
 //! that share hosts and a group by their ports do not touch each other.
 //!
 //! An address outside the group's VPC (a peered VPC, another site) must be registered with
@@ -11,6 +11,8 @@
 //! says in so many words that a zone is required, and the next attempt carries it. A target that is listed
 //! with `all` keeps it.
 
+#![cfg_attr(not(test), expect(dead_code, reason = "the reconcile loop is what calls it"))]
+
 use aws_config::{Region, SdkConfig};
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::config::Builder;
@@ -18,8 +20,8 @@ use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescr
 
 use super::pool::{Memory, Rules};
 use super::{CallError, Class, Plan, Proof, Step as _, Wish};
+use crate::aws::Identity;
 use crate::aws::error::call_error;
-use crate::aws::{Identity, IdentityError};
 use crate::clock::Timestamp;
 use crate::config::steering;
 use crate::observation::printable;
@@ -40,7 +42,9 @@ pub(crate) struct Elbv2 {
     settings: Settings,
     target_id: steering::Value,
     port: u16,
-    client: Client,
+    reader: Client,
+    /// Makes one attempt a call: the loop proves each anew.
+    writer: Client,
     identity: Option<Identity>,
     /// Known after the first read; a group never changes it.
     target_type: Option<TargetType>,
@@ -60,10 +64,13 @@ impl Elbv2 {
         let mut parts = settings.target_group_arn.splitn(6, ':').skip(3);
         let region = parts.next().filter(|region| !region.is_empty());
         let resource = parts.nth(1).unwrap_or(&settings.target_group_arn);
-        let mut config = Builder::from(sdk);
-        if let Some(region) = region {
-            config = config.region(Region::new(region.to_owned()));
-        }
+        let client = |sdk: &SdkConfig| {
+            let mut config = Builder::from(sdk);
+            if let Some(region) = region {
+                config = config.region(Region::new(region.to_owned()));
+            }
+            Client::from_conf(config.build())
+        };
         Self {
             name: format!("elbv2 {resource}"),
             settings: Settings {
@@ -73,7 +80,8 @@ impl Elbv2 {
             },
             target_id: settings.target_id.clone(),
             port: settings.port,
-            client: Client::from_conf(config.build()),
+            reader: client(sdk),
+            writer: client(&crate::aws::single_attempt(sdk)),
             identity,
             target_type: None,
             in_all_zones: false,
@@ -88,7 +96,7 @@ impl Elbv2 {
         if let Some(known) = self.target_type {
             return Ok(known);
         }
-        let call = self.client.describe_target_groups().target_group_arns(&self.settings.group).send();
+        let call = self.reader.describe_target_groups().target_group_arns(&self.settings.group).send();
         let answer = call.await.map_err(|error| call_error(ACTION, &error))?;
         let group = answer.target_groups().first();
         let target_type = match group.and_then(|group| group.target_type()) {
@@ -113,7 +121,7 @@ impl Elbv2 {
             steering::Value::Auto => {
                 let identity = match self.identity.take() {
                     Some(known) => known,
-                    None => Identity::ask().await.map_err(|error| unidentified(&error))?,
+                    None => Identity::ask().await.map_err(|error| super::unidentified(&error))?,
                 };
                 let identity = self.identity.insert(identity);
                 match target_type {
@@ -138,7 +146,7 @@ impl Elbv2 {
     }
 
     async fn targets(&self) -> Result<Vec<Described>, CallError> {
-        let call = self.client.describe_target_health().target_group_arn(&self.settings.group).send();
+        let call = self.reader.describe_target_health().target_group_arn(&self.settings.group).send();
         let answer = call.await.map_err(|error| call_error("DescribeTargetHealth", &error))?;
         let mut targets: Vec<_> = answer.target_health_descriptions().iter().filter_map(described).collect();
         targets.sort_unstable();
@@ -197,28 +205,23 @@ impl super::Target for Elbv2 {
     }
 
     async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
-        let proven = matches!(proof, Proof::Warrant(_));
+        if step.moves_traffic() && !matches!(proof, Proof::Warrant(_)) {
+            return Err(CallError::new(step.action(), Class::Stop, "no warrant: not sent"));
+        }
         match step {
-            _ if step.moves_traffic() && !proven => {
-                Err(CallError::new("none", Class::Stop, format!("no warrant for {step}")))
-            }
             Call::Register { group, me, .. } => {
-                let call = self.client.register_targets().target_group_arn(group).targets(description(me));
+                let call = self.writer.register_targets().target_group_arn(group).targets(description(me));
                 let outcome = call.send().await.map_err(|error| call_error("RegisterTargets", &error));
                 outcome.map(drop).map_err(|error| self.refused(error))
             }
             Call::Deregister { group, targets } => {
-                let call = self.client.deregister_targets().target_group_arn(group);
+                let call = self.writer.deregister_targets().target_group_arn(group);
                 let call = call.set_targets(Some(targets.iter().map(description).collect()));
                 let outcome = call.send().await;
                 outcome.map(drop).map_err(|error| call_error("DeregisterTargets", &error))
             }
         }
     }
-}
-
-fn unidentified(error: &IdentityError) -> CallError {
-    CallError::new("instance metadata", Class::Retry, format!("{error}. {}", error.help()))
 }
 
 /// A target as the service tells it; `None` for what has no id and port, which no member has.

@@ -10,11 +10,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::SdkConfig;
 use aws_sdk_elasticloadbalancingv2::config::{Credentials, SharedCredentialsProvider};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -45,6 +46,7 @@ pub enum Reply {
 pub struct Endpoint {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
     _server: JoinSet<()>,
 }
 
@@ -135,10 +137,10 @@ impl Endpoint {
     pub async fn start(answers: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let requests = Arc::default();
+        let (requests, connections) = (Arc::default(), Arc::default());
         let mut server = JoinSet::new();
-        server.spawn(accept(listener, Arc::clone(&requests), Arc::new(answers)));
-        Self { address, requests, _server: server }
+        server.spawn(accept(listener, Arc::clone(&connections), Arc::clone(&requests), Arc::new(answers)));
+        Self { address, requests, connections, _server: server }
     }
 
     /// The same configuration, pointed at this endpoint, with credentials of no worth.
@@ -155,15 +157,26 @@ impl Endpoint {
         format!("http://{}", self.address)
     }
 
+    /// How many connections were opened so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// The requests since the last call.
     pub fn take(&self) -> Vec<Request> {
         std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-async fn accept(listener: TcpListener, requests: Arc<Mutex<Vec<Request>>>, answers: Answers) {
+async fn accept(
+    listener: TcpListener,
+    count: Arc<AtomicUsize>,
+    requests: Arc<Mutex<Vec<Request>>>,
+    answers: Answers,
+) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        count.fetch_add(1, Ordering::Relaxed);
         let (requests, answers) = (Arc::clone(&requests), Arc::clone(&answers));
         connections.spawn(async move {
             let service =
@@ -182,7 +195,7 @@ async fn respond(
     answers: Answers,
 ) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let request = Request {
         method: head.method.to_string(),

@@ -28,7 +28,7 @@ pub(crate) enum TargetType {
     Ip,
 }
 
-/// One target as DescribeTargetHealth tells it.
+/// One target as `DescribeTargetHealth` tells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Described {
     /// Which.
@@ -242,6 +242,16 @@ impl State {
 
 // === impl Call ===
 
+impl Call {
+    /// The API action.
+    pub(crate) const fn action(&self) -> &'static str {
+        match self {
+            Self::Register { .. } => "RegisterTargets",
+            Self::Deregister { .. } => "DeregisterTargets",
+        }
+    }
+}
+
 impl Step for Call {
     fn moves_traffic(&self) -> bool {
         match self {
@@ -253,11 +263,11 @@ impl Step for Call {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (action, group, targets) = match self {
-            Self::Register { group, me, .. } => ("RegisterTargets", group, std::slice::from_ref(me)),
-            Self::Deregister { group, targets } => ("DeregisterTargets", group, targets.as_slice()),
+        let (group, targets) = match self {
+            Self::Register { group, me, .. } => (group, std::slice::from_ref(me)),
+            Self::Deregister { group, targets } => (group, targets.as_slice()),
         };
-        write!(f, "{action} TargetGroupArn={group} Targets=[")?;
+        write!(f, "{} TargetGroupArn={group} Targets=[", self.action())?;
         for (index, named) in targets.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             write!(f, "{comma}{named}")?;

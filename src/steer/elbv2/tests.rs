@@ -19,7 +19,7 @@ fn table() -> steering::Elbv2 {
         target_id: Value::Is("10.0.1.12".into()),
         port: 1972,
         owned_targets: vec!["10.0.1.12".into(), "10.0.2.12".into()],
-        healthy_within: Duration::from_secs(300),
+        healthy_within: Duration::from_mins(5),
     }
 }
 
@@ -132,6 +132,26 @@ async fn writes_go_over_the_wire_as_they_should() {
     let [deregister] = plan.steps.as_slice() else { panic!("one step in {plan:?}") };
     target.apply(deregister, serving.proof()).await.expect("it is accepted");
     assert_golden("elbv2-deregister-targets", &endpoint.take()[0].golden());
+}
+
+#[tokio::test]
+async fn writes_use_the_connection_that_reads_keep_warm() {
+    let endpoint = Endpoint::start(usual).await;
+    let mut target = target(&table(), &endpoint).await;
+    target.observe().await.expect("it answers");
+    target.apply(&register(false), Serving::in_epoch(1).proof()).await.expect("it is accepted");
+    target.observe().await.expect("it answers");
+    assert_eq!((endpoint.take().len(), endpoint.connections()), (4, 1));
+}
+
+#[tokio::test]
+async fn each_attempt_at_a_write_needs_a_proof_of_its_own() {
+    let endpoint = Endpoint::start(|_| Reply::query_error(503, "ServiceUnavailable", "later")).await;
+    let mut target = target(&table(), &endpoint).await;
+    let error =
+        target.apply(&register(false), Serving::in_epoch(1).proof()).await.expect_err("it is refused");
+    assert_eq!(error.class, Class::Retry);
+    assert_eq!(endpoint.take().len(), 1);
 }
 
 #[tokio::test]

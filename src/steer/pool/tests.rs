@@ -26,7 +26,7 @@ fn view(registered: &[(&'static str, Health)]) -> Names {
 }
 
 fn rules(pool: Pool) -> Rules {
-    Rules { pool, healthy_within: Duration::from_secs(300) }
+    Rules { pool, healthy_within: Duration::from_mins(5) }
 }
 
 fn hold() -> Wish {

@@ -23,7 +23,7 @@ fn key(id: &str, port: u16) -> Target {
 fn settings(pool: Pool) -> Settings {
     Settings {
         group: GROUP.into(),
-        rules: Rules { pool, healthy_within: Duration::from_secs(300) },
+        rules: Rules { pool, healthy_within: Duration::from_mins(5) },
         owned: [ME, PEER, "10.0.3.12"].map(str::to_owned).to_vec(),
     }
 }
