@@ -60,13 +60,15 @@ impl Session {
         config
     }
 
+    /// The region from which services without one are asked: this member's, if it is known.
+    pub(crate) fn global_region(&self) -> String {
+        let known = self.known_identity();
+        known.map_or_else(|_| GLOBAL_REGION.to_owned(), |identity| identity.region.clone())
+    }
+
     /// The SDK's configuration for services without a region.
     pub(crate) async fn global_sdk(&mut self) -> SdkConfig {
-        let region = match self.known_identity() {
-            Ok(identity) => identity.region.clone(),
-            Err(_) => GLOBAL_REGION.to_owned(),
-        };
-        self.sdk(&region).await
+        self.sdk(&self.global_region()).await
     }
 
     fn known_identity(&self) -> Result<&Identity, IdentityError> {

@@ -7,7 +7,10 @@
 
 use serde::Serialize;
 
+use super::classic_elb::ClassicElb;
+use super::cloudwatch::CloudWatch;
 use super::elbv2::Elbv2;
+use super::route::Route;
 use super::route53::Route53;
 use super::{CallError, Outlook, Plan, Step as _, Target as _, Wish};
 use crate::aws::session::Session;
@@ -97,35 +100,28 @@ async fn object(
 ) -> Preview {
     let identity = session.identity_for(table).await;
     let preview = Preview::of(mirror, kind_and_name(table));
+    let region = match table {
+        Target::Elbv2(table) => steering::Value::Is(region_of(&table.target_group_arn)),
+        Target::ClassicElb(steering::ClassicElb { region, .. })
+        | Target::Route(steering::Route { region, .. })
+        | Target::CloudWatch(steering::CloudWatch { region, .. }) => region.clone(),
+        Target::Route53(_) | Target::Hook(_) => steering::Value::Is(session.global_region()),
+    };
+    let sdk = match session.region(&region).await {
+        Ok(region) => session.sdk(&region).await,
+        Err(error) => return preview.failed(&error),
+    };
     match table {
-        Target::Elbv2(settings) => {
-            let region = steering::Value::Is(region_of(&settings.target_group_arn));
-            match session.region(&region).await {
-                Ok(region) => {
-                    let target = Elbv2::new(settings, identity, &session.sdk(&region).await);
-                    preview.look(target, epoch, clock).await
-                }
-                Err(error) => preview.failed(&error),
-            }
-        }
-        Target::Route53(settings) => {
+        Target::Elbv2(table) => preview.look(Elbv2::new(table, identity, &sdk), epoch, clock).await,
+        Target::ClassicElb(table) => preview.look(ClassicElb::new(table, identity, &sdk), epoch, clock).await,
+        Target::Route53(table) => {
             let owner = mirror.member_name();
-            let target = Route53::new(settings, &owner, identity, &session.global_sdk().await);
-            preview.look(target, epoch, clock).await
+            preview.look(Route53::new(table, &owner, identity, &sdk), epoch, clock).await
         }
-        // PLUG: ClassicElb::new(settings, identity, &session.sdk(region)), then preview.look(...).
-        Target::ClassicElb(_) => preview.not_previewed(),
-        // PLUG: Route::new(settings, identity, &session.sdk(region)), then preview.look(...).
-        Target::Route(_) => preview.not_previewed(),
-        // It publishes the verdict whatever the role is.
-        Target::CloudWatch(settings) => Preview {
-            calls: vec![Call {
-                call: format!("PutMetricData {} {} = 1", settings.namespace, settings.metric),
-                moves_traffic: false,
-            }],
-            then: Then::Fulfilled,
-            ..preview
-        },
+        Target::Route(table) => preview.look(Route::new(table, identity, &sdk), epoch, clock).await,
+        Target::CloudWatch(table) => {
+            preview.look(CloudWatch::new(table, &mirror.name, identity, &sdk), epoch, clock).await
+        }
         // Without its arguments, which may hold a password.
         Target::Hook(settings) if settings.on_promotion => Preview {
             calls: vec![Call {
@@ -205,10 +201,6 @@ impl Preview {
             help: crate::aws::help::help(error),
         };
         Self { error: Some(error), ..self }
-    }
-
-    fn not_previewed(self) -> Self {
-        self.failed(&CallError::new("plan", super::Class::Stop, "this kind of target is not looked at yet"))
     }
 }
 

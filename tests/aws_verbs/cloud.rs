@@ -142,6 +142,10 @@ pub(crate) fn answer(request: &Request) -> Reply {
         "DescribeLoadBalancerAttributes" => result(
             "<LoadBalancerAttributes><CrossZoneLoadBalancing><Enabled>true</Enabled></CrossZoneLoadBalancing></LoadBalancerAttributes>",
         ),
+        "DescribeInstanceHealth" => result(
+            "<InstanceStates><member><InstanceId>i-0123456789abcdef1</InstanceId><State>OutOfService</State>\
+             <ReasonCode>Instance</ReasonCode></member></InstanceStates>",
+        ),
         "DescribeRouteTables" => Reply::ok(
             "<DescribeRouteTablesResponse><routeTableSet><item><routeTableId>rtb-0123456789abcdef0</routeTableId><routeSet>\
              <item><destinationCidrBlock>10.0.0.0/16</destinationCidrBlock><gatewayId>local</gatewayId><state>active</state></item>\

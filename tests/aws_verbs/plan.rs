@@ -36,6 +36,19 @@ async fn shows_the_calls_of_a_promotion_and_makes_none() {
     }
     assert_eq!(record["calls"][0]["moves_traffic"], true);
 
+    for (kind, words) in [
+        ("classic_elb", ["RegisterInstancesWithLoadBalancer", "iris", "i-0123456789abcdef0"]),
+        ("route 192", ["ReplaceRoute", "rtb-0123456789abcdef0", "eni-0123456789abcdef0"]),
+        ("cloudwatch", ["PutMetricData", "mirrorvip", "db1"]),
+    ] {
+        let calls = &target(&document, kind)["calls"];
+        let call = calls[0]["call"].as_str().unwrap_or_else(|| panic!("{kind}: {document:#}"));
+        for word in words {
+            assert!(call.contains(word), "no {word} in {call}");
+        }
+    }
+    assert_eq!(output.status.code(), Some(0), "{document:#}");
+
     let hook = target(&document, "hook");
     assert_eq!(hook["calls"][0]["call"], "run tell (promotion)");
     assert!(!text(&output.stdout).contains("s3cret"));

@@ -127,7 +127,7 @@ pub(crate) fn plan(
     now: Timestamp,
 ) -> Plan<Call> {
     match wish {
-        Wish::Lead { epoch } => take(destination, &memory.in_epoch(*epoch), observed, now),
+        Wish::Lead { epoch, .. } => take(destination, &memory.in_epoch(*epoch), observed, now),
         Wish::Follow | Wish::Hold { .. } => Plan { steps: Vec::new(), then: Outlook::Fulfilled },
     }
 }
@@ -187,7 +187,7 @@ impl Memory {
     /// epoch began, and serves to save a read, tells nothing about the epoch.
     pub(crate) fn note(&mut self, wish: &Wish, observed: &Observed, read: u64, now: Timestamp) {
         let epoch = match wish {
-            Wish::Lead { epoch } => *epoch,
+            Wish::Lead { epoch, .. } => *epoch,
             // Kept: the same epoch may go on after a doubt.
             Wish::Follow | Wish::Hold { .. } => return,
         };
