@@ -2,6 +2,7 @@
 
 mod file;
 mod hostile;
+mod targets;
 mod values;
 
 use std::fmt::Write;

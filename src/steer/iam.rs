@@ -4,6 +4,8 @@
 //! load balancers and route tables know no resources, changes of records can be bound to names, types and
 //! actions. The reads are those of the loops and of `mirrorvip check`; asking who one is needs no right.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use crate::aws::arn::{self, TargetGroupArn};
@@ -226,7 +228,9 @@ fn normalized(record: &str) -> String {
     for byte in record.trim_end_matches('.').bytes() {
         match byte.to_ascii_lowercase() {
             plain @ (b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.') => name.push(char::from(plain)),
-            other => name.push_str(&format!("\\{other:03o}")),
+            other => {
+                let _ = write!(name, "\\{other:03o}");
+            }
         }
     }
     name

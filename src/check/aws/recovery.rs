@@ -15,17 +15,19 @@ use crate::config::steering::{CloudWatch, Pool, RecordValue, Route53};
 /// A write over a warm connection, with time for one repetition.
 const API_CALL: Duration = Duration::from_secs(1);
 /// Route 53 promises that changes are everywhere within a minute.
-const PROPAGATION: Duration = Duration::from_secs(60);
+const PROPAGATION: Duration = Duration::from_mins(1);
 /// What users of network load balancers saw at most between registering and the first check.
-const NETWORK_REGISTRATION: Duration = Duration::from_secs(300);
+const NETWORK_REGISTRATION: Duration = Duration::from_mins(5);
 /// Application load balancers take seconds.
 const APPLICATION_REGISTRATION: Duration = Duration::from_secs(10);
+/// Time to live of load balancers' own records, which an alias answers with.
+const ALIAS_TTL: Duration = Duration::from_mins(1);
 /// Changes of routes take effect within seconds; AWS promises no number.
 const ROUTE: Duration = Duration::from_secs(5);
 /// Shortest period of an alarm on a standard metric, and how late its evaluation may be.
-const ALARM_PERIOD: Duration = Duration::from_secs(60);
+const ALARM_PERIOD: Duration = Duration::from_mins(1);
 /// Health checks on alarms follow their metric stream.
-const ALARM_HEALTH_CHECK: Duration = Duration::from_secs(60);
+const ALARM_HEALTH_CHECK: Duration = Duration::from_mins(1);
 
 /// From the promotion to traffic, on one way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -101,7 +103,7 @@ pub(super) fn record(subject: &Subject<'_>, table: &Route53) -> Recovery {
         )),
         RecordValue::Alias { .. } => stages.push(Stage::new(
             "caches expire",
-            Duration::from_secs(60),
+            ALIAS_TTL,
             "time to live of the load balancer's own record",
         )),
     }
@@ -138,7 +140,7 @@ fn seen(subject: &Subject<'_>) -> Vec<Stage> {
     let more = interval * (rise - 1);
     let mut why = format!("interval {interval:?} and an answer of up to {timeout:?}");
     if rise > 1 {
-        why += &format!(", {rise} times in a row");
+        why.extend([", ", &rise.to_string(), " times in a row"]);
     }
     if !mirror.wake_on.is_empty() {
         why += "; mostly at once, by wake_on";

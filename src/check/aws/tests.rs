@@ -105,6 +105,7 @@ fn set(key: &'static str, value: &'static str) -> impl FnOnce(&mut Group) {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "what was complained of is looked at once")]
 fn one(complaints: Vec<(Severity, String)>, severity: Severity, words: &str) {
     let [(found, message)] = complaints.as_slice() else { panic!("{complaints:?}") };
     assert!(*found == severity && message.contains(words), "{found:?} {message}");
