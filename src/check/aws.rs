@@ -1,8 +1,8 @@
 //! The cloud's side of `mirrorvip check`: who one is there, whether everything that is steered can be read,
 //! and whether its settings do what they are for. Reads only.
 //!
-//! Reading is [`read`]'s business. Judging does no I/O, from settings to findings: [`health_check`] and [`group`]
-//! for pools, [`record`] for records and routes, [`recovery`] for how long clients will wait. A right to write
+//! Reading is `read`'s business. Judging does no I/O, from settings to findings: `health_check` and `group`
+//! for pools, `record` for records and routes, [`recovery`] for how long clients will wait. A right to write
 //! cannot be tried without writing; `mirrorvip iam-policy` says which are needed.
 
 use serde::Serialize;
