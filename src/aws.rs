@@ -15,9 +15,12 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
+pub mod arn;
 pub mod error;
+pub(crate) mod help;
 pub mod identity;
 pub mod query;
+pub(crate) mod session;
 #[cfg(test)]
 #[path = "../tests/support/aws.rs"]
 pub(crate) mod wire;

@@ -73,6 +73,17 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many questions whether the thread turns may wait for an answer.
 const MAX_PINGS: usize = 4;
 
+/// The mirror whose verdict the page at `path` tells, by its place in the configuration; `None` for any other
+/// page, and for none. A query means nothing, as in a request.
+pub(crate) fn mirror_told_at(mirrors: &[config::Mirror], path: &str) -> Option<usize> {
+    let names_and_paths = mirrors.iter().map(|mirror| (mirror.name.as_str(), mirror.paths.as_slice()));
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    match route::Routes::new(names_and_paths).select(path)? {
+        route::Page::Status(index) | route::Page::Role(index, route::Asked::Primary) => Some(index),
+        route::Page::Role(_, _) | route::Page::Live | route::Page::Ready => None,
+    }
+}
+
 /// A mirror as the health listener sees it.
 #[derive(Clone, Debug)]
 pub struct Mirror {

@@ -301,7 +301,7 @@ impl Tracker {
             (false, None) => Origin::Found,
         });
         if self.lost {
-            self.epoch = Epoch(self.epoch.0.saturating_add(1));
+            self.epoch = self.epoch.next();
         }
         self.lost = false;
         self.witnessed_loss = false;
@@ -437,6 +437,14 @@ impl Lease {
 }
 
 // === impl Epoch ===
+
+impl Epoch {
+    /// The number of the promotion after this one.
+    #[must_use]
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -47,8 +47,10 @@ pub(crate) mod cloudwatch;
 pub(crate) mod elbv2;
 pub mod error;
 pub(crate) mod hook;
+pub mod iam;
 mod pace;
 mod pool;
+pub mod preview;
 pub(crate) mod route;
 pub(crate) mod route53;
 #[cfg(test)]

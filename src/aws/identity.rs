@@ -59,6 +59,11 @@ impl Identity {
 }
 
 impl IdentityError {
+    /// Nobody has asked for it yet.
+    pub(crate) fn not_asked() -> Self {
+        Self { path: "/", reason: "it was not asked".to_owned() }
+    }
+
     /// How to mend it: full sentences.
     pub fn help(&self) -> &'static str {
         "Outside AWS, write the value where the configuration says \"auto\". In a container, the instance's metadata hop limit \

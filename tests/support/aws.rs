@@ -152,6 +152,11 @@ impl Endpoint {
             .build()
     }
 
+    /// Where it listens, as `AWS_ENDPOINT_URL` takes it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// How many connections were opened so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
