@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 
+pub mod cloud;
 mod event;
 mod fake_iris;
 mod instance;
