@@ -64,7 +64,8 @@ impl Request {
     /// Reads a request; the error is what a front end of AWS says before any service sees it.
     pub(super) fn read(head: &request::Parts, body: &[u8]) -> Result<Self, ApiError> {
         let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let missing = || ApiError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token");
+        let missing =
+            || ApiError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token");
         let authorization = header("authorization").ok_or_else(missing)?;
         let credential = authorization.split(['=', ',']).nth(1).ok_or_else(missing)?;
         let mut scope = credential.split('/');
@@ -79,10 +80,22 @@ impl Request {
             (Service::Route53, Encoding::RestXml, action, parameters, text())
         } else if let Some(action) = header("x-amz-target").and_then(|target| target.split('.').nth(1)) {
             let value = serde_json::from_slice(body).map_err(|_malformed| malformed())?;
-            (Service::CloudWatch, Encoding::Json, action.to_owned(), Parameters::flatten(&value), String::new())
+            (
+                Service::CloudWatch,
+                Encoding::Json,
+                action.to_owned(),
+                Parameters::flatten(&value),
+                String::new(),
+            )
         } else if let Some((_, action)) = head.uri.path().split_once("/operation/") {
             let value = cbor::read(body).ok_or_else(malformed)?;
-            (Service::CloudWatch, Encoding::Cbor, action.to_owned(), Parameters::flatten(&value), String::new())
+            (
+                Service::CloudWatch,
+                Encoding::Cbor,
+                action.to_owned(),
+                Parameters::flatten(&value),
+                String::new(),
+            )
         } else {
             let mut parameters = Parameters::from_form(body);
             let action = parameters.0.remove("Action").ok_or_else(unknown)?;
@@ -103,7 +116,8 @@ impl Request {
 
     /// What was sent with the action, for people.
     pub(super) fn described(&self) -> String {
-        let parameters: Vec<_> = self.parameters.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let parameters: Vec<_> =
+            self.parameters.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
         [parameters.join(" "), self.body.clone()].join(" ").trim().to_owned()
     }
 
@@ -112,22 +126,28 @@ impl Request {
         let action = &self.action;
         let mut xml = Xml::new();
         match self.encoding {
-            Encoding::Query => xml.element(&format!("{action}Response xmlns=\"{}\"", self.namespace()), |xml| {
-                if !matches!(self.service, Service::CloudWatch) {
-                    xml.element(&format!("{action}Result"), |xml| {
-                        xml.raw(result);
+            Encoding::Query => {
+                xml.element(&format!("{action}Response xmlns=\"{}\"", self.namespace()), |xml| {
+                    if !matches!(self.service, Service::CloudWatch) {
+                        xml.element(&format!("{action}Result"), |xml| {
+                            xml.raw(result);
+                        });
+                    }
+                    xml.element("ResponseMetadata", |xml| {
+                        xml.text("RequestId", id);
                     });
-                }
-                xml.element("ResponseMetadata", |xml| {
-                    xml.text("RequestId", id);
-                });
-            }),
-            Encoding::Ec2 => xml.element(&format!("{action}Response xmlns=\"{}\"", self.namespace()), |xml| {
-                xml.text("requestId", id).raw(result);
-            }),
-            Encoding::RestXml => xml.element(&format!("{action}Response xmlns=\"{}\"", self.namespace()), |xml| {
-                xml.raw(result);
-            }),
+                })
+            }
+            Encoding::Ec2 => {
+                xml.element(&format!("{action}Response xmlns=\"{}\"", self.namespace()), |xml| {
+                    xml.text("requestId", id).raw(result);
+                })
+            }
+            Encoding::RestXml => {
+                xml.element(&format!("{action}Response xmlns=\"{}\"", self.namespace()), |xml| {
+                    xml.raw(result);
+                })
+            }
             Encoding::Json => return self.rendered(200, id, Vec::new(), b"{}".to_vec()),
             Encoding::Cbor => return self.rendered(200, id, Vec::new(), cbor::EMPTY.to_vec()),
         };
@@ -190,7 +210,8 @@ impl Request {
 
 /// An error for whom could not even be read, as the front ends write it.
 pub(super) fn render_unread(id: &str, error: &ApiError) -> Rendered {
-    let body = error_document(Encoding::Query, "http://webservices.amazon.com/AWSFault/2005-15-09", id, error);
+    let body =
+        error_document(Encoding::Query, "http://webservices.amazon.com/AWSFault/2005-15-09", id, error);
     Rendered { status: error.status, content_type: "text/xml", headers: Vec::new(), body: body.into_bytes() }
 }
 
@@ -323,11 +344,9 @@ impl ApiError {
     /// The caller may not do this.
     pub(super) fn denied(service: Service, action: &str, caller: &str) -> Self {
         match service {
-            Service::Ec2 => Self::new(
-                403,
-                "UnauthorizedOperation",
-                "You are not authorized to perform this operation.",
-            ),
+            Service::Ec2 => {
+                Self::new(403, "UnauthorizedOperation", "You are not authorized to perform this operation.")
+            }
             Service::Elbv2
             | Service::ClassicElb
             | Service::Route53

@@ -32,6 +32,12 @@ struct Reader<'a> {
     bytes: &'a [u8],
 }
 
+/// How many items of a list or map follow.
+enum Items {
+    Left(u64),
+    UpToTheBreak,
+}
+
 impl Reader<'_> {
     fn value(&mut self, depth: usize) -> Option<Value> {
         if depth > DEEPEST {
@@ -72,7 +78,7 @@ impl Reader<'_> {
     }
 
     fn list(&mut self, info: u8, depth: usize) -> Option<Value> {
-        let mut left = self.length(info)?;
+        let mut left = self.items(info)?;
         let mut list = Vec::new();
         while self.more(&mut left) {
             list.push(self.value(depth + 1)?);
@@ -81,7 +87,7 @@ impl Reader<'_> {
     }
 
     fn map(&mut self, info: u8, depth: usize) -> Option<Value> {
-        let mut left = self.length(info)?;
+        let mut left = self.items(info)?;
         let mut map = Map::new();
         while self.more(&mut left) {
             let Value::String(key) = self.value(depth + 1)? else {
@@ -92,19 +98,18 @@ impl Reader<'_> {
         Some(Value::Object(map))
     }
 
-    /// How many items follow; `None` inside means: up to the break.
-    fn length(&mut self, info: u8) -> Option<Option<u64>> {
-        if info == 31 { Some(None) } else { self.argument(info).map(Some) }
+    fn items(&mut self, info: u8) -> Option<Items> {
+        if info == 31 { Some(Items::UpToTheBreak) } else { self.argument(info).map(Items::Left) }
     }
 
-    fn more(&mut self, left: &mut Option<u64>) -> bool {
-        match left {
-            Some(0) => false,
-            Some(left) => {
+    fn more(&mut self, items: &mut Items) -> bool {
+        match items {
+            Items::Left(0) => false,
+            Items::Left(left) => {
                 *left -= 1;
                 true
             }
-            None => !self.at_break(),
+            Items::UpToTheBreak => !self.at_break(),
         }
     }
 
@@ -168,7 +173,10 @@ mod tests {
 
     #[test]
     fn errors_can_be_read_back() {
-        assert_eq!(read(&error("Throttling", "slow")), Some(json!({"__type": "Throttling", "message": "slow"})));
+        assert_eq!(
+            read(&error("Throttling", "slow")),
+            Some(json!({"__type": "Throttling", "message": "slow"}))
+        );
         assert_eq!(read(EMPTY), Some(json!({})));
     }
 

@@ -57,7 +57,9 @@ fn change(
     let classic = objects.classic.get_mut(name).expect("it was found above");
     let mut pool = classic.pool.clone();
     let touched = touch_pool(name, &mut pool, |pool| {
-        ids.iter().for_each(|id| change(classic, id));
+        for id in &ids {
+            change(classic, id);
+        }
         pool.clone_from(&classic.pool);
     });
     Ok(Answer { touched: vec![touched], ..told(registered(&mut Xml::new(), classic).finish()) })
@@ -85,7 +87,10 @@ fn describe(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
             None => format!("TCP:{port}"),
         };
         xml.text("LoadBalancerName", &settings.name)
-            .text("DNSName", format!("internal-{}-1.{}.elb.amazonaws.com", settings.name, objects.settings.region))
+            .text(
+                "DNSName",
+                format!("internal-{}-1.{}.elb.amazonaws.com", settings.name, objects.settings.region),
+            )
             .list("ListenerDescriptions", "member", [settings], |xml, settings| {
                 xml.element("Listener", |xml| {
                     xml.text("Protocol", "TCP")

@@ -43,7 +43,8 @@ pub(super) fn answer(objects: &mut Objects, caller: &Member, request: &Request) 
         })?;
         let mut dimensions = BTreeMap::new();
         for dimension in parameters.structures(&format!("{prefix}Dimensions.member"), "Name") {
-            let get = |field: &str| parameters.required(&format!("{dimension}{field}")).map(ToOwned::to_owned);
+            let get =
+                |field: &str| parameters.required(&format!("{dimension}{field}")).map(ToOwned::to_owned);
             dimensions.insert(get("Name")?, get("Value")?);
         }
         let metric = parameters.required(&format!("{prefix}MetricName"))?.to_owned();

@@ -63,10 +63,10 @@ fn describe(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
 }
 
 fn write_route(xml: &mut Xml, objects: &Objects, destination: &str, interface: &str) {
-    let key =
-        if destination.contains(':') { "destinationIpv6CidrBlock" } else { "destinationCidrBlock" };
+    let key = if destination.contains(':') { "destinationIpv6CidrBlock" } else { "destinationCidrBlock" };
     xml.text(key, destination);
-    if let Some(member) = objects.settings.members.iter().find(|member| member.network_interface == interface) {
+    if let Some(member) = objects.settings.members.iter().find(|member| member.network_interface == interface)
+    {
         xml.text("instanceId", &member.instance_id).text("instanceOwnerId", ACCOUNT);
     }
     xml.text("networkInterfaceId", interface).text("state", "active").text("origin", "CreateRoute");

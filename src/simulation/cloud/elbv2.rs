@@ -110,7 +110,8 @@ fn describe_groups(objects: &Objects, request: &Request) -> Result<Answer, ApiEr
     let wanted = |(arn, group): &(&String, &Group)| {
         (arns.is_empty() || arns.contains(&arn.as_str()))
             && (names.is_empty() || names.contains(&group.settings.name.as_str()))
-            && balancer.is_none_or(|balancer| group.settings.in_use && group.balancer_arn(settings) == balancer)
+            && balancer
+                .is_none_or(|balancer| group.settings.in_use && group.balancer_arn(settings) == balancer)
     };
     let found: Vec<_> = objects.groups.iter().filter(wanted).collect();
     if found.len() < arns.len().max(names.len()) {
@@ -140,10 +141,13 @@ fn describe_groups(objects: &Objects, request: &Request) -> Result<Answer, ApiEr
         xml.element("LoadBalancerArns", |xml| {
             xml.optional("member", balancers);
         });
-        xml.text("TargetType", match group_settings.target_type {
-            TargetType::Instance => "instance",
-            TargetType::Ip => "ip",
-        });
+        xml.text(
+            "TargetType",
+            match group_settings.target_type {
+                TargetType::Instance => "instance",
+                TargetType::Ip => "ip",
+            },
+        );
         xml.text("IpAddressType", "ipv4");
     };
     Ok(told(Xml::new().list("TargetGroups", "member", found, describe).finish()))
@@ -250,9 +254,12 @@ fn targets(request: &Request, default_port: Option<u16>) -> Result<Vec<(Target, 
     for prefix in prefixes {
         let get = |field: &str| request.parameters.get(&format!("{prefix}{field}"));
         let port = match get("Port") {
-            Some(port) => Some(port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-                ApiError::validation(format!("The port '{port}' is not valid"))
-            })?),
+            Some(port) => Some(
+                port.parse()
+                    .ok()
+                    .filter(|port| *port > 0)
+                    .ok_or_else(|| ApiError::validation(format!("The port '{port}' is not valid")))?,
+            ),
             None => default_port,
         };
         let id = get("Id").unwrap_or_default().to_owned();
@@ -264,9 +271,11 @@ fn targets(request: &Request, default_port: Option<u16>) -> Result<Vec<(Target, 
 fn check_target(objects: &Objects, kind: TargetType, id: &str, zone: Option<&str>) -> Result<(), ApiError> {
     let invalid = |message: String| Err(ApiError::new(400, "InvalidTarget", message));
     match kind {
-        TargetType::Instance if objects.member_of(id).is_none_or(|member| member.instance_id != id) => invalid(
-            format!("The following targets are not in a running state and cannot be registered: '{id}'"),
-        ),
+        TargetType::Instance if objects.member_of(id).is_none_or(|member| member.instance_id != id) => {
+            invalid(format!(
+                "The following targets are not in a running state and cannot be registered: '{id}'"
+            ))
+        }
         TargetType::Instance => Ok(()),
         TargetType::Ip => {
             let Ok(address) = id.parse::<IpAddr>() else {
@@ -337,13 +346,16 @@ fn describe_listeners(objects: &Objects, request: &Request) -> Result<Answer, Ap
     }
     let settings = &objects.settings;
     let describe = |xml: &mut Xml, group: &Group| {
-        xml.text("ListenerArn", format!("{}/{:016x}", arn.replacen(":loadbalancer/", ":listener/", 1), group.id))
-            .text("LoadBalancerArn", arn)
-            .text("Port", group.settings.port)
-            .text("Protocol", group.settings.kind.protocol())
-            .list("DefaultActions", "member", [group], |xml, group| {
-                xml.text("Type", "forward").text("TargetGroupArn", group.arn(settings));
-            });
+        xml.text(
+            "ListenerArn",
+            format!("{}/{:016x}", arn.replacen(":loadbalancer/", ":listener/", 1), group.id),
+        )
+        .text("LoadBalancerArn", arn)
+        .text("Port", group.settings.port)
+        .text("Protocol", group.settings.kind.protocol())
+        .list("DefaultActions", "member", [group], |xml, group| {
+            xml.text("Type", "forward").text("TargetGroupArn", group.arn(settings));
+        });
     };
     Ok(told(Xml::new().list("Listeners", "member", groups, describe).finish()))
 }

@@ -155,9 +155,8 @@ impl Faults {
     }
 
     fn expire(&mut self, now: Duration) {
-        self.active.retain(|active| {
-            active.fault.times != Some(0) && active.until.is_none_or(|until| now < until)
-        });
+        self.active
+            .retain(|active| active.fault.times != Some(0) && active.until.is_none_or(|until| now < until));
     }
 }
 
@@ -172,7 +171,8 @@ mod tests {
     #[test]
     fn a_fault_hits_what_it_names_and_as_often() {
         let mut faults = Faults::default();
-        let fault = Fault::new(Effect::Throttle).on(Service::Elbv2).action("RegisterTargets").by("a").times(2);
+        let fault =
+            Fault::new(Effect::Throttle).on(Service::Elbv2).action("RegisterTargets").by("a").times(2);
         faults.add(Duration::ZERO, fault);
         let hit = victim(Service::Elbv2, "RegisterTargets", "a");
         for other in [

@@ -79,7 +79,10 @@ impl Metadata {
         if tokens.valid.len() > MOST_TOKENS {
             tokens.valid.pop_first();
         }
-        Rendered { headers: vec![(TTL, ttl.to_string())], ..text(200, &format!("{}-{number}", self.member.name)) }
+        Rendered {
+            headers: vec![(TTL, ttl.to_string())],
+            ..text(200, &format!("{}-{number}", self.member.name))
+        }
     }
 
     fn is_valid(&self, token: &str) -> bool {
@@ -165,6 +168,7 @@ fn text(status: u16, body: &str) -> Rendered {
 }
 
 fn page(status: u16, title: &str) -> Rendered {
-    let body = format!("<?xml version=\"1.0\"?><html><head><title>{title}</title></head></html>").into_bytes();
+    let body =
+        format!("<?xml version=\"1.0\"?><html><head><title>{title}</title></head></html>").into_bytes();
     Rendered { status, content_type: "text/html", headers: Vec::new(), body }
 }

@@ -1,4 +1,10 @@
-//! What tests and the demo do with a running cloud: set it up, break it, look at it.
+//! What tests and the demo do with a running cloud: set it up, break it, look at it. Names that do not exist
+//! are mistakes of the test, and panic.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "each panics for a name that does not exist, and that is said once"
+)]
 
 use std::net::SocketAddr;
 
@@ -22,7 +28,7 @@ pub struct TargetHealth {
     pub state: &'static str,
 }
 
-/// Setting up. Names that do not exist are mistakes of the test, and panic.
+/// Setting up.
 impl SimulatedCloud {
     /// Creates a target group, and its load balancer; returns the group's ARN.
     pub fn create_target_group(&self, group: TargetGroup) -> String {
@@ -168,9 +174,10 @@ impl SimulatedCloud {
     /// The targets that new connections go to, and whether that is because no target is healthy.
     pub fn forwards_to(&self, pool: &str) -> (Vec<Target>, bool) {
         let mut world = self.shared.world();
-        let found = world.objects.pool_mut(&pool_name(pool)).map(|(pool, _)| {
-            (pool.forwards_to().into_iter().cloned().collect(), pool.fails_open())
-        });
+        let found = world
+            .objects
+            .pool_mut(&pool_name(pool))
+            .map(|(pool, _)| (pool.forwards_to().into_iter().cloned().collect(), pool.fails_open()));
         found.unwrap_or_else(|| panic!("there is no pool {pool}"))
     }
 
@@ -207,5 +214,9 @@ impl SimulatedCloud {
 
 /// Target groups are named by ARN, classic load balancers by name.
 fn pool_name(name: &str) -> PoolName {
-    if name.starts_with("arn:") { PoolName::Group(name.to_owned()) } else { PoolName::Classic(name.to_owned()) }
+    if name.starts_with("arn:") {
+        PoolName::Group(name.to_owned())
+    } else {
+        PoolName::Classic(name.to_owned())
+    }
 }

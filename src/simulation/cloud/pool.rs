@@ -180,8 +180,11 @@ impl Pool {
 
     /// The targets that new connections go to: the healthy ones or, if there are none, all (fail open).
     pub(super) fn forwards_to(&self) -> Vec<&Target> {
-        let healthy: Vec<_> =
-            self.health().filter(|(_, health)| *health == Health::Healthy).map(|(target, _)| target).collect();
+        let healthy: Vec<_> = self
+            .health()
+            .filter(|(_, health)| *health == Health::Healthy)
+            .map(|(target, _)| target)
+            .collect();
         if healthy.is_empty() { self.registered() } else { healthy }
     }
 

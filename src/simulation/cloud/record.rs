@@ -121,7 +121,7 @@ impl RecordSet {
         };
         match (&self.alias, self.values.is_empty(), self.ttl) {
             (Some(_), true, None) | (None, false, Some(_)) => {}
-            (Some(_), _, _) | (None, _, _) => {
+            (Some(_) | None, _, _) => {
                 return Err(format!(
                     "Invalid request: Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], \
                      or TrafficPolicyInstanceId], but found none or more in Change with [Action, Name={}, Type={}, \

@@ -136,7 +136,8 @@ fn change(objects: &mut Objects, now: Duration, request: &Request) -> Result<Ans
     let id = format!("C{:020X}", objects.next_id());
     let zone = objects.zones.get_mut(zone_id).ok_or_else(|| no_such_zone(zone_id))?;
     let batch = read_batch(&request.body)?;
-    let leads_to = |zone: &Zone, key: &RecordKey| zone.record(key).map(RecordSet::leads_to).unwrap_or_default();
+    let leads_to =
+        |zone: &Zone, key: &RecordKey| zone.record(key).map(RecordSet::leads_to).unwrap_or_default();
     let mut touched: Vec<Touched> = Vec::new();
     let mut keys = Vec::new();
     for change in &batch {

@@ -147,7 +147,8 @@ async fn never<T>() -> T {
 }
 
 fn response<B>(rendered: Rendered, body: impl FnOnce(Bytes) -> B) -> Response<B> {
-    let mut response = Response::builder().status(rendered.status).header("content-type", rendered.content_type);
+    let mut response =
+        Response::builder().status(rendered.status).header("content-type", rendered.content_type);
     for (name, value) in rendered.headers {
         response = response.header(name, value);
     }

@@ -131,7 +131,10 @@ impl Shared {
                         number: 0,
                         received: arrived.at,
                         applied: at,
-                        member: arrived.member.as_ref().map_or_else(String::new, |member| member.name.clone()),
+                        member: arrived
+                            .member
+                            .as_ref()
+                            .map_or_else(String::new, |member| member.name.clone()),
                         primary: arrived.primary.clone(),
                         service: request.service,
                         action: request.action.clone(),
@@ -248,8 +251,8 @@ impl World {
             (None, false) => Ok(()),
             (Some(token), true) => match self.sessions.get(token) {
                 Some((owner, expires)) if *owner == member.name => {
-                    let expired = expires.since_unix_epoch() <= at.since_unix_epoch();
-                    if expired { Err(ApiError::expired(request.service)) } else { Ok(()) }
+                    let over = expires.since_unix_epoch() <= at.since_unix_epoch();
+                    if over { Err(ApiError::expired(request.service)) } else { Ok(()) }
                 }
                 Some(_) | None => Err(unknown_key(request.service)),
             },

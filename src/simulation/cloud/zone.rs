@@ -148,11 +148,13 @@ impl Zone {
     fn check_limits(&self, batch: &[Change]) -> Result<(), Refusal> {
         let invalid = |text: String| Err(Refusal::Invalid(vec![text]));
         let weight = |change: &Change| if change.action == Action::Upsert { 2 } else { 1 };
-        let values: usize = batch.iter().map(|change| weight(change) * change.record.values.len().max(1)).sum();
+        let values: usize =
+            batch.iter().map(|change| weight(change) * change.record.values.len().max(1)).sum();
         if values > MOST_VALUES {
             return invalid(format!("Number of records limit of {MOST_VALUES} exceeded."));
         }
-        let lengths = batch.iter().map(|c| weight(c) * c.record.values.iter().map(String::len).sum::<usize>());
+        let lengths =
+            batch.iter().map(|c| weight(c) * c.record.values.iter().map(String::len).sum::<usize>());
         if lengths.sum::<usize>() > MOST_CHARACTERS {
             return invalid(format!("Number of characters limit of {MOST_CHARACTERS} exceeded."));
         }
@@ -179,7 +181,8 @@ impl Zone {
         match change.action {
             Action::Delete => {
                 let current = records.get(&key);
-                let current = current.ok_or_else(|| format!("Tried to delete {what} but it was not found"))?;
+                let current =
+                    current.ok_or_else(|| format!("Tried to delete {what} but it was not found"))?;
                 if !current.equals(record) {
                     return Err(format!(
                         "Tried to delete {what} but the values provided do not match the current values"
@@ -187,7 +190,9 @@ impl Zone {
                 }
                 if record.name == self.name && matches!(record.record_type.as_str(), "NS" | "SOA") {
                     let own = &record.record_type;
-                    return Err(format!("A HostedZone must contain at least one {own} record for the zone itself."));
+                    return Err(format!(
+                        "A HostedZone must contain at least one {own} record for the zone itself."
+                    ));
                 }
                 records.remove(&key);
             }
@@ -204,7 +209,11 @@ impl Zone {
     }
 
     /// Whether a record may stand in this zone beside the others.
-    fn check_place(&self, records: &BTreeMap<RecordKey, RecordSet>, record: &RecordSet) -> Result<(), String> {
+    fn check_place(
+        &self,
+        records: &BTreeMap<RecordKey, RecordSet>,
+        record: &RecordSet,
+    ) -> Result<(), String> {
         let RecordSet { name, record_type, .. } = record;
         let zone = &self.name;
         if name != zone && !name.ends_with(&format!(".{zone}")) {

@@ -177,12 +177,18 @@ fn the_limits_of_a_batch_count_an_upsert_twice() {
 #[test]
 fn records_are_listed_by_their_labels_from_the_right() {
     let mut zone = zone();
-    let names = ["b.example.internal", "a.b.example.internal", "_mirrorvip.db.example.internal", "db.example.internal"];
+    let names = [
+        "b.example.internal",
+        "a.b.example.internal",
+        "_mirrorvip.db.example.internal",
+        "db.example.internal",
+    ];
     for (second, name) in (0..).zip(names) {
         let batch = [create(record("A", name, "10.0.0.1"))];
         zone.change(at(2 * second), format!("C{second}"), &batch).expect("a new record");
     }
-    let listed: Vec<_> = zone.list(None).map(|record| format!("{} {}", record.name, record.record_type)).collect();
+    let listed: Vec<_> =
+        zone.list(None).map(|record| format!("{} {}", record.name, record.record_type)).collect();
     assert_eq!(
         listed,
         [
