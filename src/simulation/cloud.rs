@@ -22,7 +22,8 @@
 //!
 //! # Unlike AWS
 //!
-//! - Signatures are not checked, only whose access key it is, its session token and its region.
+//! - Signatures are not checked, only whose access key it is, its session token and its region; Route 53 and
+//!   the security token service take any region.
 //! - Time may run faster: [`Settings::second`]. Nothing throttles but faults.
 //! - Deregistering without a port does nothing. AWS takes the group's port if the target was registered so;
 //!   clients that rely on it fail with any other port.
@@ -31,7 +32,8 @@
 //! - Nothing is created or deleted by API; answers are never paged but for records. Actions that are not
 //!   listed in the services' modules answer `InvalidAction`.
 //! - Records: no geographic or CIDR routing; a swap's values are compared in any order; health checks of
-//!   records are kept and not evaluated.
+//!   records are kept and not evaluated. Whether AWS, too, tells only of the DELETE when a swap is lost, and
+//!   not of the CREATE after it, is not known; either way the words of the first are in the message.
 //!
 //! # Modules
 //!
@@ -126,6 +128,10 @@ impl SimulatedCloud {
     }
 
     /// Where a member's instance metadata are.
+    ///
+    /// # Panics
+    ///
+    /// There is no such member.
     pub fn imds(&self, member: &str) -> SocketAddr {
         let found = self.metadata.iter().find(|(name, _)| name == member);
         found.unwrap_or_else(|| panic!("the simulated cloud has no member {member}")).1

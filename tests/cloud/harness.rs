@@ -12,7 +12,7 @@ use mirrorvip::simulation::cloud::{Settings, SimulatedCloud};
 use serde_json::Value;
 
 /// No honest step takes this long on any machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A status page on a port of its own; its thread ends with it.
 pub(crate) struct Page {

@@ -2,6 +2,7 @@
 //! metadata can be asked.
 
 use aws_config::imds;
+use aws_config::provider_config::ProviderConfig;
 use aws_sdk_elasticloadbalancingv2 as elbv2;
 use aws_sdk_route53 as route53;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
@@ -90,7 +91,10 @@ async fn the_words_of_a_lost_swap_arrive() {
 async fn instance_metadata_are_told_to_whoever_has_a_token() {
     let cloud = fast_cloud();
     let endpoint = format!("http://{}", cloud.imds("b"));
-    let client = imds::Client::builder().endpoint(endpoint).expect("it is an address").build();
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    let provider = ProviderConfig::without_region().with_http_client(http);
+    let client =
+        imds::Client::builder().configure(&provider).endpoint(endpoint).expect("it is an address").build();
     let mut told = Vec::new();
     for path in ["instance-id", "local-ipv4", "placement/region"] {
         let value = client.get(format!("/latest/meta-data/{path}")).await.expect("the service answers");

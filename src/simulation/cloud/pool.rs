@@ -250,7 +250,7 @@ mod tests {
         healthy_threshold: 2,
         unhealthy_threshold: 2,
         registration: Duration::from_secs(10),
-        draining: Duration::from_secs(300),
+        draining: Duration::from_mins(5),
         in_use: true,
     };
 

@@ -173,7 +173,7 @@ impl Serve for Api {
                 | Effect::AccessDenied
                 | Effect::ExpiredCredentials,
             ) => Reply::Answer(carry_out()),
-            Some(Effect::ServerError(502 | 504)) => Reply::Answer(proxy_error(carry_out())),
+            Some(Effect::ServerError(502 | 504)) => Reply::Answer(proxy_error(carry_out().status)),
             Some(Effect::ServerError(_)) => Reply::Answer(carry_out()),
             Some(Effect::Hang) => Reply::Never,
             Some(Effect::HangAfter) => {
@@ -205,9 +205,9 @@ impl Serve for Api {
 }
 
 /// What a proxy in front of the service writes: a page for people, with no code of the service.
-fn proxy_error(rendered: Rendered) -> Rendered {
-    let body = format!("<html><body><h1>{}</h1></body></html>", rendered.status).into_bytes();
-    Rendered { content_type: "text/html", headers: Vec::new(), body, ..rendered }
+fn proxy_error(status: u16) -> Rendered {
+    let body = format!("<html><body><h1>{status}</h1></body></html>").into_bytes();
+    Rendered { status, content_type: "text/html", headers: Vec::new(), body }
 }
 
 // === impl Torn ===

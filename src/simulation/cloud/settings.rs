@@ -178,10 +178,10 @@ impl Default for Settings {
             vpc: "10.0.0.0/16".parse().expect("a network"),
             members: vec![Member::numbered("a", 1), Member::numbered("b", 2), Member::numbered("c", 3)],
             second: Duration::from_secs(1),
-            registration: Duration::from_secs(60),
+            registration: Duration::from_mins(1),
             insync: Duration::from_secs(30),
             processing: Duration::ZERO,
-            credentials: Duration::from_secs(6 * 3600),
+            credentials: Duration::from_hours(6),
         }
     }
 }

@@ -261,9 +261,9 @@ impl World {
     }
 
     fn check_region(&self, request: &Request) -> Result<(), ApiError> {
-        let region = &self.objects.settings.region;
-        let expected = if request.service == Service::Route53 { "us-east-1" } else { region };
-        if request.region == expected || request.service == Service::Sts {
+        let here = request.region == self.objects.settings.region;
+        // Route 53 is in us-east-1, but with an endpoint of one's own clients sign for their own region.
+        if here || matches!(request.service, Service::Route53 | Service::Sts) {
             return Ok(());
         }
         let message = "Credential should be scoped to a valid region.";

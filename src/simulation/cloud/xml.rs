@@ -1,5 +1,7 @@
 //! Writing XML, as much of it as the answers of AWS need: elements and text. PURE.
 
+use std::fmt::Display;
+
 /// Text of elements, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Xml(String);
@@ -10,7 +12,7 @@ impl Xml {
     }
 
     /// An element with text.
-    pub(super) fn text(&mut self, name: &str, value: impl ToString) -> &mut Self {
+    pub(super) fn text(&mut self, name: &str, value: impl Display) -> &mut Self {
         self.open(name);
         for c in value.to_string().chars() {
             match c {
@@ -24,7 +26,7 @@ impl Xml {
     }
 
     /// An element with text, if there is any.
-    pub(super) fn optional(&mut self, name: &str, value: Option<impl ToString>) -> &mut Self {
+    pub(super) fn optional(&mut self, name: &str, value: Option<impl Display>) -> &mut Self {
         match value {
             Some(value) => self.text(name, value),
             None => self,

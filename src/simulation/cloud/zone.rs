@@ -127,7 +127,7 @@ impl Zone {
         if now < self.busy_until {
             return Err(Refusal::PriorRequestNotComplete);
         }
-        self.check_limits(batch)?;
+        check_limits(batch)?;
         let mut records = self.records.clone();
         let problems: Vec<_> =
             batch.iter().filter_map(|change| self.apply(&mut records, change).err()).collect();
@@ -145,42 +145,14 @@ impl Zone {
         Ok(())
     }
 
-    fn check_limits(&self, batch: &[Change]) -> Result<(), Refusal> {
-        let invalid = |text: String| Err(Refusal::Invalid(vec![text]));
-        let weight = |change: &Change| if change.action == Action::Upsert { 2 } else { 1 };
-        let values: usize =
-            batch.iter().map(|change| weight(change) * change.record.values.len().max(1)).sum();
-        if values > MOST_VALUES {
-            return invalid(format!("Number of records limit of {MOST_VALUES} exceeded."));
-        }
-        let lengths =
-            batch.iter().map(|c| weight(c) * c.record.values.iter().map(String::len).sum::<usize>());
-        if lengths.sum::<usize>() > MOST_CHARACTERS {
-            return invalid(format!("Number of characters limit of {MOST_CHARACTERS} exceeded."));
-        }
-        for (position, change) in batch.iter().enumerate() {
-            let key = change.record.key();
-            let before = batch[..position].iter().filter(|earlier| earlier.record.key() == key);
-            let actions: Vec<_> = before.map(|earlier| earlier.action).collect();
-            // One change for a record, or its exchange.
-            let fits = actions.is_empty() || (actions == [Action::Delete] && change.action == Action::Create);
-            if !fits {
-                return invalid(format!(
-                    "The request contains an invalid set of changes for a resource record set '{} {}'",
-                    change.record.record_type, change.record.name
-                ));
-            }
-        }
-        Ok(())
-    }
-
     fn apply(&self, records: &mut BTreeMap<RecordKey, RecordSet>, change: &Change) -> Result<(), String> {
         let record = &change.record;
         let key = record.key();
         let what = record.described();
         match change.action {
             Action::Delete => {
-                let current = records.get(&key);
+                // Gone for the changes after it even if this one is refused: one mistake is told once.
+                let current = records.remove(&key);
                 let current =
                     current.ok_or_else(|| format!("Tried to delete {what} but it was not found"))?;
                 if !current.equals(record) {
@@ -194,7 +166,6 @@ impl Zone {
                         "A HostedZone must contain at least one {own} record for the zone itself."
                     ));
                 }
-                records.remove(&key);
             }
             Action::Create | Action::Upsert => {
                 if change.action == Action::Create && records.contains_key(&key) {
@@ -236,6 +207,33 @@ impl Zone {
         }
         Ok(())
     }
+}
+
+fn check_limits(batch: &[Change]) -> Result<(), Refusal> {
+    let invalid = |text: String| Err(Refusal::Invalid(vec![text]));
+    let weight = |change: &Change| if change.action == Action::Upsert { 2 } else { 1 };
+    let values: usize = batch.iter().map(|change| weight(change) * change.record.values.len().max(1)).sum();
+    if values > MOST_VALUES {
+        return invalid(format!("Number of records limit of {MOST_VALUES} exceeded."));
+    }
+    let lengths = batch.iter().map(|c| weight(c) * c.record.values.iter().map(String::len).sum::<usize>());
+    if lengths.sum::<usize>() > MOST_CHARACTERS {
+        return invalid(format!("Number of characters limit of {MOST_CHARACTERS} exceeded."));
+    }
+    for (position, change) in batch.iter().enumerate() {
+        let key = change.record.key();
+        let before = batch[..position].iter().filter(|earlier| earlier.record.key() == key);
+        let actions: Vec<_> = before.map(|earlier| earlier.action).collect();
+        // One change for a record, or its exchange.
+        let fits = actions.is_empty() || (actions == [Action::Delete] && change.action == Action::Create);
+        if !fits {
+            return invalid(format!(
+                "The request contains an invalid set of changes for a resource record set '{} {}'",
+                change.record.record_type, change.record.name
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
