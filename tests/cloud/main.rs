@@ -4,6 +4,7 @@
 #![cfg(feature = "simulation")]
 #![expect(clippy::disallowed_methods, reason = "a test's patience with real processes is real time")]
 
+mod balancers;
 mod faults;
 mod foreign;
 mod harness;

@@ -1,14 +1,18 @@
 //! Elastic Load Balancing, version 2: actions on target groups and their load balancers. PURE.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::api::{ApiError, Request};
 use super::objects::{Answer, Group, Objects, done, told, touch_pool, unknown};
 use super::pool::{Failure, Health, Target};
-use super::settings::{ACCOUNT, Kind, Settings, TargetGroup, TargetType, ZONE_SUFFIX};
+use super::settings::{ACCOUNT, Kind, Settings, TargetType, ZONE_SUFFIX};
 use super::xml::Xml;
+
+mod attributes;
+
+use attributes::balancer_attributes;
+pub(super) use attributes::group_attributes;
 
 /// Most targets in one call.
 const MOST_TARGETS: usize = 200;
@@ -18,7 +22,7 @@ pub(super) fn answer(objects: &mut Objects, now: Duration, request: &Request) ->
         "DescribeTargetGroups" => describe_groups(objects, request),
         "DescribeTargetGroupAttributes" => {
             let group = group(objects, request)?;
-            Ok(told(attributes(&group_attributes(&group.settings))))
+            Ok(told(attributes::describe(&group_attributes(&group.settings))))
         }
         "DescribeTargetHealth" => describe_health(objects, request),
         "RegisterTargets" => register(objects, now, request),
@@ -27,69 +31,11 @@ pub(super) fn answer(objects: &mut Objects, now: Duration, request: &Request) ->
         "DescribeLoadBalancerAttributes" => {
             let arn = request.parameters.required("LoadBalancerArn")?;
             let group = of_balancer(objects, arn).next().ok_or_else(balancer_not_found)?;
-            Ok(told(attributes(&balancer_attributes(&group.settings))))
+            Ok(told(attributes::describe(&balancer_attributes(&group.settings))))
         }
         "DescribeListeners" => describe_listeners(objects, request),
         _ => Err(unknown(request)),
     }
-}
-
-/// The attributes of a target group: the service's defaults and what was set.
-pub(super) fn group_attributes(group: &TargetGroup) -> BTreeMap<String, String> {
-    let by_kind: &[(&str, &str)] = match group.kind {
-        Kind::Network => &[
-            ("deregistration_delay.connection_termination.enabled", "false"),
-            ("proxy_protocol_v2.enabled", "false"),
-            ("stickiness.type", "source_ip"),
-            ("target_health_state.unhealthy.connection_termination.enabled", "true"),
-            ("target_health_state.unhealthy.draining_interval_seconds", "0"),
-        ],
-        Kind::Application => &[
-            ("load_balancing.algorithm.type", "round_robin"),
-            ("slow_start.duration_seconds", "0"),
-            ("stickiness.type", "lb_cookie"),
-        ],
-    };
-    let common = [
-        ("deregistration_delay.timeout_seconds", "300"),
-        ("load_balancing.cross_zone.enabled", "use_load_balancer_configuration"),
-        ("stickiness.enabled", "false"),
-        ("target_group_health.dns_failover.minimum_healthy_targets.count", "1"),
-        ("target_group_health.dns_failover.minimum_healthy_targets.percentage", "off"),
-        ("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1"),
-        ("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage", "off"),
-    ];
-    let mut attributes: BTreeMap<String, String> =
-        common.iter().chain(by_kind).map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    if group.kind == Kind::Network {
-        let preserve = (group.target_type == TargetType::Instance).to_string();
-        attributes.insert("preserve_client_ip.enabled".to_owned(), preserve);
-    }
-    attributes.extend(group.attributes.iter().cloned());
-    attributes
-}
-
-fn balancer_attributes(group: &TargetGroup) -> BTreeMap<String, String> {
-    let (cross_zone, more): (&str, &[(&str, &str)]) = match group.kind {
-        Kind::Network => ("false", &[("dns_record.client_routing_policy", "any_availability_zone")]),
-        Kind::Application => ("true", &[("idle_timeout.timeout_seconds", "60")]),
-    };
-    let common = [
-        ("access_logs.s3.enabled", "false"),
-        ("deletion_protection.enabled", "false"),
-        ("load_balancing.cross_zone.enabled", cross_zone),
-    ];
-    let mut attributes: BTreeMap<String, String> =
-        common.iter().chain(more).map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    attributes.extend(group.balancer_attributes.iter().cloned());
-    attributes
-}
-
-fn attributes(attributes: &BTreeMap<String, String>) -> String {
-    let list = |xml: &mut Xml, (key, value): (&String, &String)| {
-        xml.text("Key", key).text("Value", value);
-    };
-    Xml::new().list("Attributes", "member", attributes, list).finish()
 }
 
 // === Target groups ===
