@@ -180,7 +180,7 @@ async fn renew(certificate: Option<Arc<Renewing>>) {
     if let Some(certificate) = certificate {
         certificate.follow().await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// One connection; the caller bounds its time. What goes wrong on it is the client's affair.

@@ -37,6 +37,7 @@
 //! | [`snapshot`] | what a probe loop publishes about its mirror |
 //! | [`probe`] | the probe loop and five ways to ask, each a thin shell round a pure parser |
 //! | [`wake`] | follows logs, so that a probe is asked at once |
+//! | `child`, `blocking` | run a command, and a call that may hang in the kernel, at most one at a time |
 //! | [`health`] | the status page: accepting and limits; `respond` and `route` are PURE |
 //! | [`admin`] | the status document, metrics, `POST /probe` |
 //! | [`tls`] | certificates for both listeners |
@@ -75,7 +76,9 @@
 
 pub mod admin;
 pub mod aws;
+mod blocking;
 pub mod check;
+mod child;
 pub mod cli;
 pub mod clock;
 pub mod config;

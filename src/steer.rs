@@ -34,14 +34,25 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
+use crate::aws::IdentityError;
 use crate::clock::Timestamp;
 use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
 use crate::snapshot::Snapshot;
 
 pub mod authority;
+pub(crate) mod classic_elb;
+pub(crate) mod cloudwatch;
+pub(crate) mod elbv2;
 pub mod error;
+pub(crate) mod hook;
 mod pace;
+mod pool;
+pub(crate) mod route;
+pub(crate) mod route53;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use authority::Authority;
 pub use error::{CallError, Class};
@@ -53,6 +64,8 @@ pub enum Wish {
     Lead {
         /// The promotion in whose name.
         epoch: Epoch,
+        /// The fencing number of its writes, see [`Authority::Clear`].
+        claim: u64,
     },
     /// Clients go elsewhere; the primary sees to that, this member only keeps itself enrolled.
     Follow,
@@ -73,8 +86,22 @@ pub(crate) trait Target: Send {
     /// The table's name and which object, for logs and status: `elbv2 targetgroup/iris/0123456789abcdef`.
     fn name(&self) -> &str;
 
+    /// The pause after which a turn is wanted even though the wish is fulfilled; `None` leaves it to the pace
+    /// of drift checks.
+    fn pace(&self) -> Option<Duration> {
+        None
+    }
+
     /// Reads it. Changes nothing. Bounds its own time.
     fn observe(&mut self) -> impl Future<Output = Result<Self::Observed, CallError>> + Send;
+
+    /// Takes note of what `observed` shows under `wish`. The loop calls it before each plan: what an object
+    /// showed earlier in an epoch tells one that is still to be taken from one that was taken away.
+    fn note(&mut self, _wish: &Wish, _observed: &Self::Observed, _now: Timestamp) {}
+
+    /// The authority knows that the object was [taken over](Outlook::TakenOver) in `epoch`, and is clear all
+    /// the same: what was noted in `epoch` is void, the object is to be taken again.
+    fn overrule(&mut self, _epoch: Epoch) {}
 
     /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
     /// made; of a fulfilled wish there are none.
@@ -154,13 +181,18 @@ pub(crate) enum NoWarrant {
     Authority(Authority),
 }
 
+/// What `"auto"` means is not known.
+fn unidentified(error: &IdentityError) -> CallError {
+    CallError::new("instance metadata", Class::Retry, format!("{error}. {}", error.help()))
+}
+
 // === impl Wish ===
 
 impl Wish {
     /// What the verdict and the authority of this moment wish for.
     pub(crate) fn at(snapshot: &Snapshot, authority: &Authority, now: Timestamp) -> Self {
         match (snapshot.verdict_at(now), authority) {
-            (Verdict::Serve { epoch, .. }, Authority::Clear { .. }) => Self::Lead { epoch },
+            (Verdict::Serve { epoch, .. }, Authority::Clear { claim }) => Self::Lead { epoch, claim: *claim },
             (Verdict::Serve { .. }, authority) => Self::Hold { reason: authority.to_string() },
             (Verdict::Refuse(Reason::NotPrimary(_)), _) => Self::Follow,
             (Verdict::Refuse(reason), _) => Self::Hold { reason: reason.to_string() },

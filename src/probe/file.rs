@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::OFlags;
 use tokio::time::timeout;
 
-use super::blocking::Errand;
 use super::{EVIDENCE_LENGTH, Reading};
+use crate::blocking::Errand;
 use crate::clock::Clock;
 use crate::observation::{AsyncKind, NoEvidence, Outcome, Role, printable};
 

@@ -1,5 +1,5 @@
 //! What cannot be provoked from outside: processes that survive SIGKILL. What the probes make of ordinary
-//! and unruly commands is tested with real scripts in `tests/probe_child.rs`.
+//! and unruly commands is tested with real scripts in `tests/probe/child.rs`.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use super::*;
 
 fn shell(script: &str) -> Call {
     let arguments = vec!["-c".to_owned(), script.to_owned()];
-    Call { program: "/bin/sh".to_owned(), arguments, environment: Vec::new() }
+    Call { program: "/bin/sh".to_owned(), arguments, environment: Vec::new(), variables: Vec::new() }
 }
 
 fn sleeper() -> process::Child {

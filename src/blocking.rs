@@ -3,7 +3,7 @@
 //! Looking up a name, opening a file on a network file system and executing a program from one can block
 //! a thread for as long as a server is away, and no signal ends it. An [`Errand`] makes such a call on a
 //! thread of the runtime's blocking pool and remembers it when its caller gives up: the next caller waits
-//! for the old call first. So a hang costs one thread, not one for each probe.
+//! for the old call first. So a hang costs one thread, not one for each call.
 
 use std::panic;
 

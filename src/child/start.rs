@@ -31,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) arguments: Vec<String>,
     /// Names of environment variables that it gets besides the usual ones.
     pub(crate) environment: Vec<String>,
+    /// Further variables with their values, which win over inherited ones.
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 // === impl Call ===
@@ -44,6 +46,7 @@ impl Call {
             .args(&self.arguments)
             .env_clear()
             .envs(kept.filter_map(|name| Some((name, env::var_os(name)?))))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

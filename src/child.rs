@@ -1,6 +1,6 @@
-//! Asking through a child process: starts it, reads a bounded answer, and makes sure that it is gone.
+//! Running a command: starts it, reads a bounded answer, and makes sure that it is gone.
 //!
-//! It knows nothing about roles; [`qlist`](super::qlist) and [`exec`](super::exec) read the answers.
+//! It knows nothing about roles; the probes read the answers, and a hook looks at the exit code alone.
 //!
 //! The command of a database can hang, fork, flood or die, and the daemon must outlive all of it:
 //!
@@ -13,7 +13,7 @@
 //! - A descendant that holds the pipe is not waited for: when the child itself has exited, the pipe is
 //!   emptied and closed. One that left the group with `setsid` lives on, but nobody is held up by it.
 //! - A process that survives SIGKILL sleeps in the kernel, mostly in a broken file system. It is remembered,
-//!   and nothing is started beside it until it is gone: a hang costs one process, not one for each probe.
+//!   and nothing is started beside it until it is gone: a hang costs one process, not one for each call.
 //!
 //! As process 1 of a container the daemon inherits the descendants of its children. Those in the group are
 //! reaped here; the ones that left it need an init in the container.
@@ -28,7 +28,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use tokio::signal::unix::{self as signals, SignalKind};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::blocking::Errand;
+use crate::blocking::Errand;
 use crate::observation::NoEvidence;
 
 mod capture;
@@ -42,7 +42,7 @@ pub(crate) use start::Call;
 use survivors::Survivor;
 
 /// How long killed processes may take to disappear before they count as unkillable. Releasing the memory
-/// of a large process takes milliseconds. The probe's deadline is exceeded by at most twice this.
+/// of a large process takes milliseconds. The call's deadline is exceeded by at most twice this.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// How often the child is looked at without a SIGCHLD: whoever started the daemon may have blocked it.
@@ -140,7 +140,7 @@ impl Runner {
     /// Makes sure that nothing is left of the run before, whose caller may have given up at any point.
     async fn bury_predecessor(&mut self, exits: &mut signals::Signal) -> Result<(), NoEvidence> {
         let Ok(started) = timeout(GRACE, self.starting.settle()).await else {
-            let text = "the command of an earlier probe still has not started; its file system may hang";
+            let text = "the command of an earlier call still has not started; its file system may hang";
             return Err(NoEvidence::Failed(text.to_owned()));
         };
         if let Some(Ok(running)) = started {
