@@ -46,7 +46,7 @@
 //! | [`daemon`] | builds the channels, owns every task, defines reload and stop |
 //! | [`check`] | what will go wrong, found before it does |
 //! | [`cli`] | one file a verb |
-//! | `simulation`, `demo` | a mirror without IRIS, for the demo and for tests; left out of release packages |
+//! | `simulation`, `demo` | a mirror without IRIS and a cloud without AWS, for the demo and for tests; left out of release packages |
 //!
 //! # Invariants, and the test that holds each
 //!
