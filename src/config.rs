@@ -120,6 +120,12 @@ pub struct Mirror {
     pub probe: Probe,
     /// Files in which a line about mirroring triggers a probe at once.
     pub wake_on: Vec<PathBuf>,
+    /// The other members, asked before anything is taken from them.
+    pub peers: Vec<steering::Peer>,
+    /// What the page says while another member was promoted later.
+    pub superseded: steering::Superseded,
+    /// The cloud objects that direct clients.
+    pub targets: Vec<steering::Target>,
 }
 
 /// `[mirror.probe.*]`: exactly one way to ask for the role.

@@ -167,6 +167,9 @@ fn mirror(section: &Section<'_>, alone: bool, claims: &mut Claims<'_>) -> Result
         rise: NonZeroU32::new(rise?.value).expect("the range begins at 1"),
         probe,
         wake_on,
+        peers: Vec::new(),
+        superseded: super::steering::Superseded::default(),
+        targets: Vec::new(),
     })
 }
 

@@ -141,6 +141,9 @@ fn defaults_are_the_documented_ones() {
                 environment: Vec::new(),
             },
             wake_on: Vec::new(),
+            peers: Vec::new(),
+            superseded: steering::Superseded::Refuse,
+            targets: Vec::new(),
         }],
     };
     assert_eq!(accept(MINIMAL), expected);
