@@ -84,6 +84,7 @@ pub mod daemon;
 pub mod demo;
 pub mod health;
 pub mod observation;
+mod peer;
 pub mod probe;
 pub mod role;
 #[cfg(feature = "simulation")]
