@@ -35,10 +35,11 @@
 //! | 12 | the same | resumed or found | its own, at least one | clear |
 //! | 13 | the same | resumed or found | none carries a claim | unsure |
 //!
-//! A state file that was lost counts as nothing remembered: rows 11 to 13. Order between two that serve: the
-//! order seen; otherwise the spans, where both are known and differ by more than [`MARGIN`]; otherwise the one
-//! that knows its span was promoted later than the one that does not, if it saw its promotion in this process
-//! (a row 3 if not), and earlier in the peer's eyes alike.
+//! A state file that was lost counts as nothing remembered: rows 11 to 13. The order of two that serve: the
+//! order seen; otherwise the spans, where both are known and differ by more than [`MARGIN`]; otherwise, a peer
+//! that cannot tell its span was promoted earlier than a member whose promotion this process saw. In any other
+//! case nobody can tell: not even when the peer knows its span and this member does not, for a true primary
+//! whose state file was lost must not give way to an old one that comes back.
 //!
 //! *Unsure* takes nothing, and holds nothing up where nothing has to be taken: a plan without a step that moves
 //! traffic needs no authority. So a daemon that restarts on the true primary of a steered mirror is in row 4 or
@@ -231,9 +232,9 @@ fn compare(facts: &Facts, peer: &str, theirs: Option<Duration>, order: Option<Or
             later(&format!("{:.0} s ago, this member {:.0} s ago", theirs.as_secs_f64(), mine.as_secs_f64()))
         }
         (None, Some(_), Some(_)) => Evidence::Clear,
-        (None, None, Some(_)) => later("it saw its promotion, this member knows of none"),
         (None, Some(_), None) if facts.origin == Origin::Promoted => Evidence::Clear,
-        (None, Some(_) | None, None) => unsure("does not tell when it was promoted"),
+        (None, Some(_), None) => unsure("does not know when it was promoted"),
+        (None, None, _) => unsure("nobody knows when this member was promoted"),
     }
 }
 

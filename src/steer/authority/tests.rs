@@ -69,7 +69,7 @@ fn rows_2_and_3_a_peer_serves() {
         (Origin::Resumed, Some(50), None, None, "unsure"),
         (Origin::Found, Some(50), Some(100), None, "clear"),
         (Origin::Found, Some(50), None, None, "unsure"),
-        (Origin::Found, None, Some(50), None, "superseded"),
+        (Origin::Found, None, Some(50), None, "unsure"),
         (Origin::Found, None, None, None, "unsure"),
         // Clocks that stood still while the machine was paused do not mislead.
         (Origin::Promoted, Some(50), Some(100), Some(Later), "superseded"),
