@@ -13,9 +13,12 @@
 //!
 //! | wish | when | steps that are sent |
 //! |---|---|---|
-//! | [`Wish::Lead`] | verdict serves, and [authority](authority) is clear | all |
+//! | [`Wish::Lead`] | the verdict serves, and the member is not superseded | all |
 //! | [`Wish::Follow`] | the instance is definitely something else | those that any role may make |
-//! | [`Wish::Hold`] | anything else: silence, expiry, doubt, superseded, stopping | those that any role may make |
+//! | [`Wish::Hold`] | anything else: silence, expiry, superseded, stopping | those that any role may make |
+//!
+//! While [authority](authority) is in doubt the wish is to lead, so that a member for which nothing is left to do
+//! knows that; but no warrant is minted, so nothing is taken.
 //!
 //! A step that moves traffic needs a [`Warrant`], minted right before it from the verdict and the authority
 //! of that very moment. A demotion therefore cancels whatever was not sent. What has been sent is waited for
@@ -34,6 +37,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
@@ -42,9 +46,15 @@ use crate::snapshot::Snapshot;
 pub mod authority;
 pub mod error;
 mod pace;
+pub mod report;
+mod run;
+mod standing;
+mod start;
 
 pub use authority::Authority;
 pub use error::{CallError, Class};
+pub(crate) use standing::{Counsel, Past, Ruled, Standing, Supersede};
+pub(crate) use start::{Member, name, start};
 
 /// What a loop should bring about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,12 +83,22 @@ pub(crate) trait Target: Send {
     /// The table's name and which object, for logs and status: `elbv2 targetgroup/iris/0123456789abcdef`.
     fn name(&self) -> &str;
 
-    /// Reads it. Changes nothing. Bounds its own time.
+    /// Reads it. Changes nothing. Bounds its own time. Dropped when the wish changes meanwhile.
     fn observe(&mut self) -> impl Future<Output = Result<Self::Observed, CallError>> + Send;
 
     /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
     /// made; of a fulfilled wish there are none.
     fn plan(&self, wish: &Wish, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
+
+    /// Whose name the object carries and with which claim, if it is of a kind that can carry them.
+    fn record(&self, _observed: &Self::Observed) -> Option<authority::Record> {
+        None
+    }
+
+    /// How often there is something to send though nothing changed, for an object that is published to.
+    fn publishes_every(&self) -> Option<Duration> {
+        None
+    }
 
     /// Makes one step. `proof` says in whose name; a step that [moves traffic](Step::moves_traffic) is never
     /// made without a warrant. Bounds its own time, and is not dropped before its end.
@@ -160,10 +180,23 @@ impl Wish {
     /// What the verdict and the authority of this moment wish for.
     pub(crate) fn at(snapshot: &Snapshot, authority: &Authority, now: Timestamp) -> Self {
         match (snapshot.verdict_at(now), authority) {
-            (Verdict::Serve { epoch, .. }, Authority::Clear { .. }) => Self::Lead { epoch },
-            (Verdict::Serve { .. }, authority) => Self::Hold { reason: authority.to_string() },
+            (Verdict::Serve { .. }, Authority::Superseded { .. }) => {
+                Self::Hold { reason: authority.to_string() }
+            }
+            (Verdict::Serve { epoch, .. }, Authority::Clear { .. } | Authority::Unsure { .. }) => {
+                Self::Lead { epoch }
+            }
             (Verdict::Refuse(Reason::NotPrimary(_)), _) => Self::Follow,
             (Verdict::Refuse(reason), _) => Self::Hold { reason: reason.to_string() },
+        }
+    }
+
+    /// Whether both wish for the same, whatever their reasons.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Lead { epoch }, Self::Lead { epoch: others }) => epoch == others,
+            (Self::Follow, Self::Follow) | (Self::Hold { .. }, Self::Hold { .. }) => true,
+            (Self::Lead { .. } | Self::Follow | Self::Hold { .. }, _) => false,
         }
     }
 }

@@ -63,14 +63,19 @@ impl Budget {
 
     /// Takes one write, if there is one left at `now`.
     pub(crate) fn spend(&mut self, now: Timestamp) -> bool {
-        while self.spent.front().is_some_and(|at| at.age_at(now) >= self.window) {
-            self.spent.pop_front();
-        }
-        let left = self.spent.len() < self.limit;
+        let left = self.left(now) > 0;
         if left {
             self.spent.push_back(now);
         }
         left
+    }
+
+    /// How many writes are left at `now`.
+    pub(crate) fn left(&mut self, now: Timestamp) -> usize {
+        while self.spent.front().is_some_and(|at| at.age_at(now) >= self.window) {
+            self.spent.pop_front();
+        }
+        self.limit - self.spent.len()
     }
 }
 
@@ -95,6 +100,7 @@ mod tests {
         assert!(budget.spend(at(0)));
         assert!(budget.spend(at(30)));
         assert!(!budget.spend(at(59)));
+        assert_eq!(budget.left(at(60)), 1);
         assert!(budget.spend(at(60)));
         assert!(!budget.spend(at(61)));
     }

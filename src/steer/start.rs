@@ -1,0 +1,142 @@
+//! From a steering table of the configuration to its running loop: the one place that knows every kind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::report::{Report, State};
+use super::run::Surroundings;
+use super::standing::Counsel;
+use crate::aws;
+use crate::clock::Clock;
+use crate::config::steering::{self, Value};
+use crate::snapshot::Snapshot;
+
+/// Between two attempts to learn the region, which the instance metadata service knows.
+const IDENTITY_RETRY: Duration = Duration::from_secs(5);
+
+/// Who steers.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// The mirror's name.
+    pub(crate) mirror: Arc<str>,
+    /// The member's own name, as records carry it.
+    pub(crate) name: Arc<str>,
+}
+
+// === impl Member ===
+
+impl Member {
+    /// This node's member of `mirror`, called as the node is.
+    pub(crate) fn here(mirror: Arc<str>) -> Self {
+        let node = rustix::system::uname();
+        let name = crate::observation::printable(&node.nodename().to_string_lossy(), 64);
+        Self { mirror, name: name.into() }
+    }
+}
+
+/// What the table is called before its target is made: for reports.
+pub(crate) fn name(target: &steering::Target) -> String {
+    match target {
+        steering::Target::Elbv2(t) => {
+            let (_, group) = t.target_group_arn.rsplit_once(':').unwrap_or(("", &t.target_group_arn));
+            format!("elbv2 {group}")
+        }
+        steering::Target::ClassicElb(t) => format!("classic_elb {}", t.load_balancer),
+        steering::Target::Route53(t) => match &t.set_identifier {
+            Some(set) => format!("route53 {} {set}", t.record),
+            None => format!("route53 {}", t.record),
+        },
+        steering::Target::Route(t) => format!("route {}", t.destination),
+        steering::Target::CloudWatch(t) => format!("cloudwatch {}/{}", t.namespace, t.metric),
+        steering::Target::Hook(t) => format!("hook {}", t.command.first().map_or("", String::as_str)),
+    }
+}
+
+/// Steers `target` until it is cancelled. What it does is seen in `report`.
+pub(crate) async fn start(
+    target: steering::Target,
+    member: Member,
+    snapshot: watch::Receiver<Snapshot>,
+    counsel: Counsel,
+    report: watch::Sender<Report>,
+    clock: Clock,
+    cancelled: CancellationToken,
+) {
+    let mirror = Arc::clone(&member.mirror);
+    let around = Surroundings { mirror, snapshot, counsel, report, clock, chance, cancelled };
+    // MERGE: each arm becomes
+    //     let Some(sdk) = sdk(&region, &around).await else { return };
+    //     run::run(elbv2::Elbv2::new(&settings, &member, &sdk), around).await
+    // with the region of the table: `Value`, or the fourth field of an ARN; the hook needs no `sdk`.
+    match target {
+        steering::Target::Elbv2(_) => unmerged("elbv2", around).await,
+        steering::Target::ClassicElb(_) => unmerged("classic_elb", around).await,
+        steering::Target::Route53(_) => unmerged("route53", around).await,
+        steering::Target::Route(_) => unmerged("route", around).await,
+        steering::Target::CloudWatch(_) => unmerged("cloudwatch", around).await,
+        steering::Target::Hook(_) => unmerged("hook", around).await,
+    }
+}
+
+/// Stands in for a kind of target that this build does not have.
+async fn unmerged(kind: &str, around: Surroundings) {
+    let Surroundings { mirror, report, clock, cancelled, .. } = around;
+    let why = format!("this build cannot steer {kind}");
+    tracing::error!(mirror = &*mirror, why, "this steering target cannot be made to follow the primary");
+    report.send_modify(|report| {
+        report.enter(State::Impossible { why }, clock.now());
+    });
+    cancelled.cancelled().await;
+}
+
+/// The SDK's configuration for `region`; `None` when cancelled before it was known.
+#[expect(dead_code, reason = "the kinds that need it are not in this build")]
+async fn sdk(region: &Value, around: &Surroundings) -> Option<SdkConfig> {
+    loop {
+        let region = match region {
+            Value::Is(region) => Ok(region.clone()),
+            Value::Auto => {
+                let asked = around.cancelled.run_until_cancelled(aws::Identity::ask()).await?;
+                asked.map(|identity| identity.region)
+            }
+        };
+        match region {
+            Ok(region) => return Some(aws::sdk_config(&region).await),
+            Err(error) => {
+                let changed = around.report.send_if_modified(|report| {
+                    report.enter(State::Failing { how: error.to_string() }, around.clock.now())
+                });
+                if changed {
+                    let (mirror, help) = (&*around.mirror, error.help());
+                    tracing::error!(mirror, %error, help, "the region is not known; nothing is steered before it is");
+                }
+                around.cancelled.run_until_cancelled(sleep(IDENTITY_RETRY)).await?;
+            }
+        }
+    }
+}
+
+/// A number in 0..1 that nobody can foresee, for jitter; not for secrets.
+fn chance() -> f64 {
+    use std::hash::{BuildHasher, Hasher};
+    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    // 32 bits are exact in an f64, and plenty for a pause.
+    f64::from(u32::try_from(random >> 32).expect("half of 64 bits")) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chance_is_within_its_bounds_and_not_always_the_same() {
+        let drawn: Vec<f64> = (0..1_000).map(|_| chance()).collect();
+        assert!(drawn.iter().all(|chance| (0.0..1.0).contains(chance)));
+        assert!(drawn.iter().any(|chance| *chance < 0.5) && drawn.iter().any(|chance| *chance >= 0.5));
+    }
+}
