@@ -139,10 +139,11 @@ impl Asker {
 
     async fn exchange(&mut self) -> Reply {
         match self.promotion.get().await {
-            Ok(answer) => match read(&answer) {
-                Some(told) => return Reply::Told(told),
-                None => {}
-            },
+            Ok(answer) => {
+                if let Some(told) = read(&answer) {
+                    return Reply::Told(told);
+                }
+            }
             Err(cause @ (NoEvidence::Unreachable(_) | NoEvidence::TimedOut { .. })) => {
                 return Reply::Unreachable(cause.to_string());
             }

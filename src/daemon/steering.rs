@@ -72,10 +72,8 @@ impl Steering {
     pub(super) async fn commit(&mut self, entries: &[Entry]) {
         let (mut kept, mut ended) = (Vec::new(), Vec::new());
         for mirror in std::mem::take(&mut self.mirrors) {
-            match entries.iter().any(|entry| mirror.goes_on(entry)) {
-                true => kept.push(mirror),
-                false => ended.push(mirror),
-            }
+            let goes_on = entries.iter().any(|entry| mirror.goes_on(entry));
+            if goes_on { kept.push(mirror) } else { ended.push(mirror) }
         }
         end(ended.into_iter().flat_map(Mirror::into_tasks).collect()).await;
         for entry in entries.iter().filter(|entry| is_steered(entry)) {

@@ -156,10 +156,11 @@ mod tests {
             });
         let other = ("[a-z-]{1,32}", any::<bool>())
             .prop_filter("another state", |(state, _)| state != "primary")
-            .prop_map(|(state, definite)| match definite {
-                true => Told::NotServing { state },
-                false => Told::Indefinite { state },
-            });
+            .prop_map(
+                |(state, definite)| {
+                    if definite { Told::NotServing { state } } else { Told::Indefinite { state } }
+                },
+            );
         prop_oneof![serving, other]
     }
 

@@ -149,7 +149,7 @@ async fn ordered(mirrors: &[Watched]) {
             let mut orders = mirror.orders.clone()?;
             Some(Box::pin(async move {
                 if orders.wait_for(|order| mirror.must_obey(order.as_ref())).await.is_err() {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             }))
         })

@@ -47,7 +47,7 @@ const WAITING: Duration = Duration::from_secs(1);
 const HOLDING: Duration = Duration::from_secs(5);
 
 /// How old a read may be to start a plan from: one missed drift check is no reason to read first.
-const KNOWN_FOR: Duration = Duration::from_secs(60);
+const KNOWN_FOR: Duration = Duration::from_mins(1);
 
 /// Writes that move traffic within [`WINDOW`]: a failover needs two or three. More is a fight with somebody.
 const MOVES: usize = 20;
@@ -55,7 +55,7 @@ const MOVES: usize = 20;
 /// Writes that any role may make within [`WINDOW`]: a metric every ten seconds, twice.
 const PUBLICATIONS: usize = 120;
 
-const WINDOW: Duration = Duration::from_secs(600);
+const WINDOW: Duration = Duration::from_mins(10);
 
 /// Lost swaps in a row that are answered by looking again at once.
 const SWAPS: u32 = 3;

@@ -3,8 +3,8 @@
 //!
 //! One task a mirror. It hears from the loops what records say and what was taken, asks the peers, and follows
 //! the verdict; after each of these it rules anew and publishes. A loop that is about to move traffic
-//! [consults](Counsel::consult) it and gets a ruling on facts that are at most [`FRESH`] old: peers that were
-//! asked longer ago are asked again first. A promotion that was seen within that time needs nobody's word: it is
+//! [consults](Counsel::consult) it and gets a ruling on answers that came in at most [`FRESH`] ago: peers that
+//! answered before that are asked again first. A promotion that was seen within that time needs nobody's word: it is
 //! fresher than any answer could be.
 //!
 //! What has to outlive the process (the claims, and that this member was superseded) is published for the
@@ -30,7 +30,7 @@ use crate::role::{Epoch, Origin, Verdict};
 use crate::snapshot::Snapshot;
 use crate::state::{Claims, Kept};
 
-/// How old the facts may be on which traffic is moved.
+/// How old the answers may be on which traffic is moved.
 pub(super) const FRESH: Duration = Duration::from_secs(2);
 
 /// How often the peers are asked in any case: on the primary to notice a later promotion, on the others to know
@@ -106,10 +106,10 @@ pub(crate) struct Standing {
     messages: mpsc::Receiver<Message>,
     peers: Peers,
     known: Vec<Known>,
-    /// When the last complete round was begun.
-    asked_at: Option<Timestamp>,
-    /// When the present round was begun, and in which epoch.
-    round: Option<(Timestamp, Option<Epoch>)>,
+    /// When the last round of this epoch ended.
+    answered_at: Option<Timestamp>,
+    /// The present round.
+    round: Option<Round>,
     waiting: Vec<(Arc<str>, oneshot::Sender<Authority>)>,
     targets: BTreeMap<Arc<str>, Seen>,
     /// The last epoch in which this member served.
@@ -119,6 +119,10 @@ pub(crate) struct Standing {
     claim: Option<(Epoch, u64)>,
     warned: Option<Epoch>,
 }
+
+/// A round of questions: the epoch in which it was begun.
+#[derive(Clone, Copy, Debug)]
+struct Round(Option<Epoch>);
 
 /// One peer.
 #[derive(Debug)]
@@ -208,7 +212,7 @@ impl Standing {
             snapshot,
             ruled,
             messages,
-            asked_at: None,
+            answered_at: None,
             round: None,
             waiting: Vec::new(),
             targets: BTreeMap::new(),
@@ -262,13 +266,18 @@ impl Standing {
         };
         if self.epoch.replace(epoch) != Some(epoch) {
             for peer in &mut self.known {
-                peer.witness.epoch_began(origin == Some(Origin::Promoted));
+                let proven = peer.witness.epoch_began(origin == Some(Origin::Promoted));
+                if let Some((_, PeerState::Serving { order, .. })) = &mut peer.last {
+                    *order = proven;
+                }
             }
             for seen in self.targets.values_mut() {
                 seen.sighting.taken = None;
             }
         }
         if !std::mem::replace(&mut self.serving, true) {
+            // What was answered before proves nothing about a member that lost sight of its role since.
+            self.answered_at = None;
             self.ask();
             self.rule();
         }
@@ -298,14 +307,14 @@ impl Standing {
     /// Begins a round of questions, unless one is under way.
     fn ask(&mut self) {
         if !self.peers.is_empty() && self.round.is_none() {
-            self.round = Some((self.clock.now(), self.epoch));
+            self.round = Some(Round(self.epoch));
             self.peers.ask();
         }
     }
 
     fn take_in(&mut self, index: usize, report: Report, last: bool) {
         // What was asked in an earlier epoch proves nothing about the order of promotions in this one.
-        let of_this_epoch = self.round.is_some_and(|(_, epoch)| epoch == self.epoch);
+        let of_this_epoch = self.round.is_some_and(|Round(epoch)| epoch == self.epoch);
         let peer = &mut self.known[index];
         let state = match report.answer {
             Reply::Told(Told::Serving { promoted_ago, promotion, .. }) => PeerState::Serving {
@@ -330,19 +339,17 @@ impl Standing {
         };
         peer.last = Some((report.answered_at, state));
         if last {
-            self.asked_at = self.round.take().filter(|_| of_this_epoch).map(|(asked_at, _)| asked_at);
+            self.round = None;
+            self.answered_at = of_this_epoch.then(|| self.clock.now());
             self.rule();
-            self.serve_the_waiting();
-        }
-    }
-
-    fn serve_the_waiting(&mut self) {
-        if self.facts_are_fresh() {
-            for (target, answer) in std::mem::take(&mut self.waiting) {
-                self.answer(&target, answer);
+            if of_this_epoch {
+                // However long a silent peer made the round last: nobody can know more.
+                for (target, answer) in std::mem::take(&mut self.waiting) {
+                    self.answer(&target, answer);
+                }
+            } else {
+                self.ask();
             }
-        } else if !self.waiting.is_empty() {
-            self.ask();
         }
     }
 
@@ -352,8 +359,8 @@ impl Standing {
         let snapshot = self.snapshot.borrow();
         let promoted_just_now = snapshot.tracker().origin() == Some(Origin::Promoted)
             && snapshot.tracker().promotion().is_some_and(|promotion| promotion.ago(now) < FRESH);
-        let asked_just_now = self.asked_at.is_some_and(|at| at.age_at(now) <= FRESH);
-        self.peers.is_empty() || promoted_just_now || asked_just_now
+        let answered_just_now = self.answered_at.is_some_and(|at| at.age_at(now) <= FRESH);
+        self.peers.is_empty() || promoted_just_now || answered_just_now
     }
 
     /// Rules on the present facts for one write to `target`, and remembers the claim as written there.
@@ -381,7 +388,7 @@ impl Standing {
         };
         let Ruling { authority, refuse } = rule(&facts);
         if let Authority::Superseded { by } = &authority
-            && !self.superseded.as_ref().is_some_and(|(then, _)| *then == epoch)
+            && self.superseded.as_ref().is_none_or(|(then, _)| *then != epoch)
         {
             tracing::error!(
                 mirror = &*self.mirror,

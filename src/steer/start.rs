@@ -25,6 +25,7 @@ pub(crate) struct Member {
     /// The mirror's name.
     pub(crate) mirror: Arc<str>,
     /// The member's own name, as records carry it.
+    #[expect(dead_code, reason = "the kinds that write it are not in this build")]
     pub(crate) name: Arc<str>,
 }
 

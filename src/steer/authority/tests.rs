@@ -215,9 +215,10 @@ fn stale() -> impl Strategy<Value = Stale> {
             peers.extend(third.filter(|_| configured).map(peer));
             // The later one has overwritten the record, or this member saw an object taken.
             let overwritten = has_record && (moved || origin != Origin::Promoted);
-            let record = match overwritten {
-                true => Some(others(claim + 1, wrote.then_some(claim))),
-                false => has_record.then(|| mine(claim)),
+            let record = if overwritten {
+                Some(others(claim + 1, wrote.then_some(claim)))
+            } else {
+                has_record.then(|| mine(claim))
             };
             let seen_record = overwritten && (wrote || origin == Origin::Found);
             let facts = Facts {

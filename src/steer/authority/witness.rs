@@ -26,10 +26,11 @@ pub(crate) struct Witness {
 
 impl Witness {
     /// This member's epoch begins. `promoted` is whether its promotion was seen, and so is not older than what
-    /// was seen of the peer.
-    pub(crate) fn epoch_began(&mut self, promoted: bool) {
+    /// was seen of the peer. Returns what that proves of the peer's serving as it was seen last.
+    pub(crate) fn epoch_began(&mut self, promoted: bool) -> Option<Order> {
         self.before = self.latest.filter(|_| promoted);
         self.idle_since = false;
+        self.before.map(|_| Order::Earlier)
     }
 
     /// The peer certainly is not primary.
@@ -59,7 +60,7 @@ mod tests {
     fn a_peer_that_was_idle_since_and_serves_was_promoted_later() {
         let mut witness = Witness::default();
         witness.saw_serving(Some(5));
-        witness.epoch_began(true);
+        assert_eq!(witness.epoch_began(true), Some(Order::Earlier));
         assert_eq!(witness.saw_serving(Some(5)), Some(Order::Earlier));
         witness.saw_idle();
         assert_eq!(witness.saw_serving(Some(5)), Some(Order::Later), "whatever it calls its promotion");
@@ -72,10 +73,10 @@ mod tests {
     fn what_was_idle_before_proves_nothing_and_nor_does_an_unseen_promotion() {
         let mut witness = Witness::default();
         witness.saw_idle();
-        witness.epoch_began(true);
+        assert_eq!(witness.epoch_began(true), None);
         assert_eq!(witness.saw_serving(None), None);
         witness.saw_serving(Some(7));
-        witness.epoch_began(false);
+        assert_eq!(witness.epoch_began(false), None);
         assert_eq!(witness.saw_serving(Some(7)), None);
     }
 }

@@ -177,23 +177,22 @@ impl Journal {
     fn take_down(&mut self, error: CallError, write: bool) {
         let (mirror, target) = (&*self.mirror, &*self.target);
         let same = self.episode.as_mut().filter(|e| (e.action, e.class) == (error.action, error.class));
-        match same {
-            Some(episode) => episode.failures += 1,
-            None => {
-                let failures = self.episode.take().map_or(1, |episode| episode.failures + 1);
-                match error.class {
-                    Class::Stop => {
-                        tracing::error!(mirror, target, %error, "a steering call is refused until somebody changes something");
-                    }
-                    Class::Retry | Class::Throttled => {
-                        tracing::warn!(mirror, target, %error, "a steering call fails and is tried again");
-                    }
-                    Class::Observe => {
-                        tracing::warn!(mirror, target, %error, "somebody else changed the object meanwhile; looking again");
-                    }
+        if let Some(episode) = same {
+            episode.failures += 1;
+        } else {
+            let failures = self.episode.take().map_or(1, |episode| episode.failures + 1);
+            match error.class {
+                Class::Stop => {
+                    tracing::error!(mirror, target, %error, "a steering call is refused until somebody changes something");
                 }
-                self.episode = Some(Episode { action: error.action, class: error.class, write, failures });
+                Class::Retry | Class::Throttled => {
+                    tracing::warn!(mirror, target, %error, "a steering call fails and is tried again");
+                }
+                Class::Observe => {
+                    tracing::warn!(mirror, target, %error, "somebody else changed the object meanwhile; looking again");
+                }
             }
+            self.episode = Some(Episode { action: error.action, class: error.class, write, failures });
         }
         self.report.attempts = self.episode.as_ref().map_or(0, |episode| episode.failures);
         let how = error.to_string();

@@ -22,6 +22,8 @@ struct Cloud {
     enrol: bool,
     taken_by: Option<&'static str>,
     unhealthy: bool,
+    /// Whether the pool is of a kind that cannot be steered.
+    unsuitable: bool,
     reads: Vec<u64>,
     writes: Vec<(u64, String)>,
     read_faults: VecDeque<Fault>,
@@ -43,6 +45,7 @@ struct Observed {
     enrol: bool,
     taken_by: Option<&'static str>,
     unhealthy: bool,
+    unsuitable: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,13 +110,17 @@ impl Target for Pool {
         suffer(fault, "Describe").await?;
         let cloud = self.cloud.lock().unwrap();
         let (members, enrol) = (cloud.members.clone(), cloud.enrol);
-        Ok(Observed { members, enrol, taken_by: cloud.taken_by, unhealthy: cloud.unhealthy })
+        let Cloud { taken_by, unhealthy, unsuitable, .. } = *cloud;
+        Ok(Observed { members, enrol, taken_by, unhealthy, unsuitable })
     }
 
     fn plan(&self, wish: &Wish, observed: &Observed, _now: Timestamp) -> Plan<Call> {
         let mut steps = Vec::new();
         let mut then = Outlook::Fulfilled;
         let present = observed.members.contains("a");
+        if observed.unsuitable {
+            return Plan { steps, then: Outlook::Impossible { why: "it is of another kind".to_owned() } };
+        }
         if observed.enrol {
             steps.extend((!present).then_some(Call::Enrol));
         } else if let Wish::Lead { .. } = wish {
@@ -368,12 +375,13 @@ async fn throttled_writes_are_sent_again_without_a_read_and_within_seconds() {
     bench.cloud().write_faults.extend([Fault::Error(Class::Throttled); 6]);
     bench.pass(20, Role::Primary).await;
     assert_eq!(bench.steps().len(), 7);
-    let cloud = bench.cloud();
-    let gaps: Vec<u64> = cloud.writes.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-    assert_eq!(gaps, [250, 500, 1_000, 2_000, 4_000, 5_000], "half of each ceiling, as chance has it");
-    let between = cloud.reads.iter().filter(|at| **at >= cloud.writes[0].0 && **at < cloud.writes[6].0);
-    assert_eq!(between.count(), 0);
-    drop(cloud);
+    {
+        let cloud = bench.cloud();
+        let gaps: Vec<u64> = cloud.writes.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        assert_eq!(gaps, [250, 500, 1_000, 2_000, 4_000, 5_000], "half of each ceiling, as chance has it");
+        let (first, last) = (cloud.writes[0].0, cloud.writes[6].0);
+        assert_eq!(cloud.reads.iter().filter(|at| (first..last).contains(at)).count(), 0);
+    }
     assert_eq!(bench.state(), "fulfilled");
     assert_eq!(bench.report.borrow().calls[&("Remove".into(), "throttled")], 6);
     bench.stop().await;
@@ -386,9 +394,11 @@ async fn a_write_whose_outcome_is_unknown_is_looked_at_before_it_is_repeated() {
     bench.cloud().write_faults.push_back(Fault::Hang);
     bench.pass(20, Role::Primary).await;
     assert_eq!(bench.steps().len(), 2);
-    let cloud = bench.cloud();
-    assert!(cloud.reads.iter().any(|at| (cloud.writes[0].0 + 8_000..=cloud.writes[1].0).contains(at)));
-    drop(cloud);
+    {
+        let cloud = bench.cloud();
+        let between = cloud.writes[0].0 + 8_000..=cloud.writes[1].0;
+        assert!(cloud.reads.iter().any(|at| between.contains(at)));
+    }
     assert_eq!((bench.state(), bench.report.borrow().attempts), ("fulfilled", 0));
     bench.stop().await;
 }
@@ -537,4 +547,15 @@ async fn any_role_enrols_itself() {
         assert_eq!((bench.steps(), bench.state()), (vec!["Enrol a".to_owned()], "fulfilled"));
         bench.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_is_said_and_looked_at_again() {
+    let bench = start(Cloud { unsuitable: true, ..pool(&["b"]) }, &[Role::Primary]);
+    bench.pass(1, Role::Primary).await;
+    assert_eq!((bench.steps(), bench.state()), (vec![], "impossible"));
+    bench.cloud().unsuitable = false;
+    bench.pass(35, Role::Primary).await;
+    assert_eq!((bench.steps().len(), bench.state()), (2, "fulfilled"));
+    bench.stop().await;
 }

@@ -61,6 +61,7 @@ impl Page {
 }
 
 struct Bench {
+    clock: Clock,
     now: Arc<Mutex<Timestamp>>,
     snapshot: watch::Sender<Snapshot>,
     counsel: Counsel,
@@ -75,7 +76,8 @@ fn start(peers: &[&Page], policy: Superseded, past: Past, tasks: JoinSet<()>) ->
     let at = Timestamp::new(Duration::from_secs(1_000), Duration::from_secs(1_795_228_800));
     let now = Arc::new(Mutex::new(at));
     let shared = Arc::clone(&now);
-    let clock = Clock::from_fn(move || *shared.lock().unwrap());
+    let started = Instant::now();
+    let clock = Clock::from_fn(move || shared.lock().unwrap().later_by(started.elapsed()));
     let settings = Settings { stale_after: Duration::from_secs(4), rise: std::num::NonZeroU32::MIN };
     let snapshot = watch::Sender::new(Snapshot::new(Tracker::new(settings, None)));
     let claims = Arc::new(watch::Sender::new(past.claims));
@@ -84,16 +86,16 @@ fn start(peers: &[&Page], policy: Superseded, past: Past, tasks: JoinSet<()>) ->
     let ruled = Ruled { authority, claims: Arc::clone(&claims), orders: Arc::clone(&orders) };
     let peers: Vec<Peer> = peers.iter().map(|page| page.peer.clone()).collect();
     let (standing, counsel) =
-        Standing::new("PROD".into(), &peers, policy, past, snapshot.subscribe(), ruled, clock);
+        Standing::new("PROD".into(), &peers, policy, past, snapshot.subscribe(), ruled, clock.clone());
     tasks.spawn(standing.run(CancellationToken::new()));
-    Bench { now, snapshot, counsel, claims, orders, target: "pool".into(), tasks }
+    Bench { clock, now, snapshot, counsel, claims, orders, target: "pool".into(), tasks }
 }
 
 const NEW: Past = Past { memory: Memory::Nothing, claims: Claims { own: 0, seen: 0, superseded_in: None } };
 
 impl Bench {
     fn says(&self, role: Role) {
-        let now = *self.now.lock().unwrap();
+        let now = self.clock.now();
         let outcome = Ok(role);
         let observation = Observation { asked_at: now, answered_at: now, outcome, evidence: String::new() };
         self.snapshot.send_modify(|snapshot| {
@@ -125,8 +127,8 @@ impl Bench {
     }
 }
 
-fn others(claim: u64) -> Option<Record> {
-    Some(Record { owner: Owner::Other("b".to_owned()), claim })
+fn others(claim: u64) -> Record {
+    Record { owner: Owner::Other("b".to_owned()), claim }
 }
 
 #[tokio::test]
@@ -136,7 +138,7 @@ async fn a_promotion_that_was_just_seen_needs_nobodys_word() {
     page.says(503, "state=no-evidence definite=no");
     let bench = start(&[&page], Superseded::Refuse, NEW, tasks);
     bench.says(Role::Backup);
-    bench.saw(others(7), None).await;
+    bench.saw(Some(others(7)), None).await;
     bench.says(Role::Primary);
     assert_eq!(bench.consult().await, Authority::Clear { claim: 8 });
     assert_eq!(bench.claims.borrow().own, 8);
@@ -153,9 +155,9 @@ async fn a_record_with_a_later_claim_supersedes_until_the_role_is_lost_and_regai
     let bench = start(&[], Superseded::Refuse, NEW, JoinSet::new());
     bench.says(Role::Backup);
     bench.says(Role::Primary);
-    bench.saw(others(7), None).await;
+    bench.saw(Some(others(7)), None).await;
     assert_eq!(bench.consult().await, Authority::Clear { claim: 8 });
-    bench.saw(others(9), None).await;
+    bench.saw(Some(others(9)), None).await;
     assert_eq!(bench.consult().await.word(), "superseded");
     assert_eq!(bench.claims.borrow().superseded_in, Some(bench.epoch()));
     assert_eq!(*bench.orders.borrow(), None, "no peer says SUCCESS: the page stays");
@@ -250,5 +252,37 @@ async fn what_was_taken_is_not_taken_back_until_a_peer_says_that_it_is_not_prima
     page.says(503, "state=backup definite=yes");
     bench.pass(3);
     assert_eq!(bench.consult().await, Authority::Clear { claim: 1 });
+    drop(bench.tasks);
+}
+
+#[tokio::test]
+async fn a_peer_that_accepts_and_never_answers_delays_a_ruling_by_its_deadline_and_not_for_ever() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/csp/bin/mirrorstatus.cxw", silent.local_addr().unwrap());
+    let page = HttpTarget { url: url.parse().unwrap(), ca_file: None };
+    let peer = Peer { address: "10.0.2.12".to_owned(), page };
+    let page = Page { says: Arc::default(), asked: Arc::default(), peer };
+    let bench = start(&[&page], Superseded::Refuse, NEW, JoinSet::new());
+    bench.says(Role::Backup);
+    bench.says(Role::Primary);
+    bench.pass(3);
+    assert_eq!(bench.consult().await, Authority::Clear { claim: 1 }, "its promotion was seen");
+}
+
+#[tokio::test]
+async fn what_superseded_the_last_promotion_does_not_supersede_the_next() {
+    let mut tasks = JoinSet::new();
+    let page = Page::start(&mut tasks).await;
+    let bench = start(&[&page], Superseded::Refuse, NEW, tasks);
+    bench.says(Role::Backup);
+    bench.says(Role::Primary);
+    bench.pass(3);
+    assert_eq!(bench.consult().await.word(), "clear");
+    page.says(200, "state=primary epoch=1 origin=promoted promoted_seconds_ago=1 promotion=5");
+    bench.pass(3);
+    assert_eq!(bench.consult().await.word(), "superseded");
+    bench.says(Role::Backup);
+    bench.says(Role::Primary);
+    assert_eq!(bench.consult().await.word(), "clear", "the peer's promotion was known before this one");
     drop(bench.tasks);
 }
