@@ -43,7 +43,7 @@ mod token;
 mod view;
 
 pub use token::{Token, TokenError};
-pub use view::{MirrorView, View};
+pub use view::{MirrorView, SteeringView, View};
 
 /// People, a scraper or two and a `^ZMIRROR` need few connections; the rest are shed at once.
 const MAX_CONNECTIONS: usize = 64;

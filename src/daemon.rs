@@ -8,7 +8,8 @@
 //!                 ┌────────────────────────────┼─────────────────────┐
 //!                 ▼                            ▼                     ▼
 //!        health listener (own thread)   admin listener      keeper of the state file,
-//!                                                           warner of unasked mirrors
+//!                                                           warner of unasked mirrors,
+//!                                                           standing among the peers, steering loops
 //! ```
 //!
 //! *Start*: everything that can fail (addresses, certificates, token) is done before the first task runs.
@@ -17,7 +18,7 @@
 //! A loop whose mirrors did not change goes on undisturbed; any other mirror keeps its verdict and its epoch
 //! if it is still asked in the same way.
 //!
-//! *Stop*: the loops end, every verdict becomes a refusal, the page says so for as long as `drain` asks, the
+//! *Stop*: no further steering step is sent and what is in flight is finished, the loops end, every verdict becomes a refusal, the page says so for as long as `drain` asks, the
 //! ports close, the state is written. Nothing is withdrawn from anywhere.
 
 use std::io;
@@ -40,9 +41,11 @@ use crate::state::Store;
 
 mod keep;
 mod mirrors;
+mod steering;
 mod unasked;
 
 use mirrors::{Mirrors, Prepared};
+use steering::Steering;
 
 /// How long the tasks may take to end after they were told to; a disk that hangs must not keep the process.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,6 +57,7 @@ pub struct Daemon {
     clock: Clock,
     started_at: Timestamp,
     mirrors: Mirrors,
+    steering: Steering,
     health: health::Server,
     admin: AdminTask,
     view: watch::Sender<Arc<View>>,
@@ -119,14 +123,17 @@ impl Daemon {
         let health =
             health::Server::start(&config.health, health_mirrors(&prepared), clock.clone(), Vec::new())?;
         mirrors.commit(prepared).await;
+        let mut steering = Steering::new(clock.clone(), tasks.clone());
+        steering.commit(mirrors.entries()).await;
         let started_at = clock.now();
-        let view = watch::Sender::new(Arc::new(make_view(&health, &mirrors, started_at)));
+        let view = watch::Sender::new(Arc::new(make_view(&health, &mirrors, &steering, started_at)));
         let (cancelled, (hand_back, handed_back)) = (CancellationToken::new(), oneshot::channel());
         let reader = view.subscribe();
         tasks.spawn(admin::serve(listener, access, reader, clock.clone(), cancelled.clone(), hand_back));
         let admin = AdminTask { configured: config.admin.listen, address, cancelled, handed_back };
         let watchers = Watchers::default();
-        let daemon = Self { config, clock, started_at, mirrors, health, admin, view, tasks, watchers };
+        let daemon =
+            Self { config, clock, started_at, mirrors, steering, health, admin, view, tasks, watchers };
         daemon.start_watchers();
         Ok(daemon)
     }
@@ -140,7 +147,8 @@ impl Daemon {
         // The last step that can fail; what was bound for it is dropped again if it does.
         self.health.reconfigure(&config.health, health_mirrors(&prepared))?;
         self.mirrors.commit(prepared).await;
-        let view = make_view(&self.health, &self.mirrors, self.started_at);
+        self.steering.commit(self.mirrors.entries()).await;
+        let view = make_view(&self.health, &self.mirrors, &self.steering, self.started_at);
         self.view.send_replace(Arc::new(view));
         self.replace_admin(config.admin.listen, listener, access).await?;
         self.config = config;
@@ -165,14 +173,16 @@ impl Daemon {
         self.admin.address
     }
 
-    /// Stops in order: refuse, drain, close the ports, write the state.
+    /// Stops in order: send no further steering step, refuse, drain, close the ports, write the state.
     pub async fn stop(mut self) {
+        self.steering.stop();
         self.mirrors.stop().await;
         if !self.config.health.drain.is_zero() {
             tracing::info!(drain = ?self.config.health.drain, "the page answers 503 before the port closes");
             tokio::time::sleep(self.config.health.drain).await;
         }
         self.health.stop().await;
+        self.steering.stopped().await;
         self.admin.cancelled.cancel();
         self.watchers.stop().await;
         self.tasks.close();
@@ -205,7 +215,13 @@ impl Daemon {
         for entry in self.mirrors.entries() {
             let name = entry.config.name.clone();
             let Watchers { cancelled, tasks } = &self.watchers;
-            tasks.spawn(keep::keep(store.clone(), name.clone(), entry.snapshot.clone(), cancelled.clone()));
+            tasks.spawn(keep::keep(
+                store.clone(),
+                name.clone(),
+                entry.snapshot.clone(),
+                entry.claims.subscribe(),
+                cancelled.clone(),
+            ));
             if let Some(limit) = self.config.health.unasked_warning {
                 let (checkers, clock) = (self.health.checkers(), self.clock.clone());
                 let snapshot = entry.snapshot.clone();
@@ -240,12 +256,13 @@ fn health_mirrors(prepared: &Prepared) -> Vec<health::Mirror> {
     prepared.readers().map(mirror).collect()
 }
 
-fn make_view(health: &health::Server, mirrors: &Mirrors, started_at: Timestamp) -> View {
+fn make_view(health: &health::Server, mirrors: &Mirrors, steering: &Steering, started_at: Timestamp) -> View {
     let mirror = |entry: &mirrors::Entry| MirrorView {
         name: entry.config.name.as_str().into(),
         paths: entry.config.paths.clone(),
         snapshot: entry.snapshot.clone(),
         wake: Arc::clone(&entry.wake),
+        steering: steering.view(&entry.config.name),
     };
     View {
         build: Build::this(),

@@ -23,8 +23,8 @@
 //!            probe loop ──Observation──► role::Tracker ──Snapshot──┬─► health: verdict(now) at each request
 //!            (one in flight,             (pure)                    ├─► admin: /status, /metrics
 //!             deadline, kill)                                      ├─► state file, warnings
-//!                                                                  └─► (steering of cloud objects: a receiver
-//!                                                                       like the others, with a permit to write)
+//!                                                                  └─► one steering loop a cloud object, with a
+//!                                                                       warrant for each step; standing among peers
 //! ```
 //!
 //! # Code map
@@ -35,6 +35,9 @@
 //! | [`observation`] | roles and the reasons for not knowing them; PURE |
 //! | [`role`] | the role machine: observations in, verdicts out; PURE |
 //! | [`snapshot`] | what a probe loop publishes about its mirror |
+//! | `peer` | asks the mirror's other members what they are |
+//! | [`steer`] | makes cloud objects direct clients to the primary; [`steer::authority`] is PURE |
+//! | [`aws`] | the AWS SDK as this daemon uses it |
 //! | [`probe`] | the probe loop and five ways to ask, each a thin shell round a pure parser |
 //! | [`wake`] | follows logs, so that a probe is asked at once |
 //! | `child`, `blocking` | run a command, and a call that may hang in the kernel, at most one at a time |
@@ -73,6 +76,10 @@
 //! 11. Age is the larger of boot-time and wall-clock elapsed time. *`clock::tests`.*
 //! 12. A reload that fails changes nothing, and one that succeeds drops no listener, verdict or epoch of a
 //!     mirror that did not change. *`tests/reload.rs`.*
+//! 13. No step that moves traffic is sent without a warrant of that very moment, a step in flight is never
+//!     dropped, and nothing is withdrawn because of silence, an error or a stop. *`steer::run::tests`.*
+//! 14. A member that another superseded moves no traffic until its own instance loses the role and regains it.
+//!     *`steer::authority::tests::a_stale_member_is_never_clear`, `steer::standing::tests`, `tests/steer.rs`.*
 
 pub mod admin;
 pub mod aws;
@@ -89,6 +96,7 @@ pub mod demo;
 pub mod fuzzing;
 pub mod health;
 pub mod observation;
+mod peer;
 pub mod probe;
 pub mod role;
 #[cfg(feature = "simulation")]

@@ -16,6 +16,9 @@
 //! was definitely seen (by this process or, through the remembered state, by the one before) not to have.
 //! A member that falls silent and then still says *primary* has not been promoted, so it resumes its old
 //! epoch; [`Origin`] says which of these it was. The difference decides who may take traffic from whom.
+//!
+//! A member that only looks primary, while another was promoted later, can be [superseded](Tracker::supersede):
+//! it then refuses until its own instance is seen in another role. Who was promoted later is not decided here.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -27,8 +30,11 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::observation::{NoEvidence, Observation, Role};
 
+mod promotion;
 #[cfg(test)]
 mod tests;
+
+pub use promotion::Promotion;
 
 /// What the role machine rules. Never a bare bool: it carries when it ends, or why not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +68,11 @@ pub enum Reason {
     NoEvidence(NoEvidence),
     /// The lease of a verdict to serve ran out, and nobody has ruled since.
     Expired,
+    /// The instance says *primary*, and another member was promoted later and serves.
+    Superseded {
+        /// By whom and how it is known.
+        by: String,
+    },
     /// The daemon is stopping.
     Stopping,
 }
@@ -96,6 +107,9 @@ pub struct Remembered {
     pub epoch: Epoch,
     /// Whether the last definite role was *primary*.
     pub primary: bool,
+    /// The promotion that is still held, if it was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<Promotion>,
 }
 
 /// The two settings of the role machine.
@@ -128,6 +142,10 @@ pub struct Tracker {
     lost: bool,
     /// Whether this process itself saw another role since it last served.
     witnessed_loss: bool,
+    /// The promotion with which the epoch began, if anybody saw it.
+    promotion: Option<Promotion>,
+    /// By whom this member was superseded since the role was regained last.
+    superseded: Option<String>,
     /// Why the newest observation was no evidence, while a lease bridges it.
     bridging: Option<NoEvidence>,
 }
@@ -175,6 +193,8 @@ impl Tracker {
             origin: None,
             lost: remembered.is_none_or(|r| !r.primary),
             witnessed_loss: false,
+            promotion: remembered.filter(|r| r.primary).and_then(|r| r.promotion),
+            superseded: None,
             bridging: None,
         }
     }
@@ -206,6 +226,24 @@ impl Tracker {
                 Some(cause) => Reason::NoEvidence(cause),
                 None => Reason::Expired,
             });
+        }
+    }
+
+    /// Rules that another member was promoted later: refuses until the instance is seen in another role,
+    /// whatever else is observed. Without effect on a member that is not primary, and in any epoch but the one
+    /// that the ruling is about.
+    pub fn supersede(&mut self, epoch: Epoch, by: &str) {
+        let primary = match &self.verdict {
+            Verdict::Serve { .. } => true,
+            Verdict::Refuse(Reason::Rising { .. } | Reason::Expired | Reason::NoEvidence(_)) => !self.lost,
+            Verdict::Refuse(
+                Reason::Starting | Reason::NotPrimary(_) | Reason::Superseded { .. } | Reason::Stopping,
+            ) => false,
+        };
+        if primary && epoch == self.epoch {
+            self.superseded = Some(by.to_owned());
+            self.bridging = None;
+            self.verdict = Verdict::Refuse(Reason::Superseded { by: by.to_owned() });
         }
     }
 
@@ -245,6 +283,11 @@ impl Tracker {
         self.origin
     }
 
+    /// The promotion with which the present epoch began; `None` when nobody saw it, or the role is lost.
+    pub fn promotion(&self) -> Option<Promotion> {
+        self.promotion.filter(|_| !self.lost)
+    }
+
     /// Why the newest observation was no evidence, while a lease bridges it.
     pub fn bridging(&self) -> Option<&NoEvidence> {
         self.bridging.as_ref()
@@ -258,7 +301,11 @@ impl Tracker {
                 self.standing.as_ref().map(|s| s.until)
             }
             Verdict::Refuse(
-                Reason::Starting | Reason::NoEvidence(_) | Reason::Expired | Reason::Stopping,
+                Reason::Starting
+                | Reason::NoEvidence(_)
+                | Reason::Expired
+                | Reason::Superseded { .. }
+                | Reason::Stopping,
             ) => None,
         }
     }
@@ -266,11 +313,16 @@ impl Tracker {
     /// What to leave to the next process, or to the next way of asking; `None` when nothing is known. What the
     /// process before left is handed on, whether this one has seen a role or not.
     pub fn remember(&self) -> Option<Remembered> {
-        let known = self.standing.is_some() || self.epoch > Epoch(0) || !self.lost;
-        known.then_some(Remembered { epoch: self.epoch, primary: !self.lost })
+        let (epoch, primary, promotion) = (self.epoch, !self.lost, self.promotion());
+        let known = self.standing.is_some() || epoch > Epoch(0) || primary;
+        known.then_some(Remembered { epoch, primary, promotion })
     }
 
     fn primary_seen(&mut self, lease: Lease, now: Timestamp) {
+        if self.superseded.is_some() {
+            self.standing = Some(Standing { role: Role::Primary, until: lease });
+            return;
+        }
         let in_a_row = match &self.verdict {
             Verdict::Serve { until, .. } if until.covers(now) => {
                 self.renew(lease);
@@ -285,7 +337,7 @@ impl Tracker {
         };
         let needed = self.settings.rise.get();
         if in_a_row >= needed {
-            self.begin_to_serve();
+            self.begin_to_serve(lease.asked_at);
             self.renew(lease);
         } else {
             self.bridging = None;
@@ -294,7 +346,7 @@ impl Tracker {
         }
     }
 
-    fn begin_to_serve(&mut self) {
+    fn begin_to_serve(&mut self, asked_at: Timestamp) {
         self.origin = Some(match (self.witnessed_loss, self.origin) {
             (true, _) => Origin::Promoted,
             (false, Some(_)) => Origin::Resumed,
@@ -302,6 +354,7 @@ impl Tracker {
         });
         if self.lost {
             self.epoch = self.epoch.next();
+            self.promotion = self.witnessed_loss.then(|| Promotion::seen(asked_at));
         }
         self.lost = false;
         self.witnessed_loss = false;
@@ -316,6 +369,7 @@ impl Tracker {
     fn other_role_seen(&mut self, role: Role, lease: Lease) {
         self.lost = true;
         self.witnessed_loss = true;
+        self.superseded = None;
         self.bridging = None;
         self.verdict = Verdict::Refuse(Reason::NotPrimary(role.clone()));
         self.standing = Some(Standing { role, until: lease });
@@ -329,6 +383,8 @@ impl Tracker {
             }
             // "In a row" means without a gap: silence starts the count anew.
             Verdict::Refuse(Reason::Rising { .. }) => false,
+            // Silence neither loses the role nor regains it.
+            Verdict::Refuse(Reason::Superseded { .. }) => return,
             Verdict::Refuse(
                 Reason::Starting | Reason::NoEvidence(_) | Reason::Expired | Reason::Stopping,
             ) => false,
@@ -389,6 +445,7 @@ impl Reason {
             Self::NoEvidence(cause) if cause.is_unanswerable() => "unanswerable",
             Self::NoEvidence(_) => "no-evidence",
             Self::Expired => "expired",
+            Self::Superseded { .. } => "superseded",
             Self::Stopping => "stopping",
         }
     }
@@ -407,6 +464,7 @@ impl fmt::Display for Reason {
             Self::Rising { seen, needed } => write!(f, "primary seen {seen} of {needed} times in a row"),
             Self::NoEvidence(cause) => write!(f, "{cause}"),
             Self::Expired => f.write_str("the last evidence is too old"),
+            Self::Superseded { by } => write!(f, "superseded: {by}"),
             Self::Stopping => f.write_str("mirrorvip is stopping"),
         }
     }

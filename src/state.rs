@@ -1,16 +1,42 @@
-//! What outlives the process: for each mirror the last epoch and whether the role was held, in one small
-//! file. Written atomically: a new file, flushed, renamed over the old.
+//! What outlives the process: for each mirror the last epoch, whether the role was held, and what this member
+//! claimed, in one small file. Written atomically: a new file, flushed, renamed over the old.
 //!
 //! It is an aid and not a condition. Without it (absent, read-only, full disk, rubbish in the file) the
-//! daemon warns and runs; what is lost is only the number of the epoch.
+//! daemon warns and runs; what is lost is the number of the epoch, and where steering is in doubt who was
+//! promoted later, an answer to that.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::role::Remembered;
+use serde::{Deserialize, Serialize};
 
-/// A state file is some forty bytes; more than this is not ours.
+use crate::role::{Epoch, Remembered};
+
+/// What the file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Of the role machine.
+    #[serde(flatten)]
+    pub role: Remembered,
+    /// Of steering; zero in a file that was written before there was any.
+    #[serde(default)]
+    pub claims: Claims,
+}
+
+/// What steering leaves to the next process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The highest claim that this member wrote to a record, or tried to.
+    pub own: u64,
+    /// The highest claim that it saw in a record.
+    pub seen: u64,
+    /// The epoch in which it was superseded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_in: Option<Epoch>,
+}
+
+/// A state file is some hundred bytes; more than this is not ours.
 const LARGEST: u64 = 4096;
 
 /// The directory with one file a mirror.
@@ -49,7 +75,7 @@ impl Store {
     }
 
     /// What the process before left about `mirror`; `None` when there was none.
-    pub fn load(&self, mirror: &str) -> Result<Option<Remembered>, StateError> {
+    pub fn load(&self, mirror: &str) -> Result<Option<Kept>, StateError> {
         let path = self.path(mirror);
         let mut text = String::new();
         match fs::File::open(&path) {
@@ -63,11 +89,11 @@ impl Store {
     }
 
     /// Replaces what is remembered about `mirror`. Blocks on the disk.
-    pub fn save(&self, mirror: &str, remembered: Remembered) -> Result<(), StateError> {
+    pub fn save(&self, mirror: &str, kept: Kept) -> Result<(), StateError> {
         fs::create_dir_all(&self.directory).map_err(io_error("create", &self.directory))?;
         let path = self.path(mirror);
         let fresh = self.directory.join(format!(".{mirror}.json.new"));
-        let text = serde_json::json!(remembered).to_string();
+        let text = serde_json::json!(kept).to_string();
         let write = || -> io::Result<()> {
             let mut file = fs::File::create(&fresh)?;
             file.write_all(text.as_bytes())?;
@@ -95,7 +121,7 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Stat
 mod tests {
     use super::*;
 
-    fn remembered(text: &str) -> Remembered {
+    fn kept(text: &str) -> Kept {
         serde_json::from_str(text).unwrap()
     }
 
@@ -104,12 +130,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path().join("made/on/demand"));
         assert_eq!(store.load("PROD").unwrap(), None);
-        let state = remembered(r#"{"epoch":7,"primary":true}"#);
+        let state = kept(
+            r#"{"epoch":7,"primary":true,"promotion":1795228800123,"claims":{"own":3,"seen":4,"superseded_in":7}}"#,
+        );
         store.save("PROD", state).unwrap();
         assert_eq!(store.load("PROD").unwrap(), Some(state));
         assert_eq!(store.load("TEST").unwrap(), None);
         let files: Vec<_> = fs::read_dir(directory.path().join("made/on/demand")).unwrap().collect();
         assert_eq!(files.len(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_file_from_before_there_was_steering_is_read() {
+        let old = kept(r#"{"epoch":7,"primary":true}"#);
+        assert_eq!((u64::from(old.role.epoch), old.claims), (7, Claims::default()));
     }
 
     #[test]
@@ -126,7 +160,7 @@ mod tests {
     fn a_directory_that_cannot_be_made_is_an_error_with_its_path() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let store = Store::new(file.path().join("below/a/file"));
-        let error = store.save("PROD", remembered(r#"{"epoch":1,"primary":true}"#)).unwrap_err();
+        let error = store.save("PROD", kept(r#"{"epoch":1,"primary":true}"#)).unwrap_err();
         assert!(error.to_string().contains("below/a/file"), "{error}");
     }
 }

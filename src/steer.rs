@@ -13,9 +13,12 @@
 //!
 //! | wish | when | steps that are sent |
 //! |---|---|---|
-//! | [`Wish::Lead`] | verdict serves, and [authority](authority) is clear | all |
+//! | [`Wish::Lead`] | the verdict serves, and the member is not superseded | all |
 //! | [`Wish::Follow`] | the instance is definitely something else | those that any role may make |
-//! | [`Wish::Hold`] | anything else: silence, expiry, doubt, superseded, stopping | those that any role may make |
+//! | [`Wish::Hold`] | anything else: silence, expiry, superseded, stopping | those that any role may make |
+//!
+//! While [authority](authority) is in doubt the wish is to lead, so that a member for which nothing is left to do
+//! knows that; but no warrant is minted, so nothing is taken.
 //!
 //! A step that moves traffic needs a [`Warrant`], minted right before it from the verdict and the authority
 //! of that very moment. A demotion therefore cancels whatever was not sent. What has been sent is waited for
@@ -51,13 +54,19 @@ pub mod iam;
 mod pace;
 mod pool;
 pub mod preview;
+pub mod report;
 pub(crate) mod route;
 pub(crate) mod route53;
+mod run;
+mod standing;
+mod start;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use authority::Authority;
 pub use error::{CallError, Class};
+pub(crate) use standing::{Counsel, Past, Ruled, Standing, Supersede};
+pub(crate) use start::{Member, name, start};
 
 /// What a loop should bring about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,13 +97,13 @@ pub(crate) trait Target: Send {
     /// The table's name and which object, for logs and status: `elbv2 targetgroup/iris/0123456789abcdef`.
     fn name(&self) -> &str;
 
-    /// The pause after which a turn is wanted even though the wish is fulfilled; `None` leaves it to the pace
-    /// of drift checks.
+    /// The pause after which a turn is wanted even though the wish is fulfilled, for an object that is
+    /// published to; `None` leaves it to the pace of drift checks.
     fn pace(&self) -> Option<Duration> {
         None
     }
 
-    /// Reads it. Changes nothing. Bounds its own time.
+    /// Reads it. Changes nothing. Bounds its own time. Dropped when the wish changes meanwhile.
     fn observe(&mut self) -> impl Future<Output = Result<Self::Observed, CallError>> + Send;
 
     /// Takes note of what `observed` shows under `wish`. The loop calls it before each plan: what an object
@@ -108,6 +117,11 @@ pub(crate) trait Target: Send {
     /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
     /// made; of a fulfilled wish there are none.
     fn plan(&self, wish: &Wish, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
+
+    /// Whose name the object carries and with which claim, if it is of a kind that can carry them.
+    fn record(&self, _observed: &Self::Observed) -> Option<authority::Record> {
+        None
+    }
 
     /// Makes one step. `proof` says in whose name; a step that [moves traffic](Step::moves_traffic) is never
     /// made without a warrant. Bounds its own time, and is not dropped before its end.
@@ -194,10 +208,23 @@ impl Wish {
     /// What the verdict and the authority of this moment wish for.
     pub(crate) fn at(snapshot: &Snapshot, authority: &Authority, now: Timestamp) -> Self {
         match (snapshot.verdict_at(now), authority) {
-            (Verdict::Serve { epoch, .. }, Authority::Clear { claim }) => Self::Lead { epoch, claim: *claim },
-            (Verdict::Serve { .. }, authority) => Self::Hold { reason: authority.to_string() },
+            (Verdict::Serve { .. }, Authority::Superseded { .. }) => {
+                Self::Hold { reason: authority.to_string() }
+            }
+            (Verdict::Serve { epoch, .. }, Authority::Clear { claim } | Authority::Unsure { claim, .. }) => {
+                Self::Lead { epoch, claim: *claim }
+            }
             (Verdict::Refuse(Reason::NotPrimary(_)), _) => Self::Follow,
             (Verdict::Refuse(reason), _) => Self::Hold { reason: reason.to_string() },
+        }
+    }
+
+    /// Whether both wish for the same, whatever their reasons.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Lead { epoch, .. }, Self::Lead { epoch: others, .. }) => epoch == others,
+            (Self::Follow, Self::Follow) | (Self::Hold { .. }, Self::Hold { .. }) => true,
+            (Self::Lead { .. } | Self::Follow | Self::Hold { .. }, _) => false,
         }
     }
 }

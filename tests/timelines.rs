@@ -3,7 +3,7 @@
 //! Each file under `tests/timelines/` is one story. The first line that is no comment gives the settings;
 //! every other line is `TIME WHAT => PAGE STATE [epoch N] [ORIGIN]`, where WHAT is what a probe that was
 //! asked at TIME (and, with `+1.5s`, answered that much later) brought back, or `look` when only a health
-//! check comes by; PAGE is the status code of the page at that moment and STATE the label in logs.
+//! check comes by, `superseded` when a peer turns out to have been promoted later; PAGE is the status code of the page at that moment and STATE the label in logs.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -77,6 +77,10 @@ fn play(tracker: &mut Tracker, happens: &str, place: &str) -> Timestamp {
         "look" => return moment(asked),
         "stop" => {
             tracker.stop();
+            return moment(asked);
+        }
+        "superseded" => {
+            tracker.supersede(tracker.epoch(), "a peer that was promoted later");
             return moment(asked);
         }
         "hang" => Err(NoEvidence::TimedOut { after: answered.saturating_sub(asked) }),

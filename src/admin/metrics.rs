@@ -17,6 +17,7 @@ use super::View;
 use crate::clock::{Clock, Timestamp};
 use crate::health::{Counters, page_status};
 use crate::snapshot::Snapshot;
+use crate::steer::report::{Ladder, Report};
 
 /// One metric: what it is called and what it means.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,10 @@ enum Value {
     LastCheck,
     Checks,
     Health(fn(Counters) -> u64),
+    Authority,
+    SteeringState,
+    Steering(fn(&Report, Timestamp) -> f64),
+    Calls,
 }
 
 /// Every metric there is.
@@ -107,6 +112,52 @@ pub const METRICS: &[Metric] = &[
         "How long ago anybody asked for the verdict on the mirror; NaN for never",
         Value::LastCheck,
     ),
+    gauge(
+        "mirrorvip_authority",
+        "1 for the present ruling on taking traffic, which the label authority names: clear, unsure or superseded",
+        Value::Authority,
+    ),
+    gauge(
+        "mirrorvip_steering_state",
+        "1 for the present state of the steering target, which the label state names",
+        Value::SteeringState,
+    ),
+    gauge(
+        "mirrorvip_steering_last_success_age_seconds",
+        "How long ago the steering target was last seen to be as it should be; NaN for never",
+        Value::Steering(|report, now| {
+            report.last_success.map_or(f64::NAN, |at| at.age_at(now).as_secs_f64())
+        }),
+    ),
+    gauge(
+        "mirrorvip_steering_accepted_seconds",
+        "From the instance's change of role to the API's acceptance of the first step, in the last promotion; NaN if there was none",
+        Value::Steering(|report, _| {
+            report.ladder.map_or(f64::NAN, |ladder| since_change(&ladder, ladder.accepted))
+        }),
+    ),
+    gauge(
+        "mirrorvip_steering_fulfilled_seconds",
+        "From the instance's change of role to the steering target being as it should be, in the last promotion; NaN before that",
+        Value::Steering(|report, _| {
+            report.ladder.map_or(f64::NAN, |ladder| since_change(&ladder, ladder.fulfilled))
+        }),
+    ),
+    gauge(
+        "mirrorvip_steering_writes_left",
+        "Writes left before the loop takes it for a contest and holds",
+        Value::Steering(|report, _| as_f64(report.writes_left as u64)),
+    ),
+    counter(
+        "mirrorvip_steering_calls",
+        "Calls for the steering target; the label action names the API action, the label result is ok or the class of the error",
+        Value::Calls,
+    ),
+    counter(
+        "mirrorvip_steering_drift_repaired",
+        "Times that others changed the steering target and this member put it right",
+        Value::Steering(|report, _| as_f64(report.drift_repaired)),
+    ),
     counter(
         "mirrorvip_health_connections_accepted",
         "Connections to the health listener",
@@ -168,6 +219,7 @@ impl Scrape {
             Value::Health(read) => return metric.put(as_f64(read(view.tally.read())), encoder),
             Value::Build | Value::Mirror(_) | Value::Answers => {}
             Value::State | Value::LastCheck | Value::Checks => {}
+            Value::Authority | Value::SteeringState | Value::Steering(_) | Value::Calls => {}
         }
         let mut sample = |labels: &[(&str, &str)], value| metric.put(value, encoder.encode_family(&labels)?);
         if let Value::Build = metric.value {
@@ -188,6 +240,15 @@ impl Scrape {
                     let asked = view.checkers.asked(&mirror.name);
                     sample(&[name], asked.map_or(f64::NAN, |asked| asked.last.age_at(*now).as_secs_f64()))?;
                 }
+                Value::Authority | Value::SteeringState | Value::Steering(_) | Value::Calls => {
+                    let Some(steering) = &mirror.steering else { continue };
+                    if let Value::Authority = metric.value {
+                        sample(&[name, ("authority", steering.authority.borrow().word())], 1.0)?;
+                    }
+                    for target in &steering.targets {
+                        sample_target(&mut sample, metric.value, name, &target.borrow(), *now)?;
+                    }
+                }
                 Value::Checks => {
                     let asked = view.checkers.asked(&mirror.name);
                     sample(&[name], as_f64(asked.map_or(0, |asked| asked.count)))?;
@@ -195,6 +256,34 @@ impl Scrape {
             }
         }
         Ok(())
+    }
+}
+
+/// The values of `value` about one steering target.
+fn sample_target(
+    sample: &mut impl FnMut(&[(&str, &str)], f64) -> fmt::Result,
+    value: Value,
+    mirror: (&str, &str),
+    report: &Report,
+    now: Timestamp,
+) -> fmt::Result {
+    let target = ("target", &*report.target);
+    match value {
+        Value::SteeringState => sample(&[mirror, target, ("state", report.state.word())], 1.0),
+        Value::Steering(read) => sample(&[mirror, target], read(report, now)),
+        Value::Calls => report.calls.iter().try_for_each(|((action, result), count)| {
+            sample(&[mirror, target, ("action", action), ("result", result)], as_f64(*count))
+        }),
+        Value::Build | Value::Process(_) | Value::Health(_) | Value::Mirror(_) => Ok(()),
+        Value::Answers | Value::State | Value::LastCheck | Value::Checks | Value::Authority => Ok(()),
+    }
+}
+
+/// Seconds from the first rung of a ladder to another one.
+fn since_change(ladder: &Ladder, rung: Option<Timestamp>) -> f64 {
+    match (ladder.role_changed, rung) {
+        (Some(changed), Some(rung)) => changed.age_at(rung).as_secs_f64(),
+        (None, _) | (_, None) => f64::NAN,
     }
 }
 

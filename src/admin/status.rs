@@ -11,6 +11,10 @@ use crate::observation::Observation;
 use crate::role::{Origin, Verdict};
 use crate::snapshot::{Counters, Snapshot, Transition};
 
+mod steering;
+
+pub use steering::{AuthorityStatus, CallStatus, ErrorStatus, LadderStatus, SteeringStatus};
+
 /// The whole document. Times are RFC 3339 in UTC, spans are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -58,7 +62,7 @@ pub struct MirrorStatus {
     /// The status code that the page answers at this moment: 200, 500 or 503.
     pub page: u16,
     /// The state in one word: `primary`, another role, `starting`, `rising`, `no-evidence`, `unanswerable`,
-    /// `expired` or `stopping`.
+    /// `expired`, `superseded` or `stopping`.
     pub state: String,
     /// Why the page refuses; null while it serves.
     pub reason: Option<String>,
@@ -76,6 +80,12 @@ pub struct MirrorStatus {
     pub evidence: Option<EvidenceStatus>,
     /// The probe loop since its start.
     pub probes: ProbeStatus,
+    /// Whether this member may take traffic; null where nothing is steered and no peer is configured.
+    #[serde(default)]
+    pub authority: Option<AuthorityStatus>,
+    /// Every steering target, in the order of the configuration.
+    #[serde(default)]
+    pub steering: Vec<SteeringStatus>,
     /// The last hundred changes of state, oldest first.
     pub transitions: Vec<TransitionStatus>,
     /// When anybody asked for the verdict last; null for never.
@@ -183,6 +193,8 @@ fn mirror_status(view: &View, mirror: &MirrorView, checks: &[Checker], now: Time
         remaining_seconds: lease.map(|lease| lease.remaining(now).as_secs_f64()),
         evidence: snapshot.newest.as_deref().map(|observation| evidence(observation, now)),
         probes: probes(&snapshot.counters),
+        authority: mirror.steering.as_ref().map(|steering| steering::authority(&steering.authority.borrow())),
+        steering: mirror.steering.as_ref().map_or_else(Vec::new, steering::targets),
         transitions: transitions(&snapshot),
         last_checked_at: view.checkers.asked(&mirror.name).map(|asked| precise(asked.last)),
         checkers: checkers.into_iter().map(checker).collect(),

@@ -10,6 +10,8 @@ use super::status::Build;
 use crate::clock::Timestamp;
 use crate::health::{Checkers, Tally};
 use crate::snapshot::Snapshot;
+use crate::steer::Authority;
+use crate::steer::report::Report;
 
 /// Everything that the admin listener shows.
 #[derive(Clone, Debug)]
@@ -43,6 +45,17 @@ pub struct MirrorView {
     pub snapshot: watch::Receiver<Snapshot>,
     /// Wakes its probe loop.
     pub wake: Arc<Notify>,
+    /// Its steering, if it has any.
+    pub steering: Option<SteeringView>,
+}
+
+/// The steering of one mirror.
+#[derive(Clone, Debug)]
+pub struct SteeringView {
+    /// Whether this member may take traffic.
+    pub authority: watch::Receiver<Authority>,
+    /// The loops, in the order of the configuration.
+    pub targets: Vec<watch::Receiver<Report>>,
 }
 
 // === impl Build ===

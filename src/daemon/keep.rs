@@ -8,9 +8,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::chain;
-use crate::role::Remembered;
 use crate::snapshot::Snapshot;
-use crate::state::{StateError, Store};
+use crate::state::{Claims, Kept, StateError, Store};
 
 /// Between two attempts after a failure: a full disk is not made better by asking each second.
 const RETRY: Duration = Duration::from_secs(30);
@@ -20,18 +19,21 @@ pub(super) async fn keep(
     store: Store,
     mirror: String,
     mut snapshot: watch::Receiver<Snapshot>,
+    mut claims: watch::Receiver<Claims>,
     cancelled: CancellationToken,
 ) {
-    let mut written: Option<Remembered> = None;
+    let mut written: Option<Kept> = None;
     let mut failed_at: Option<Instant> = None;
     let mut last_chance = false;
     loop {
-        let wanted = snapshot.borrow_and_update().tracker().remember();
+        let role = snapshot.borrow_and_update().tracker().remember();
+        let claims_of_now = *claims.borrow_and_update();
+        let wanted = role.map(|role| Kept { role, claims: claims_of_now });
         let may_try = last_chance || failed_at.is_none_or(|at| at.elapsed() >= RETRY);
-        if let Some(remembered) = wanted.filter(|wanted| Some(*wanted) != written && may_try) {
-            match save(&store, &mirror, remembered).await {
+        if let Some(kept) = wanted.filter(|wanted| Some(*wanted) != written && may_try) {
+            match save(&store, &mirror, kept).await {
                 Ok(()) => {
-                    written = Some(remembered);
+                    written = Some(kept);
                     if failed_at.take().is_some() {
                         tracing::info!(mirror, "the state is written again");
                     }
@@ -55,14 +57,15 @@ pub(super) async fn keep(
         tokio::select! {
             () = cancelled.cancelled() => last_chance = true,
             changed = snapshot.changed() => last_chance = changed.is_err(),
+            changed = claims.changed() => last_chance = changed.is_err(),
         }
     }
 }
 
 /// Writes on a thread that may block; one write is under way at a time, since it is awaited.
-async fn save(store: &Store, mirror: &str, remembered: Remembered) -> Result<(), StateError> {
+async fn save(store: &Store, mirror: &str, kept: Kept) -> Result<(), StateError> {
     let (store, mirror) = (store.clone(), mirror.to_owned());
-    let write = tokio::task::spawn_blocking(move || store.save(&mirror, remembered));
+    let write = tokio::task::spawn_blocking(move || store.save(&mirror, kept));
     write.await.expect("writing a file does not panic")
 }
 
@@ -90,17 +93,24 @@ mod tests {
         let settings = Settings { stale_after: Duration::from_secs(4), rise: std::num::NonZeroU32::MIN };
         let sender = watch::Sender::new(Snapshot::new(Tracker::new(settings, None)));
         let cancelled = CancellationToken::new();
-        let task = tokio::spawn(keep(store.clone(), "PROD".into(), sender.subscribe(), cancelled.clone()));
+        let claims = watch::Sender::new(Claims::default());
+        let (snapshot, seen) = (sender.subscribe(), claims.subscribe());
+        let task = tokio::spawn(keep(store.clone(), "PROD".into(), snapshot, seen, cancelled.clone()));
         observe(&sender, Role::Primary);
         let deadline = Instant::now() + Duration::from_secs(20);
         while store.load("PROD").unwrap().is_none() {
             assert!(Instant::now() < deadline, "the state was not written");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert!(store.load("PROD").unwrap().unwrap().primary);
+        assert!(store.load("PROD").unwrap().unwrap().role.primary);
+        claims.send_modify(|claims| claims.own = 3);
+        while store.load("PROD").unwrap().unwrap().claims.own != 3 {
+            assert!(Instant::now() < deadline, "the claims were not written");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         observe(&sender, Role::Backup);
         cancelled.cancel();
         task.await.unwrap();
-        assert!(!store.load("PROD").unwrap().unwrap().primary);
+        assert!(!store.load("PROD").unwrap().unwrap().role.primary);
     }
 }

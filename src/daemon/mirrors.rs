@@ -18,7 +18,8 @@ use crate::probe::Prober;
 use crate::probe::run::{self, Watched};
 use crate::role::{Settings, Tracker};
 use crate::snapshot::Snapshot;
-use crate::state::Store;
+use crate::state::{Claims, Kept, Store};
+use crate::steer::{Past, Supersede};
 use crate::wake;
 
 /// The mirrors of the present configuration, in its order, and their loops.
@@ -36,6 +37,12 @@ pub(super) struct Entry {
     pub(super) config: config::Mirror,
     pub(super) snapshot: watch::Receiver<Snapshot>,
     pub(super) wake: Arc<Notify>,
+    /// What the process before left about steering.
+    pub(super) past: Past,
+    /// What steering leaves to the next process.
+    pub(super) claims: Arc<watch::Sender<Claims>>,
+    /// Rulings of steering that the probe loop obeys.
+    pub(super) orders: Arc<watch::Sender<Option<Supersede>>>,
 }
 
 /// Mirrors that one probe answers for, and the loop that asks it.
@@ -59,6 +66,9 @@ struct PreparedMirror {
     snapshot: watch::Receiver<Snapshot>,
     /// The sending side, unless a running loop has it.
     fresh: Option<watch::Sender<Snapshot>>,
+    past: Past,
+    claims: Arc<watch::Sender<Claims>>,
+    orders: Arc<watch::Sender<Option<Supersede>>>,
 }
 
 // === impl Mirrors ===
@@ -91,10 +101,17 @@ impl Mirrors {
                     config: config.clone(),
                     snapshot: entry.snapshot.clone(),
                     fresh: None,
+                    past: entry.past,
+                    claims: Arc::clone(&entry.claims),
+                    orders: Arc::clone(&entry.orders),
                 };
             }
-            let remembered = match known {
-                Some(entry) => entry.snapshot.borrow().tracker().remember(),
+            let kept = match known {
+                Some(entry) => {
+                    let (role, claims) =
+                        (entry.snapshot.borrow().tracker().remember(), *entry.claims.borrow());
+                    role.map(|role| Kept { role, claims })
+                }
                 None => store.load(&config.name).unwrap_or_else(|error| {
                     let error = chain(&error);
                     tracing::warn!(
@@ -105,9 +122,17 @@ impl Mirrors {
                     None
                 }),
             };
-            let (sender, snapshot) =
-                watch::channel(Snapshot::new(Tracker::new(settings(config), remembered)));
-            PreparedMirror { config: config.clone(), snapshot, fresh: Some(sender) }
+            let tracker = Tracker::new(settings(config), kept.map(|kept| kept.role));
+            let (sender, snapshot) = watch::channel(Snapshot::new(tracker));
+            let past = Past::of(kept.as_ref());
+            PreparedMirror {
+                config: config.clone(),
+                snapshot,
+                fresh: Some(sender),
+                past,
+                claims: Arc::new(watch::Sender::new(past.claims)),
+                orders: Arc::default(),
+            }
         };
         Prepared { mirrors: mirrors.iter().map(prepare).collect() }
     }
@@ -129,11 +154,10 @@ impl Mirrors {
         for watched in stop(ended).await {
             senders.insert(watched.name.to_string(), watched.snapshot);
         }
-        let mut snapshots = Vec::new();
-        for mirror in prepared.mirrors {
-            snapshots.push(mirror.snapshot);
-            if let Some(sender) = mirror.fresh {
-                senders.insert(mirror.config.name, sender);
+        let mut mirrors = prepared.mirrors;
+        for mirror in &mut mirrors {
+            if let Some(sender) = mirror.fresh.take() {
+                senders.insert(mirror.config.name.clone(), sender);
             }
         }
         for (prober, members) in plan {
@@ -142,18 +166,19 @@ impl Mirrors {
                 let sender =
                     senders.remove(&config.name).expect("a mirror has a fresh channel or an ended loop's");
                 sender.send_modify(|snapshot| snapshot.set(settings(&config)));
-                watched.push(Watched::new(config.name.into(), sender));
+                let orders = mirrors.iter().find(|mirror| mirror.config.name == config.name);
+                let orders = orders.expect("the plan is of these mirrors").orders.subscribe();
+                watched.push(Watched::new(config.name.into(), sender).obeying(orders));
             }
             let group = self.start(prober, member_configs(&members), watched);
             self.groups.push(group);
         }
-        self.entries = configs
+        self.entries = mirrors
             .into_iter()
-            .zip(snapshots)
-            .map(|(config, snapshot)| {
+            .map(|PreparedMirror { config, snapshot, fresh: _, past, claims, orders }| {
                 let group = self.groups.iter().find(|group| group.mirrors.contains(&config));
                 let wake = Arc::clone(&group.expect("every mirror is in a group").wake);
-                Entry { config, snapshot, wake }
+                Entry { config, snapshot, wake, past, claims, orders }
             })
             .collect();
     }

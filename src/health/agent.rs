@@ -38,9 +38,9 @@ pub(super) fn line(verdict: &Verdict) -> Cow<'static, str> {
         Verdict::Refuse(Reason::NotPrimary(Role::Other(Standing::NotMember))) => Cow::Borrowed("maint\n"),
         Verdict::Refuse(Reason::NotPrimary(role)) => down(role.word()),
         Verdict::Refuse(Reason::NoEvidence(cause)) => down(cause.word()),
-        Verdict::Refuse(reason @ (Reason::Starting | Reason::Rising { .. } | Reason::Expired)) => {
-            down(reason.label())
-        }
+        Verdict::Refuse(
+            reason @ (Reason::Starting | Reason::Rising { .. } | Reason::Expired | Reason::Superseded { .. }),
+        ) => down(reason.label()),
     }
 }
 

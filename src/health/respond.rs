@@ -21,6 +21,7 @@ use super::head::{Head, Method};
 use super::route::{Asked, Page, Routes};
 use crate::clock::Timestamp;
 use crate::observation::{Role, printable};
+use crate::peer::Told;
 use crate::role::{Reason, Verdict};
 use crate::snapshot::Snapshot;
 
@@ -112,10 +113,15 @@ fn role_page(snapshot: &Snapshot, asked: Asked, now: Timestamp) -> Response {
         Err(reason) => text(503, &reason.to_string()),
     };
     match asked {
-        Asked::Primary => match snapshot.verdict_at(now) {
-            Verdict::Serve { epoch, .. } => text(200, &format!("the instance is primary, epoch {epoch}")),
-            Verdict::Refuse(reason) => text(503, &reason.to_string()),
-        },
+        Asked::Primary | Asked::Promotion => {
+            let told = Told::by(snapshot, now).to_string();
+            match snapshot.verdict_at(now) {
+                Verdict::Serve { epoch, .. } => {
+                    two_lines(200, &format!("the instance is primary, epoch {epoch}"), &told)
+                }
+                Verdict::Refuse(reason) => two_lines(503, &reason.to_string(), &told),
+            }
+        }
         Asked::Backup => told(snapshot.role_at(now), |role| matches!(role, Role::Backup)),
         Asked::Async => told(snapshot.role_at(now), |role| matches!(role, Role::Async(_))),
     }
@@ -133,13 +139,21 @@ fn text(status: u16, line: &str) -> Response {
     text_with(status, "", line)
 }
 
+/// A line for people, and one for machines.
+fn two_lines(status: u16, people: &str, machines: &str) -> Response {
+    body(status, "", &format!("{}\n{}\n", printable(people, MAX_REASON), printable(machines, MAX_REASON)))
+}
+
 fn text_with(status: u16, fields: &str, line: &str) -> Response {
     let limit = if status == 404 { usize::MAX } else { MAX_REASON };
-    let line = printable(line, limit);
-    let (phrase, length) = (phrase(status), line.len() + 1);
+    body(status, fields, &format!("{}\n", printable(line, limit)))
+}
+
+fn body(status: u16, fields: &str, body: &str) -> Response {
+    let (phrase, length) = (phrase(status), body.len());
     let bytes = format!(
         "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain\r\nConnection: close\r\n\
-         {fields}Content-Length: {length}\r\n\r\n{line}\n"
+         {fields}Content-Length: {length}\r\n\r\n{body}"
     );
     Response { status, bytes: Cow::Owned(bytes.into_bytes()), about: None }
 }

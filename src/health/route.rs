@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `PREFIX/.../mirrorstatus.cxw`, `PREFIX/.../mirror_status.cxw` | status page of the mirror with the longest prefix |
 //! | `/NAME/primary`, `/NAME/backup`, `/NAME/async` | whether the mirror's member has that role |
-//! | `/primary`, `/backup`, `/async` | the same, where there is only one mirror |
+//! | `/NAME/promotion` | as `/NAME/primary`, for the mirror's other members: they direct nobody, so they are not counted among those who check |
+//! | `/primary`, `/backup`, `/async`, `/promotion` | the same, where there is only one mirror |
 //! | `/live`, `/ready` | the process |
 //!
 //! Letter case never matters, as on a Windows web server in front of a real CSP page. A prefix matches whole
@@ -37,6 +38,8 @@ pub(super) enum Asked {
     Backup,
     /// Any connected async member.
     Async,
+    /// The verdict, asked by another member.
+    Promotion,
 }
 
 /// The table of pages.
@@ -115,9 +118,13 @@ fn directory(prefixes: &[(String, usize)], names: &[String]) -> String {
 
 impl Asked {
     fn from_word(word: &str) -> Option<Self> {
-        [("primary", Self::Primary), ("backup", Self::Backup), ("async", Self::Async)]
-            .into_iter()
-            .find_map(|(name, asked)| name.eq_ignore_ascii_case(word).then_some(asked))
+        let words = [
+            ("primary", Self::Primary),
+            ("backup", Self::Backup),
+            ("async", Self::Async),
+            ("promotion", Self::Promotion),
+        ];
+        words.into_iter().find_map(|(name, asked)| name.eq_ignore_ascii_case(word).then_some(asked))
     }
 }
 
@@ -154,6 +161,8 @@ mod tests {
             ("/Backup", Some(Page::Role(0, Asked::Backup))),
             ("/async", Some(Page::Role(0, Asked::Async))),
             ("/PROD/primary", Some(Page::Role(0, Asked::Primary))),
+            ("/PROD/promotion", Some(Page::Role(0, Asked::Promotion))),
+            ("/promotion", Some(Page::Role(0, Asked::Promotion))),
             ("/prod/backup", Some(Page::Role(0, Asked::Backup))),
             ("/live", Some(Page::Live)),
             ("/ready", Some(Page::Ready)),

@@ -7,6 +7,7 @@
 //! that no verdict and no epoch is lost.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -19,6 +20,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::observation::{NoEvidence, Observation};
 use crate::role::Verdict;
 use crate::snapshot::{Snapshot, Transition};
+use crate::steer::Supersede;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,8 @@ pub(crate) struct Watched {
     pub(crate) name: Arc<str>,
     /// Where its state is published; nobody else sends.
     pub(crate) snapshot: watch::Sender<Snapshot>,
+    /// Rulings of steering that this member is superseded.
+    orders: Option<watch::Receiver<Option<Supersede>>>,
     /// The present stretch without evidence.
     episode: Option<Episode>,
 }
@@ -77,6 +81,10 @@ pub(crate) async fn run(
                 expire(&mirrors, &clock);
                 continue;
             }
+            () = ordered(&mirrors) => {
+                obey(&mirrors, &clock);
+                continue;
+            }
         }
         let woken = schedule.ask(Instant::now());
         let asked_at = clock.now();
@@ -105,6 +113,7 @@ async fn ask(
             () = cancelled.cancelled() => return None,
             readings = &mut answer => return Some(readings),
             () = lease_end(mirrors, clock) => expire(mirrors, clock),
+            () = ordered(mirrors) => obey(mirrors, clock),
         }
     }
 }
@@ -132,12 +141,54 @@ fn expire(mirrors: &[Watched], clock: &Clock) {
     }
 }
 
+/// Until one of the mirrors is ordered to refuse; cancel-safe, for an order stays until it is obeyed.
+async fn ordered(mirrors: &[Watched]) {
+    let mut waits: Vec<_> = mirrors
+        .iter()
+        .filter_map(|mirror| {
+            let mut orders = mirror.orders.clone()?;
+            Some(Box::pin(async move {
+                if orders.wait_for(|order| mirror.must_obey(order.as_ref())).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }))
+        })
+        .collect();
+    std::future::poll_fn(|context| {
+        let ready = waits.iter_mut().any(|wait| wait.as_mut().poll(context).is_ready());
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn obey(mirrors: &[Watched], clock: &Clock) {
+    let now = clock.now();
+    for mirror in mirrors {
+        let order = mirror.orders.as_ref().and_then(|orders| orders.borrow().clone());
+        if let Some(Supersede { epoch, by }) = order.filter(|order| mirror.must_obey(Some(order))) {
+            mirror.update(|snapshot| snapshot.rule(now, |tracker| tracker.supersede(epoch, &by)));
+        }
+    }
+}
+
 // === impl Watched ===
 
 impl Watched {
     /// A mirror whose state is published through `snapshot`.
     pub(crate) fn new(name: Arc<str>, snapshot: watch::Sender<Snapshot>) -> Self {
-        Self { name, snapshot, episode: None }
+        Self { name, snapshot, orders: None, episode: None }
+    }
+
+    /// The same mirror, which refuses when `orders` says so.
+    #[must_use]
+    pub(crate) fn obeying(self, orders: watch::Receiver<Option<Supersede>>) -> Self {
+        Self { orders: Some(orders), ..self }
+    }
+
+    fn must_obey(&self, order: Option<&Supersede>) -> bool {
+        let snapshot = self.snapshot.borrow();
+        let serves = matches!(snapshot.verdict(), Verdict::Serve { .. });
+        serves && order.is_some_and(|order| order.epoch == snapshot.tracker().epoch())
     }
 
     /// Changes the snapshot, publishes it, and reports the transition, if it is one.
@@ -156,10 +207,17 @@ impl Watched {
             outcome: reading.outcome,
             evidence: reading.evidence,
         });
+        let order = self.orders.as_ref().and_then(|orders| orders.borrow().clone());
         self.update(|snapshot| {
             snapshot.counters.count(&observation, asked_at.age_at(answered_at), woken);
             snapshot.newest = Some(Arc::clone(&observation));
-            snapshot.rule(answered_at, |tracker| tracker.observe(&observation))
+            snapshot.rule(answered_at, |tracker| {
+                tracker.observe(&observation);
+                // At once: a reader must not see this member serve for a moment.
+                if let Some(Supersede { epoch, by }) = &order {
+                    tracker.supersede(*epoch, by);
+                }
+            })
         });
         self.report_episode(&observation);
     }

@@ -95,11 +95,57 @@ fn the_next_process_continues_the_epoch_unless_the_role_was_lost() {
         (tracker.epoch(), tracker.origin())
     };
     assert_eq!(primary(None), (Epoch(1), Some(Origin::Found)));
-    assert_eq!(primary(Some(Remembered { epoch: Epoch(7), primary: true })), (Epoch(7), Some(Origin::Found)));
-    assert_eq!(
-        primary(Some(Remembered { epoch: Epoch(7), primary: false })),
-        (Epoch(8), Some(Origin::Found))
-    );
+    let remembered = |primary| Some(Remembered { epoch: Epoch(7), primary, promotion: None });
+    assert_eq!(primary(remembered(true)), (Epoch(7), Some(Origin::Found)));
+    assert_eq!(primary(remembered(false)), (Epoch(8), Some(Origin::Found)));
+}
+
+#[test]
+fn a_promotion_is_known_if_it_was_seen_and_as_long_as_it_is_held() {
+    let mut tracker = Tracker::new(settings(1), None);
+    tracker.observe(&seen(0, 10, Ok(Role::Primary)));
+    assert_eq!(tracker.promotion(), None, "found, not seen");
+    tracker.observe(&seen(1_000, 1_010, Ok(Role::Backup)));
+    tracker.observe(&seen(2_000, 2_010, Ok(Role::Primary)));
+    let promotion = tracker.promotion().expect("seen");
+    assert_eq!(promotion.ago(at(5_500)), Duration::from_millis(3_500));
+    tracker.observe(&seen(9_000, 9_010, Ok(Role::Primary)));
+    assert_eq!((tracker.origin(), tracker.promotion()), (Some(Origin::Resumed), Some(promotion)));
+
+    // The next process knows it by the wall clock, which is all that outlives the machine.
+    let remembered = tracker.remember();
+    let text = serde_json::to_string(&remembered).expect("plain data");
+    let remembered: Option<Remembered> = serde_json::from_str(&text).expect("its own text");
+    let mut next = Tracker::new(settings(1), remembered);
+    next.observe(&seen(20_000, 20_010, Ok(Role::Primary)));
+    let found = next.promotion().expect("remembered");
+    assert_eq!((found.identity(), found.ago(at(22_000))), (promotion.identity(), Duration::from_secs(20)));
+
+    tracker.observe(&seen(23_000, 23_010, Ok(Role::Backup)));
+    assert_eq!((tracker.promotion(), tracker.remember().and_then(|r| r.promotion)), (None, None));
+}
+
+#[test]
+fn a_superseded_member_refuses_until_the_instance_is_seen_in_another_role() {
+    let mut tracker = Tracker::new(settings(1), None);
+    tracker.supersede(Epoch(0), "10.0.2.12");
+    assert_eq!(tracker.verdict().label(), "starting", "there is nothing to supersede");
+    tracker.observe(&seen(0, 10, Ok(Role::Primary)));
+    tracker.supersede(Epoch(7), "10.0.2.12");
+    assert_eq!(tracker.verdict().label(), "primary", "a ruling about another epoch");
+    tracker.supersede(Epoch(1), "10.0.2.12");
+    let superseded = Verdict::Refuse(Reason::Superseded { by: "10.0.2.12".to_owned() });
+    assert_eq!(tracker.verdict(), &superseded);
+    tracker.observe(&seen(1_000, 1_010, Ok(Role::Primary)));
+    tracker.observe(&seen(2_000, 2_010, Err(silent())));
+    tracker.expire(at(90_000));
+    tracker.observe(&seen(90_000, 90_010, Ok(Role::Primary)));
+    assert_eq!(tracker.verdict(), &superseded);
+    tracker.observe(&seen(91_000, 91_010, Ok(Role::Backup)));
+    assert_eq!(tracker.verdict(), &Verdict::Refuse(Reason::NotPrimary(Role::Backup)));
+    tracker.observe(&seen(92_000, 92_010, Ok(Role::Primary)));
+    assert!(tracker.verdict().serves(at(92_010)));
+    assert_eq!((tracker.epoch(), tracker.origin()), (Epoch(2), Some(Origin::Promoted)));
 }
 
 #[test]
@@ -244,6 +290,23 @@ proptest! {
                 Ok(_) => lost = true,
             }
             prop_assert_eq!(u64::from(tracker.epoch()), promotions);
+        }
+    }
+
+    #[test]
+    fn nothing_but_a_loss_makes_a_superseded_member_serve(before in events(), after in events()) {
+        let history = history(&before);
+        let now = history.last().expect("not empty").answered_at;
+        let mut tracker = track(1, &history);
+        tracker.observe(&seen(500_000, 500_000, Ok(Role::Primary)));
+        tracker.supersede(tracker.epoch(), "another");
+        let mut lost = false;
+        for event in self::history(&after) {
+            let shift = |t: Timestamp| t.later_by(Duration::from_secs(600));
+            let observation = Observation { asked_at: shift(event.asked_at), answered_at: shift(event.answered_at), ..event };
+            lost |= matches!(&observation.outcome, Ok(role) if *role != Role::Primary);
+            tracker.observe(&observation);
+            prop_assert!(lost || !tracker.verdict().serves(observation.answered_at), "{now}");
         }
     }
 

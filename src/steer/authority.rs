@@ -4,8 +4,62 @@
 //! isolated, paused or restarted may look primary to itself while another was promoted later, and must then
 //! write nothing that moves traffic, to no object of the mirror, until its own instance is seen to lose the
 //! role and regain it.
+//!
+//! # How it is known whose promotion is the later one
+//!
+//! Wall clocks of two members are never compared. In the order of their weight:
+//!
+//! - *Order seen* ([`witness`]): a peer that was certainly not primary after this member was promoted, and
+//!   serves, was promoted later. A peer whose present promotion was seen before this member was promoted, was
+//!   promoted earlier. This holds even where a virtual machine was paused and its clocks do not know.
+//! - *Spans*: both sides tell how long ago they were promoted, at the same moment.
+//! - *Claims*: a record that can carry a number carries one that rises with each promotion that writes it.
+//!
+//! # The table of cases
+//!
+//! The first row that applies rules.
+//!
+//! | # | peers | this member | records | ruling |
+//! |---|---|---|---|---|
+//! | 1 | any | was superseded in this epoch | any | superseded, still |
+//! | 2 | one serves and was promoted later | any | any | superseded, and the page may refuse |
+//! | 3 | one serves, nobody can tell the order | any | any | unsure |
+//! | 4 | each certainly does not serve, or was promoted earlier | any | any | clear |
+//! | 5 | silent, in doubt, or none configured | an object was taken after all was done in this epoch | any | unsure |
+//! | 6 | the same | promoted | another's claim is above the one that was written there in this epoch | superseded |
+//! | 7 | the same | promoted | otherwise: they are of earlier promotions | clear |
+//! | 8 | the same | resumed, or found as primary | another's claim is above the one that was written there in this epoch | superseded |
+//! | 9 | the same | found, role remembered as held | another's claim is above all that was known | superseded |
+//! | 10 | the same | found, role remembered as lost | another's claim, known before the restart | as one's own: it is earlier |
+//! | 11 | the same | resumed or found, in any other way | another's claim | unsure |
+//! | 12 | the same | resumed or found | its own, at least one | clear |
+//! | 13 | the same | resumed or found | none carries a claim | unsure |
+//!
+//! A state file that was lost counts as nothing remembered: rows 11 to 13. The order of two that serve: the
+//! order seen; otherwise the spans, where both are known and differ by more than [`MARGIN`]; otherwise, a peer
+//! that cannot tell its span was promoted earlier than a member whose promotion this process saw. In any other
+//! case nobody can tell: not even when the peer knows its span and this member does not, for a true primary
+//! whose state file was lost must not give way to an old one that comes back.
+//!
+//! *Unsure* takes nothing, and holds nothing up where nothing has to be taken: a plan without a step that moves
+//! traffic needs no authority. So a daemon that restarts on the true primary of a steered mirror is in row 4 or
+//! 12, or has nothing to do; a human is needed where a peer cannot be reached, *and* nothing was remembered,
+//! *and* somebody else's name is in the record.
 
 use std::fmt;
+use std::time::Duration;
+
+use crate::role::Origin;
+
+#[cfg(test)]
+mod tests;
+pub(crate) mod witness;
+
+pub(crate) use witness::Order;
+
+/// Two promotions that are closer than this cannot be told apart by their spans: an answer may take this long.
+/// The mirror itself takes longer from one to the next.
+pub(crate) const MARGIN: Duration = Duration::from_secs(2);
 
 /// Whether this member may take traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +78,230 @@ pub enum Authority {
     Unsure {
         /// Why, and what would help.
         why: String,
+        /// The fencing number to plan with; nothing is written in its name before the ruling is clear.
+        claim: u64,
     },
+}
+
+/// Whose name a record carries, and the claim with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Whose.
+    pub(crate) owner: Owner,
+    /// The claim.
+    pub(crate) claim: u64,
+}
+
+/// The owner that a record names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// This member.
+    Me,
+    /// Another, by its name.
+    Other(String),
+}
+
+/// A record, and what was written to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordFacts {
+    /// What it says.
+    pub(crate) record: Record,
+    /// The claim that this member wrote to it in this epoch, or tried to.
+    pub(crate) written: Option<u64>,
+}
+
+/// A peer, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PeerFacts {
+    /// Its address.
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) state: PeerState,
+}
+
+/// What a peer is, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerState {
+    /// Its page says SUCCESS.
+    Serving {
+        /// How long ago it was promoted, if it tells.
+        promoted_ago: Option<Duration>,
+        /// Whether its promotion was seen to be earlier or later than this member's.
+        order: Option<Order>,
+    },
+    /// It is certainly not the primary, or knows that it is superseded.
+    NotServing,
+    /// It does not serve for lack of evidence; it may be the primary.
+    Indefinite,
+    /// It does not answer, or was not asked yet.
+    Unreachable,
+}
+
+/// What the process before this one left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Nothing.
+    Nothing,
+    /// The role was held when it was last seen.
+    Held,
+    /// The role was lost when it was last seen.
+    Lost,
+}
+
+/// All that a ruling rests on. It is about a member that serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// How the present period of serving began.
+    pub(crate) origin: Origin,
+    /// How long ago this member was promoted, if it is known.
+    pub(crate) promoted_ago: Option<Duration>,
+    /// By whom it was superseded in this epoch.
+    pub(crate) superseded: Option<String>,
+    /// Who took an object after all was done in this epoch.
+    pub(crate) taken: Option<String>,
+    /// What the process before left.
+    pub(crate) memory: Memory,
+    /// The highest claim that was known before this process: in records, or its own.
+    pub(crate) known_before: u64,
+    /// The claim to write if the ruling is clear.
+    pub(crate) claim: u64,
+    /// The records that carry a claim.
+    pub(crate) records: Vec<RecordFacts>,
+    /// Every configured peer.
+    pub(crate) peers: Vec<PeerFacts>,
+}
+
+/// What follows from the facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    /// Whether this member may take traffic.
+    pub(crate) authority: Authority,
+    /// Why its page may refuse: a peer serves, and was promoted later.
+    pub(crate) refuse: Option<String>,
+}
+
+/// What one piece of evidence says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Evidence {
+    Clear,
+    Unsure(String),
+    Superseded(String),
+}
+
+/// Rules.
+pub(crate) fn rule(facts: &Facts) -> Ruling {
+    let serving: Vec<Evidence> = facts
+        .peers
+        .iter()
+        .filter_map(|peer| match peer.state {
+            PeerState::Serving { promoted_ago, order } => {
+                Some(compare(facts, &peer.name, promoted_ago, order))
+            }
+            PeerState::NotServing | PeerState::Indefinite | PeerState::Unreachable => None,
+        })
+        .collect();
+    let later = serving.iter().find_map(|evidence| match evidence {
+        Evidence::Superseded(by) => Some(by.clone()),
+        Evidence::Clear | Evidence::Unsure(_) => None,
+    });
+    let evidence = match (&facts.superseded, &later) {
+        (Some(by), _) => Evidence::Superseded(by.clone()),
+        (None, Some(by)) => Evidence::Superseded(by.clone()),
+        (None, None) => serving
+            .into_iter()
+            .find(|evidence| matches!(evidence, Evidence::Unsure(_)))
+            .unwrap_or_else(|| without_rivals(facts)),
+    };
+    let authority = match evidence {
+        Evidence::Clear => Authority::Clear { claim: facts.claim },
+        Evidence::Unsure(why) => Authority::Unsure { why, claim: facts.claim },
+        Evidence::Superseded(by) => Authority::Superseded { by },
+    };
+    Ruling { authority, refuse: later }
+}
+
+/// This member and a peer both serve: rows 2 and 3, and what counts as earlier in row 4.
+fn compare(facts: &Facts, peer: &str, theirs: Option<Duration>, order: Option<Order>) -> Evidence {
+    let later = |how: &str| Evidence::Superseded(format!("{peer} serves and was promoted later: {how}"));
+    let unsure = |how: &str| Evidence::Unsure(format!("{peer} serves, too, and {how}"));
+    match (order, facts.promoted_ago, theirs) {
+        (Some(Order::Later), _, _) => later("it was not primary after this member was promoted"),
+        (Some(Order::Earlier), _, _) => Evidence::Clear,
+        (None, Some(mine), Some(theirs)) if mine.abs_diff(theirs) <= MARGIN => {
+            unsure("the two promotions cannot be told apart")
+        }
+        (None, Some(mine), Some(theirs)) if theirs < mine => {
+            later(&format!("{:.0} s ago, this member {:.0} s ago", theirs.as_secs_f64(), mine.as_secs_f64()))
+        }
+        (None, Some(_), Some(_)) => Evidence::Clear,
+        (None, Some(_), None) if facts.origin == Origin::Promoted => Evidence::Clear,
+        (None, Some(_), None) => unsure("does not know when it was promoted"),
+        (None, None, _) => unsure("nobody knows when this member was promoted"),
+    }
+}
+
+/// Nobody who serves was promoted later: rows 4 to 13.
+fn without_rivals(facts: &Facts) -> Evidence {
+    let silent: Vec<&str> = facts
+        .peers
+        .iter()
+        .filter(|peer| matches!(peer.state, PeerState::Indefinite | PeerState::Unreachable))
+        .map(|peer| peer.name.as_str())
+        .collect();
+    if silent.is_empty() && !facts.peers.is_empty() {
+        return Evidence::Clear;
+    }
+    let help = if facts.peers.is_empty() {
+        "configure the other members as [[mirror.peer]], so that they can be asked".to_owned()
+    } else {
+        format!("{} cannot tell", silent.join(", "))
+    };
+    if let Some(by) = &facts.taken {
+        return Evidence::Unsure(format!("{by} took over what this member had; {help}"));
+    }
+    match facts.origin {
+        Origin::Promoted => above_what_was_written(facts).unwrap_or(Evidence::Clear),
+        Origin::Resumed | Origin::Found => above_what_was_written(facts).unwrap_or_else(|| {
+            let judged: Vec<Evidence> =
+                facts.records.iter().map(|record| judge(facts, &record.record, &help)).collect();
+            let worst = |wanted: fn(&Evidence) -> bool| judged.iter().find(|e| wanted(e)).cloned();
+            worst(|e| matches!(e, Evidence::Superseded(_)))
+                .or_else(|| worst(|e| matches!(e, Evidence::Unsure(_))))
+                .or_else(|| judged.first().cloned())
+                .unwrap_or_else(|| Evidence::Unsure(format!("this member's promotion was not seen; {help}")))
+        }),
+    }
+}
+
+/// Rows 6 and 8: somebody wrote a higher claim after this member had written its own.
+fn above_what_was_written(facts: &Facts) -> Option<Evidence> {
+    facts.records.iter().find_map(|RecordFacts { record, written }| match (&record.owner, written) {
+        (Owner::Other(name), Some(written)) if record.claim > *written => {
+            Some(Evidence::Superseded(format!(
+                "{name} claims the record with number {}, this member had written {written}",
+                record.claim
+            )))
+        }
+        (Owner::Other(_) | Owner::Me, _) => None,
+    })
+}
+
+/// Rows 9 to 12, for one record.
+fn judge(facts: &Facts, record: &Record, help: &str) -> Evidence {
+    let Owner::Other(name) = &record.owner else { return Evidence::Clear };
+    match (facts.origin, facts.memory) {
+        (Origin::Found, Memory::Held) if record.claim > facts.known_before => Evidence::Superseded(format!(
+            "{name} claims the record with number {}, above all that this member remembers",
+            record.claim
+        )),
+        (Origin::Found, Memory::Lost) if record.claim <= facts.known_before => Evidence::Clear,
+        (
+            Origin::Found | Origin::Resumed | Origin::Promoted,
+            Memory::Held | Memory::Lost | Memory::Nothing,
+        ) => Evidence::Unsure(format!(
+            "{name} owns the record, and this member's promotion was not seen; {help}"
+        )),
+    }
 }
 
 impl fmt::Display for Authority {
@@ -32,7 +309,18 @@ impl fmt::Display for Authority {
         match self {
             Self::Clear { claim } => write!(f, "clear, claim {claim}"),
             Self::Superseded { by } => write!(f, "superseded: {by}"),
-            Self::Unsure { why } => write!(f, "unsure whether another member was promoted later: {why}"),
+            Self::Unsure { why, .. } => write!(f, "unsure whether another member was promoted later: {why}"),
+        }
+    }
+}
+
+impl Authority {
+    /// The ruling in one lower-case word, as in status and metrics.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Clear { .. } => "clear",
+            Self::Superseded { .. } => "superseded",
+            Self::Unsure { .. } => "unsure",
         }
     }
 }

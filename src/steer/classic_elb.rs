@@ -4,8 +4,6 @@
 //! Instances are registered by id alone; the listeners know the ports. Three calls do not pay for an SDK
 //! crate, so they go through the [Query protocol](crate::aws::query).
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the reconcile loop is what calls it"))]
-
 use aws_config::{Region, SdkConfig};
 
 use super::pool::{Memory, Rules};

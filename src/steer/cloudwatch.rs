@@ -27,8 +27,6 @@
 //!
 //! Wire format: `PutMetricData` of the CloudWatch API reference.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the reconcile loop is what calls it"))]
-
 use std::fmt;
 use std::time::Duration;
 

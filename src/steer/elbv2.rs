@@ -11,8 +11,6 @@
 //! says in so many words that a zone is required, and the next attempt carries it. A target that is listed
 //! with `all` keeps it.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the reconcile loop is what calls it"))]
-
 use aws_config::{Region, SdkConfig};
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::config::Builder;

@@ -30,8 +30,6 @@
 //!
 //! `PATH`, `HOME`, `IRISSYS` and what the table's `environment` names are inherited, and nothing else.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the reconcile loop is what calls it"))]
-
 use tokio::sync::watch;
 
 use super::{CallError, Class, Plan, Proof, Target, Wish};

@@ -46,11 +46,6 @@ impl Backoff {
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }
-
-    /// Failures in a row.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
-    }
 }
 
 // === impl Budget ===
@@ -63,14 +58,19 @@ impl Budget {
 
     /// Takes one write, if there is one left at `now`.
     pub(crate) fn spend(&mut self, now: Timestamp) -> bool {
-        while self.spent.front().is_some_and(|at| at.age_at(now) >= self.window) {
-            self.spent.pop_front();
-        }
-        let left = self.spent.len() < self.limit;
+        let left = self.left(now) > 0;
         if left {
             self.spent.push_back(now);
         }
         left
+    }
+
+    /// How many writes are left at `now`.
+    pub(crate) fn left(&mut self, now: Timestamp) -> usize {
+        while self.spent.front().is_some_and(|at| at.age_at(now) >= self.window) {
+            self.spent.pop_front();
+        }
+        self.limit - self.spent.len()
     }
 }
 
@@ -85,7 +85,6 @@ mod tests {
         assert_eq!(ceilings, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
         backoff.succeeded();
         assert_eq!(backoff.failed(Class::Throttled, 0.5), Duration::from_millis(250));
-        assert_eq!(backoff.failures(), 1);
     }
 
     #[test]
@@ -95,6 +94,7 @@ mod tests {
         assert!(budget.spend(at(0)));
         assert!(budget.spend(at(30)));
         assert!(!budget.spend(at(59)));
+        assert_eq!(budget.left(at(60)), 1);
         assert!(budget.spend(at(60)));
         assert!(!budget.spend(at(61)));
     }

@@ -14,8 +14,6 @@
 //!
 //! Wire format: `DescribeRouteTables`, `ReplaceRoute` and `CreateRoute` of the EC2 API reference.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the reconcile loop is what calls it"))]
-
 use aws_config::{Region, SdkConfig};
 
 use super::{CallError, Class, Plan, Proof, Wish, unidentified};

@@ -15,12 +15,11 @@
 //!
 //! The SDK repeats reads by itself and writes never: each attempt to write needs a warrant of its own.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the reconcile loop is what calls it"))]
-
 use aws_config::SdkConfig;
 use aws_sdk_route53::Client;
 use aws_sdk_route53::types::{ChangeBatch, ChangeStatus, ResourceRecordSet};
 
+use super::authority::{self, Owner};
 use super::{CallError, Class, Outlook, Plan, Proof, Target, Wish};
 use crate::aws::error::call_error;
 use crate::aws::{Identity, single_attempt};
@@ -230,6 +229,12 @@ impl Target for Route53 {
         };
         self.follow_change().await;
         Ok(Observed { record, mark, spreading: self.spreading.clone() })
+    }
+
+    fn record(&self, observed: &Observed) -> Option<authority::Record> {
+        let fact = observed.record_fact(&self.owner);
+        let owner = if fact.is_mine { Owner::Me } else { Owner::Other(fact.owner?) };
+        Some(authority::Record { owner, claim: fact.epoch })
     }
 
     fn plan(&self, wish: &Wish, observed: &Observed, now: Timestamp) -> Plan<Batch> {

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::super::output::{BAD, DOUBTFUL, FAINT, GOOD};
-use crate::admin::status::{CheckerStatus, MirrorStatus, Status, TransitionStatus};
+use crate::admin::status::{
+    AuthorityStatus, CheckerStatus, MirrorStatus, Status, SteeringStatus, TransitionStatus,
+};
 
 /// How many transitions and checkers a person wants to see; `--json` has them all.
 const SHOWN: usize = 5;
@@ -76,8 +78,26 @@ fn render_mirror(text: &mut String, mirror: &MirrorStatus, now: &str) {
             probes.definite, probes.no_evidence, probes.woken
         ),
     );
+    render_steering(text, mirror);
     render_checkers(text, &mirror.checkers, now);
     render_transitions(text, &mirror.transitions);
+}
+
+fn render_steering(text: &mut String, mirror: &MirrorStatus) {
+    if let Some(AuthorityStatus { ruling, reason: Some(reason), .. }) =
+        mirror.authority.as_ref().filter(|_| mirror.serving || mirror.state == "superseded")
+    {
+        line(text, format_args!("  {DOUBTFUL}standing  {ruling}: {reason}{DOUBTFUL:#}"));
+    }
+    for SteeringStatus { target, state, reason, .. } in &mirror.steering {
+        let style = match state.as_str() {
+            "fulfilled" => GOOD,
+            "failing" | "contested" | "impossible" => BAD,
+            _ => DOUBTFUL,
+        };
+        let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        line(text, format_args!("  steering  {target} {style}{state}{style:#}{reason}"));
+    }
 }
 
 fn render_checkers(text: &mut String, checkers: &[CheckerStatus], now: &str) {
@@ -173,6 +193,32 @@ PROD  primary  page 200 SUCCESS
   history   2026-11-21 02:50:00Z  backup -> primary: the instance is primary
 ";
         assert_eq!(plain(&document()), expected);
+    }
+
+    #[test]
+    fn tells_how_each_steering_target_stands() {
+        let mut status = document();
+        let target = |state: &str, reason| {
+            serde_json::json!({
+                "target": "route53 db.example.internal", "state": state, "reason": reason,
+                "since": "2026-11-21T02:50:00.123456Z", "last_success": null, "attempts": 0, "last_error": null,
+                "ladder": null, "calls": [], "drift_repaired": 0, "writes_left": 20
+            })
+        };
+        let targets =
+            [target("fulfilled", None), target("failing", Some("ListResourceRecordSets: no answer"))];
+        status.mirrors[0].steering = serde_json::from_value(targets.as_slice().into()).unwrap();
+        let unsure =
+            serde_json::json!({"ruling": "unsure", "reason": "10.0.2.12 cannot tell", "claim": null});
+        status.mirrors[0].authority = serde_json::from_value(unsure).unwrap();
+        let text = plain(&status);
+        for expected in [
+            "  standing  unsure: 10.0.2.12 cannot tell\n",
+            "  steering  route53 db.example.internal fulfilled\n",
+            "  steering  route53 db.example.internal failing: ListResourceRecordSets: no answer\n",
+        ] {
+            assert!(text.contains(expected), "{text}");
+        }
     }
 
     #[test]

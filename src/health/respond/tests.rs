@@ -111,8 +111,22 @@ fn pages_of_roles() {
             .map(|path| ask_all(&mirrors, &format!("GET {path}"), NOW).0.status);
         assert_eq!(seen, expected, "{outcome:?}");
     }
-    assert!(ask(&Ok(Role::Primary), "GET /primary").ends_with("\r\n\r\nthe instance is primary, epoch 1\n"));
-    assert!(ask(&Ok(Role::Backup), "GET /primary").ends_with("\r\n\r\nthe instance is backup\n"));
+    for path in ["GET /primary", "GET /promotion"] {
+        let ends = |outcome: Outcome, end: &str| {
+            let answer = ask(&outcome, path);
+            assert!(answer.ends_with(end), "{answer}");
+        };
+        let primary = "\r\n\r\nthe instance is primary, epoch 1\nstate=primary epoch=1 origin=found\n";
+        ends(Ok(Role::Primary), primary);
+        ends(Ok(Role::Backup), "\r\n\r\nthe instance is backup\nstate=backup definite=yes\n");
+        let silent = Err(NoEvidence::TimedOut { after: Duration::from_secs(2) });
+        ends(silent, "\r\n\r\nno answer within 2s\nstate=no-evidence definite=no\n");
+    }
+    let promoted = [mirror("m", &[Ok(Role::Backup), Ok(Role::Primary)])];
+    let (response, told) = ask_all(&promoted, "GET /m/promotion", NOW.later_by(Duration::from_millis(1_500)));
+    let line = "state=primary epoch=1 origin=promoted promoted_seconds_ago=1.500 promotion=1000000\n";
+    assert!(told.ends_with(line), "{told}");
+    assert_eq!(response.about, Some(About { mirror: 0, verdict: false }), "another member directs nobody");
     let hostile = Err(NoEvidence::Failed("a\r\nX-Evil: 1\r\n\r\n".into()));
     assert_eq!(ask(&hostile, "GET /primary").matches("\r\n").count(), 5, "no header is smuggled in");
 }

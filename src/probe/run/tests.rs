@@ -27,6 +27,7 @@ struct Bench {
     wake: Arc<Notify>,
     clock: Clock,
     cancelled: CancellationToken,
+    orders: watch::Sender<Option<Supersede>>,
     task: tokio::task::JoinHandle<Vec<Watched>>,
 }
 
@@ -41,17 +42,18 @@ fn start(takes: Duration, answer: impl FnMut(usize) -> Reading + Send + 'static)
     });
     let settings = Settings { stale_after: STALE_AFTER, rise: std::num::NonZeroU32::MIN };
     let (sender, snapshot) = watch::channel(Snapshot::new(Tracker::new(settings, None)));
+    let (orders, obeyed) = watch::channel(None);
     let (asked, wake, cancelled) =
         (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()), CancellationToken::new());
     let task = tokio::spawn(run(
         Scripted { takes, answer, asked: Arc::clone(&asked) },
-        vec![Watched::new("TEST".into(), sender)],
+        vec![Watched::new("TEST".into(), sender).obeying(obeyed)],
         Duration::from_secs(1),
         Arc::clone(&wake),
         clock.clone(),
         cancelled.clone(),
     ));
-    Bench { snapshot, asked, wake, clock, cancelled, task }
+    Bench { snapshot, asked, wake, clock, cancelled, orders, task }
 }
 
 fn reading(outcome: Result<Role, NoEvidence>) -> Reading {
@@ -178,4 +180,31 @@ async fn an_answer_that_was_old_when_it_was_read_expires_earlier() {
     assert!(bench.serves());
     sleep(Duration::from_millis(200)).await;
     assert!(!bench.serves());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_to_refuse_is_obeyed_at_once_even_while_a_question_is_in_flight() {
+    let bench = start(Duration::from_millis(900), |_| reading(Ok(Role::Primary)));
+    sleep(Duration::from_millis(1_500)).await;
+    assert!(bench.serves());
+    let epoch = bench.snapshot.borrow().tracker().epoch();
+    bench.orders.send_replace(Some(Supersede { epoch, by: "10.0.2.12".to_owned() }));
+    sleep(Duration::from_millis(1)).await;
+    assert!(!bench.serves());
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.labels(), ["primary", "superseded"], "the instance still says primary");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_about_another_epoch_is_not_for_this_one() {
+    let bench = start(Duration::from_millis(10), |index| {
+        reading(Ok(if index == 1 { Role::Backup } else { Role::Primary }))
+    });
+    sleep(Duration::from_millis(500)).await;
+    let epoch = bench.snapshot.borrow().tracker().epoch();
+    sleep(Duration::from_secs(2)).await;
+    bench.orders.send_replace(Some(Supersede { epoch, by: "10.0.2.12".to_owned() }));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.labels(), ["primary", "backup", "primary"]);
+    assert!(bench.serves());
 }

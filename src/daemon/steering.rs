@@ -1,0 +1,216 @@
+//! The steering of all mirrors: one standing among the peers a mirror, one loop a target, and what a reload
+//! carries over.
+//!
+//! A loop whose target did not change goes on undisturbed while its mirror is asked in the same way and has the
+//! same peers. Where that is not so, the loops are ended, each after the step that is in flight, before others
+//! take their place: no object is ever steered by two. Ending withdraws nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use tokio::sync::{OnceCell, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::mirrors::Entry;
+use crate::admin::SteeringView;
+use crate::clock::Clock;
+use crate::config::steering::{Peer, Superseded, Target};
+use crate::snapshot::Snapshot;
+use crate::steer::report::Report;
+use crate::steer::{self, Authority, Counsel, Member, Ruled, Standing};
+
+/// How long a stop waits for the steps in flight: a call's own deadline, and a little.
+const STOP_TIMEOUT: Duration = crate::aws::OPERATION_TIMEOUT.saturating_add(Duration::from_secs(2));
+
+/// The steering of every mirror that has any.
+#[derive(Debug)]
+pub(super) struct Steering {
+    clock: Clock,
+    tasks: TaskTracker,
+    mirrors: Vec<Mirror>,
+    sdk: Arc<OnceCell<SdkConfig>>,
+}
+
+#[derive(Debug)]
+struct Mirror {
+    name: String,
+    /// This member's own name in it.
+    member: Arc<str>,
+    peers: Vec<Peer>,
+    superseded: Superseded,
+    snapshot: watch::Receiver<Snapshot>,
+    authority: watch::Receiver<Authority>,
+    /// For loops that a reload adds; also what keeps the standing alive without any.
+    counsel: Counsel,
+    standing: Ended,
+    loops: Vec<Loop>,
+}
+
+#[derive(Debug)]
+struct Loop {
+    target: Target,
+    report: watch::Receiver<Report>,
+    task: Ended,
+}
+
+/// A task that ends when it is told to.
+#[derive(Debug)]
+struct Ended {
+    cancelled: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+// === impl Steering ===
+
+impl Steering {
+    /// Nothing is steered yet; the tasks will belong to `tasks`.
+    pub(super) fn new(clock: Clock, tasks: TaskTracker) -> Self {
+        Self { clock, tasks, mirrors: Vec::new(), sdk: Arc::default() }
+    }
+
+    /// Steers the mirrors of `entries`, and no other.
+    pub(super) async fn commit(&mut self, entries: &[Entry]) {
+        let (mut kept, mut ended) = (Vec::new(), Vec::new());
+        for mirror in std::mem::take(&mut self.mirrors) {
+            let goes_on = entries.iter().any(|entry| mirror.goes_on(entry));
+            if goes_on { kept.push(mirror) } else { ended.push(mirror) }
+        }
+        end(ended.into_iter().flat_map(Mirror::into_tasks).collect()).await;
+        for entry in entries.iter().filter(|entry| is_steered(entry)) {
+            let position = kept.iter().position(|mirror| mirror.goes_on(entry));
+            let mut mirror = match position {
+                Some(position) => kept.swap_remove(position),
+                None => self.begin(entry),
+            };
+            self.commit_targets(&mut mirror, &entry.config.targets).await;
+            self.mirrors.push(mirror);
+        }
+    }
+
+    /// What the admin listener may see of the mirror called `name`.
+    pub(super) fn view(&self, name: &str) -> Option<SteeringView> {
+        let mirror = self.mirrors.iter().find(|mirror| mirror.name == name)?;
+        Some(SteeringView {
+            authority: mirror.authority.clone(),
+            targets: mirror.loops.iter().map(|l| l.report.clone()).collect(),
+        })
+    }
+
+    /// Tells every task to end; [`stopped`](Self::stopped) waits for it.
+    pub(super) fn stop(&self) {
+        for mirror in &self.mirrors {
+            for task in mirror.loops.iter().map(|l| &l.task) {
+                task.cancelled.cancel();
+            }
+        }
+    }
+
+    /// Waits until the steps in flight are finished, within their deadline.
+    pub(super) async fn stopped(&mut self) {
+        self.stop();
+        let tasks = self.mirrors.drain(..).flat_map(Mirror::into_tasks).collect();
+        if timeout(STOP_TIMEOUT, end(tasks)).await.is_err() {
+            tracing::warn!("a steering call is still in flight; nobody will see what came of it");
+        }
+    }
+
+    fn begin(&self, entry: &Entry) -> Mirror {
+        let unknown = Authority::Unsure { why: "nobody has ruled yet".to_owned(), claim: 0 };
+        let (authority, seen) = watch::channel(unknown);
+        let ruled = Ruled { authority, claims: Arc::clone(&entry.claims), orders: Arc::clone(&entry.orders) };
+        let config = &entry.config;
+        let (standing, counsel) = Standing::new(
+            config.name.as_str().into(),
+            &config.peers,
+            config.superseded,
+            entry.past,
+            entry.snapshot.clone(),
+            ruled,
+            self.clock.clone(),
+        );
+        let cancelled = CancellationToken::new();
+        let task = self.tasks.spawn(standing.run(cancelled.clone()));
+        Mirror {
+            name: config.name.clone(),
+            member: config.member_name().into(),
+            peers: config.peers.clone(),
+            superseded: config.superseded,
+            snapshot: entry.snapshot.clone(),
+            authority: seen,
+            counsel,
+            standing: Ended { cancelled, task },
+            loops: Vec::new(),
+        }
+    }
+
+    async fn commit_targets(&self, mirror: &mut Mirror, targets: &[Target]) {
+        let mut old = std::mem::take(&mut mirror.loops);
+        let found: Vec<Option<Loop>> = targets
+            .iter()
+            .map(|target| {
+                let position = old.iter().position(|known| known.target == *target);
+                position.map(|position| old.swap_remove(position))
+            })
+            .collect();
+        end(old.into_iter().map(|known| known.task).collect()).await;
+        for (target, known) in targets.iter().zip(found) {
+            mirror.loops.push(known.unwrap_or_else(|| self.begin_loop(mirror, target)));
+        }
+    }
+
+    fn begin_loop(&self, mirror: &Mirror, target: &Target) -> Loop {
+        let (sender, report) = watch::channel(Report::new(steer::name(target).into(), self.clock.now()));
+        let cancelled = CancellationToken::new();
+        let task = self.tasks.spawn(steer::start(
+            target.clone(),
+            Member {
+                mirror: mirror.name.as_str().into(),
+                name: mirror.member.clone(),
+                sdk: Arc::clone(&self.sdk),
+            },
+            mirror.snapshot.clone(),
+            mirror.counsel.clone(),
+            sender,
+            self.clock.clone(),
+            cancelled.clone(),
+        ));
+        Loop { target: target.clone(), report, task: Ended { cancelled, task } }
+    }
+}
+
+// === impl Mirror ===
+
+impl Mirror {
+    /// Whether this is the steering of `entry`'s mirror, whatever its targets.
+    fn goes_on(&self, entry: &Entry) -> bool {
+        self.name == entry.config.name
+            && self.snapshot.same_channel(&entry.snapshot)
+            && *self.member == *entry.config.member_name()
+            && self.peers == entry.config.peers
+            && self.superseded == entry.config.superseded
+            && is_steered(entry)
+    }
+
+    /// Its tasks, the standing last: the loops may still consult it.
+    fn into_tasks(self) -> Vec<Ended> {
+        self.loops.into_iter().map(|known| known.task).chain([self.standing]).collect()
+    }
+}
+
+fn is_steered(entry: &Entry) -> bool {
+    !entry.config.targets.is_empty() || !entry.config.peers.is_empty()
+}
+
+/// Ends tasks, and waits for each.
+async fn end(tasks: Vec<Ended>) {
+    for task in &tasks {
+        task.cancelled.cancel();
+    }
+    for Ended { task, .. } in tasks {
+        task.await.expect("a steering task neither panics nor is aborted");
+    }
+}

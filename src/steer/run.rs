@@ -1,0 +1,431 @@
+//! The loop that makes one steering target so, and keeps it so. How it works is told in [`steer`](super).
+//!
+//! | after | the next look |
+//! |---|---|
+//! | a step that was made | at once: done means verified |
+//! | all is as wished | at the next drift check |
+//! | the cloud has to do its part | in a second |
+//! | a read or write that failed in passing | after its own backoff; a refused write leaves what was read valid |
+//! | a lost swap | at once, a few times, then as a failure |
+//! | an error that asking again does not help | at the next drift check |
+//! | no authority, or too many writes | in some seconds |
+//! | a wish that changed | at once, and a read under way is dropped for it |
+//!
+//! The first write of a promotion that was seen does not wait for a read: the last drift check's is the start
+//! of its plan, if it is young enough. A step in flight is never dropped: it stands in no `select!`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::authority::Authority;
+use super::error::{CallError, Class};
+use super::pace::{Backoff, Budget};
+use super::report::{Ladder, Report, State};
+use super::standing::{Counsel, Sighting};
+use super::{NoWarrant, Outlook, Plan, Proof, Step, Target, Warrant, Wish};
+use crate::clock::{Clock, Timestamp};
+use crate::role::{Epoch, Origin, Permit};
+use crate::snapshot::Snapshot;
+
+mod journal;
+#[cfg(test)]
+mod tests;
+
+use journal::Journal;
+
+/// Between two drift checks. Warm connections need it within 45 s; half a minute is 120 reads an hour.
+const DRIFT: Duration = Duration::from_secs(30);
+
+/// Between two looks while the cloud does its part.
+const WAITING: Duration = Duration::from_secs(1);
+
+/// Between two looks while nothing may be written.
+const HOLDING: Duration = Duration::from_secs(5);
+
+/// How old a read may be to start a plan from: one missed drift check is no reason to read first.
+const KNOWN_FOR: Duration = Duration::from_mins(1);
+
+/// Writes that move traffic within [`WINDOW`]: a failover needs two or three. More is a fight with somebody.
+const MOVES: usize = 20;
+
+/// Writes that any role may make within [`WINDOW`]: a metric every ten seconds, twice.
+const PUBLICATIONS: usize = 120;
+
+const WINDOW: Duration = Duration::from_mins(10);
+
+/// Lost swaps in a row that are answered by looking again at once.
+const SWAPS: u32 = 3;
+
+/// What a loop needs besides its target.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) mirror: Arc<str>,
+    pub(super) snapshot: watch::Receiver<Snapshot>,
+    pub(super) counsel: Counsel,
+    pub(super) report: watch::Sender<Report>,
+    pub(super) clock: Clock,
+    /// Uniform in 0..1.
+    pub(super) chance: fn() -> f64,
+    pub(super) cancelled: CancellationToken,
+}
+
+/// Steers until it is cancelled; a step in flight is finished first. Withdraws nothing.
+pub(super) async fn run<T: Target>(target: T, around: Surroundings) {
+    Loop::new(target, around).run().await;
+}
+
+#[derive(Debug)]
+struct Loop<T: Target> {
+    target: T,
+    name: Arc<str>,
+    world: World,
+    journal: Journal,
+    chance: fn() -> f64,
+    /// The last read, and when it was begun.
+    known: Option<(T::Observed, Timestamp)>,
+    /// Whether the last read is still what is there: the write after it was refused unseen.
+    still_valid: bool,
+    reads: Backoff,
+    writes: Backoff,
+    lost_swaps: u32,
+    moves: Budget,
+    publications: Budget,
+    /// The epoch that was begun to be steered last.
+    begun: Option<Epoch>,
+    /// The epoch in which the last turn found the object taken over, and told the standing of it.
+    told_taken: Option<Epoch>,
+    /// The wish that was fulfilled last, as long as it is the wish.
+    fulfilled: Option<Wish>,
+    /// Whether steps were made since then.
+    repairing: bool,
+}
+
+/// What the loop follows.
+#[derive(Debug)]
+struct World {
+    snapshot: watch::Receiver<Snapshot>,
+    authority: watch::Receiver<Authority>,
+    counsel: Counsel,
+    clock: Clock,
+    cancelled: CancellationToken,
+}
+
+/// What one turn is for.
+#[derive(Clone, Debug)]
+struct Aim {
+    wish: Wish,
+    /// Whether authority was clear, which is worth another look when it becomes so.
+    clear: bool,
+    /// The right to write, if the wish is to lead.
+    permit: Option<Permit>,
+    /// Whether this process saw the promotion.
+    promoted: bool,
+}
+
+/// How a read ended.
+enum Read<O> {
+    Seen(O),
+    Failed(Duration),
+    /// The wish changed meanwhile.
+    Overtaken,
+}
+
+// === impl Loop ===
+
+impl<T: Target> Loop<T> {
+    fn new(target: T, around: Surroundings) -> Self {
+        let Surroundings { mirror, snapshot, counsel, report, clock, chance, cancelled } = around;
+        let name: Arc<str> = target.name().into();
+        Self {
+            journal: Journal::new(mirror, Arc::clone(&name), report, clock.clone()),
+            world: World { snapshot, authority: counsel.authority(), counsel, clock, cancelled },
+            target,
+            name,
+            chance,
+            known: None,
+            still_valid: false,
+            reads: Backoff::default(),
+            writes: Backoff::default(),
+            lost_swaps: 0,
+            moves: Budget::new(MOVES, WINDOW),
+            publications: Budget::new(PUBLICATIONS, WINDOW),
+            begun: None,
+            told_taken: None,
+            fulfilled: None,
+            repairing: false,
+        }
+    }
+
+    async fn run(mut self) {
+        while !self.world.cancelled.is_cancelled() {
+            let aim = self.world.aim();
+            let pause = self.turn(&aim).await;
+            let left = self.moves.left(self.world.clock.now());
+            self.journal.publish(left);
+            let cancelled = self.world.cancelled.clone();
+            // Cancel-safe: a timer, and changes that stay to be seen.
+            tokio::select! {
+                biased;
+                () = cancelled.cancelled() => {}
+                () = self.world.changed(|now| !now.wish.agrees_with(&aim.wish) || (now.clear && !aim.clear)) => {}
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One turn: look, plan, make the steps. Returns how long to wait for the next one.
+    async fn turn(&mut self, aim: &Aim) -> Duration {
+        if self.fulfilled.as_ref().is_some_and(|wish| !wish.agrees_with(&aim.wish)) {
+            (self.fulfilled, self.repairing) = (None, false);
+        }
+        let observed = match self.known_start(aim) {
+            Some(observed) => observed,
+            None => match self.read(aim).await {
+                Read::Seen(observed) => observed,
+                Read::Failed(pause) => return pause,
+                Read::Overtaken => return Duration::ZERO,
+            },
+        };
+        let now = self.world.clock.now();
+        self.target.note(&aim.wish, &observed, now);
+        let Plan { steps, then } = self.target.plan(&aim.wish, &observed, now);
+        let sighting = Sighting { record: self.target.record(&observed), taken: taken(aim, &then) };
+        self.world.counsel.saw(&self.name, sighting).await;
+        if steps.is_empty() {
+            return self.rest(aim, then);
+        }
+        self.make(aim, steps).await
+    }
+
+    /// What is known to be there without looking again.
+    fn known_start(&mut self, aim: &Aim) -> Option<T::Observed> {
+        let begins = match &aim.wish {
+            Wish::Lead { epoch, .. } => {
+                let begins = self.begun.replace(*epoch) != Some(*epoch);
+                if begins {
+                    let ladder = Ladder::begin(*epoch, &self.world.snapshot.borrow());
+                    self.journal.ladder(ladder);
+                }
+                begins && aim.promoted
+            }
+            Wish::Follow | Wish::Hold { .. } => false,
+        };
+        let still_valid = std::mem::take(&mut self.still_valid);
+        let now = self.world.clock.now();
+        let (observed, at) = self.known.as_ref()?;
+        ((begins || still_valid) && at.age_at(now) < KNOWN_FOR).then(|| observed.clone())
+    }
+
+    async fn read(&mut self, aim: &Aim) -> Read<T::Observed> {
+        let at = self.world.clock.now();
+        let Self { target, world, .. } = self;
+        // A read may be dropped: it changes nothing. A promotion does not wait for one that hangs.
+        let cancelled = world.cancelled.clone();
+        let result = tokio::select! {
+            biased;
+            () = cancelled.cancelled() => return Read::Overtaken,
+            () = world.changed(|now| !now.wish.agrees_with(&aim.wish)) => return Read::Overtaken,
+            result = target.observe() => result,
+        };
+        match result {
+            Ok(observed) => {
+                self.reads.succeeded();
+                self.journal.read();
+                self.known = Some((observed.clone(), at));
+                Read::Seen(observed)
+            }
+            Err(error) => {
+                let class = error.class;
+                self.journal.failed(error);
+                Read::Failed(match class {
+                    Class::Retry | Class::Throttled | Class::Observe => {
+                        self.reads.failed(class, (self.chance)())
+                    }
+                    Class::Stop => self.drift(),
+                })
+            }
+        }
+    }
+
+    /// There is nothing to send.
+    fn rest(&mut self, aim: &Aim, then: Outlook) -> Duration {
+        match then {
+            Outlook::Fulfilled => {
+                self.writes.succeeded();
+                self.lost_swaps = 0;
+                let repaired = std::mem::take(&mut self.repairing);
+                self.fulfilled = Some(aim.wish.clone());
+                self.journal.fulfilled(&aim.wish, repaired);
+                self.drift()
+            }
+            Outlook::Waiting { what } => {
+                self.journal.enter(State::Waiting { what });
+                WAITING
+            }
+            Outlook::TakenOver { by } => {
+                // The turn before told of it: an authority that is clear all the same knows better.
+                if let Wish::Lead { epoch, .. } = aim.wish
+                    && self.told_taken.replace(epoch) == Some(epoch)
+                    && aim.clear
+                {
+                    self.told_taken = None;
+                    self.target.overrule(epoch);
+                    return Duration::ZERO;
+                }
+                self.journal.enter(State::Holding { why: format!("{by} took it over") });
+                HOLDING
+            }
+            Outlook::Impossible { why } => {
+                self.journal.impossible(why);
+                self.drift()
+            }
+        }
+    }
+
+    /// Makes the steps in their order, as far as each may be made.
+    async fn make(&mut self, aim: &Aim, steps: Vec<T::Step>) -> Duration {
+        if self.target.pace().is_none() {
+            self.repairing |= self.fulfilled.is_some();
+        }
+        let count = steps.len();
+        for (made, step) in steps.into_iter().enumerate() {
+            if self.world.cancelled.is_cancelled() || !self.world.aim().wish.agrees_with(&aim.wish) {
+                self.journal.cancelled(count - made, "the wish changed");
+                return Duration::ZERO;
+            }
+            let started = Instant::now();
+            let result = if step.moves_traffic() {
+                match self.move_traffic(aim, &step).await {
+                    Ok(result) => result,
+                    Err(pause) => {
+                        self.still_valid = made == 0;
+                        return pause;
+                    }
+                }
+            } else if self.publications.spend(self.world.clock.now()) {
+                self.target.apply(&step, Proof::AnyRole).await
+            } else {
+                self.journal.contested();
+                return self.drift();
+            };
+            match result {
+                Ok(()) => {
+                    self.writes.succeeded();
+                    self.journal.made(&step, started.elapsed());
+                }
+                Err(error) => {
+                    let class = error.class;
+                    self.journal.step_failed(&step, started.elapsed(), error);
+                    return self.after_failure(class, made == 0);
+                }
+            }
+        }
+        Duration::ZERO
+    }
+
+    /// Makes one step that needs a warrant; the error is how long to wait because there is none.
+    async fn move_traffic(&mut self, aim: &Aim, step: &T::Step) -> Result<Result<(), CallError>, Duration> {
+        let authority = self.world.counsel.consult(&self.name).await;
+        let now = self.world.clock.now();
+        if self.world.cancelled.is_cancelled() {
+            return Err(Duration::ZERO);
+        }
+        if self.moves.left(now) == 0 {
+            self.journal.contested();
+            return Err(self.drift());
+        }
+        let Some(permit) = &aim.permit else {
+            // Only a wish to lead plans such a step, and only a verdict that permits wishes to lead.
+            self.journal.enter(State::Holding { why: "there is no permit".to_owned() });
+            return Err(HOLDING);
+        };
+        let snapshot = self.world.snapshot.borrow().clone();
+        match Warrant::mint(permit, &snapshot, &authority, now) {
+            Ok(warrant) => {
+                self.moves.spend(now);
+                self.journal.working();
+                Ok(self.target.apply(step, Proof::Warrant(warrant)).await)
+            }
+            Err(NoWarrant::Permit(lost)) => {
+                self.journal.cancelled(1, &lost.to_string());
+                // The wish has changed, or is about to: a verdict that expired is published a moment later.
+                Err(WAITING)
+            }
+            Err(no @ NoWarrant::Authority(_)) => {
+                self.journal.held(step, &no.to_string());
+                Err(HOLDING)
+            }
+        }
+    }
+
+    /// How long to wait after a write that failed; `first` is whether nothing was written before it.
+    fn after_failure(&mut self, class: Class, first: bool) -> Duration {
+        match class {
+            Class::Observe if self.lost_swaps < SWAPS => {
+                self.lost_swaps += 1;
+                Duration::ZERO
+            }
+            Class::Throttled => {
+                self.still_valid = first;
+                self.writes.failed(class, (self.chance)())
+            }
+            Class::Observe | Class::Retry => self.writes.failed(class, (self.chance)()),
+            Class::Stop => self.drift(),
+        }
+    }
+
+    /// Until the next drift check: a tenth more or less, so that the members' reads do not march in step.
+    fn drift(&self) -> Duration {
+        let interval = self.target.pace().unwrap_or(DRIFT).min(DRIFT);
+        interval.mul_f64(0.9 + 0.2 * (self.chance)())
+    }
+}
+
+/// Who took the object over.
+fn taken(aim: &Aim, then: &Outlook) -> Option<String> {
+    match (then, &aim.wish) {
+        (Outlook::TakenOver { by }, Wish::Lead { .. }) => Some(by.clone()),
+        (Outlook::TakenOver { .. }, Wish::Follow | Wish::Hold { .. }) => None,
+        (Outlook::Fulfilled | Outlook::Waiting { .. } | Outlook::Impossible { .. }, _) => None,
+    }
+}
+
+// === impl World ===
+
+impl World {
+    /// What to bring about at this moment.
+    fn aim(&self) -> Aim {
+        let now = self.clock.now();
+        let (snapshot, authority) = (self.snapshot.borrow(), self.authority.borrow());
+        Aim {
+            wish: Wish::at(&snapshot, &authority, now),
+            clear: matches!(*authority, Authority::Clear { .. }),
+            permit: snapshot.verdict().permit(now),
+            promoted: snapshot.tracker().origin() == Some(Origin::Promoted),
+        }
+    }
+
+    /// Until what there is to bring about `differs`. Cancel-safe.
+    async fn changed(&mut self, differs: impl Fn(&Aim) -> bool) {
+        loop {
+            // Marked as seen before it is looked at: a change in between is seen at the next turn.
+            self.snapshot.borrow_and_update();
+            self.authority.borrow_and_update();
+            if differs(&self.aim()) {
+                return;
+            }
+            let changed = tokio::select! {
+                changed = self.snapshot.changed() => changed,
+                changed = self.authority.changed() => changed,
+            };
+            if changed.is_err() {
+                // The writers have ended: so will this loop, when it is cancelled.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What a steering loop says about its work: the report that is published, and the log.
+//!
+//! One info line for each step that was sent, with what came of it; one warning for each episode of failures,
+//! and a line for its end; an error where somebody must act, once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::steer::error::{CallError, Class};
+use crate::steer::report::{Ladder, Report, State};
+use crate::steer::{Step, Wish};
+
+/// The report as it grows, and who is told.
+#[derive(Debug)]
+pub(super) struct Journal {
+    mirror: Arc<str>,
+    target: Arc<str>,
+    report: Report,
+    published: watch::Sender<Report>,
+    clock: Clock,
+    /// The present stretch of failures.
+    episode: Option<Episode>,
+    /// The last doubt, refusal or impossibility that was logged, so that it is logged once.
+    said: Option<String>,
+}
+
+/// Failures of one kind.
+#[derive(Debug)]
+struct Episode {
+    action: &'static str,
+    class: Class,
+    write: bool,
+    failures: u64,
+}
+
+// === impl Journal ===
+
+impl Journal {
+    pub(super) fn new(
+        mirror: Arc<str>,
+        target: Arc<str>,
+        published: watch::Sender<Report>,
+        clock: Clock,
+    ) -> Self {
+        let report = Report::new(Arc::clone(&target), clock.now());
+        Self { mirror, target, report, published, clock, episode: None, said: None }
+    }
+
+    /// Publishes the report.
+    pub(super) fn publish(&mut self, writes_left: usize) {
+        self.report.writes_left = writes_left;
+        self.published.send_replace(self.report.clone());
+    }
+
+    /// Enters a state that needs no words.
+    pub(super) fn enter(&mut self, state: State) {
+        self.report.enter(state, self.clock.now());
+    }
+
+    /// A promotion begins.
+    pub(super) fn ladder(&mut self, ladder: Ladder) {
+        self.report.ladder = Some(ladder);
+    }
+
+    /// A read worked.
+    pub(super) fn read(&mut self) {
+        self.report.count("observe", "ok");
+        // A write's episode is over when the write works, or is not needed any more.
+        if self.episode.as_ref().is_some_and(|episode| !episode.write) {
+            self.recovered();
+        }
+    }
+
+    /// A read failed.
+    pub(super) fn failed(&mut self, error: CallError) {
+        self.report.count(error.action, error.class.word());
+        self.take_down(error, false);
+    }
+
+    /// A step is about to be sent.
+    pub(super) fn working(&mut self) {
+        self.enter(State::Working);
+        let left = self.report.writes_left;
+        self.publish(left);
+    }
+
+    /// A step was accepted.
+    pub(super) fn made(&mut self, step: &impl Step, took: Duration) {
+        let (mirror, target) = (&*self.mirror, &*self.target);
+        tracing::info!(mirror, target, %step, took_ms = milliseconds(took), outcome = "accepted", "steering step sent");
+        let now = self.clock.now();
+        self.report.count(&action(step), "ok");
+        if let Some(ladder) = self.report.ladder.as_mut().filter(|_| step.moves_traffic()) {
+            ladder.accepted.get_or_insert(now);
+        }
+        self.said = None;
+        self.recovered();
+        self.enter(State::Working);
+    }
+
+    /// A step failed, or nobody knows whether it did.
+    pub(super) fn step_failed(&mut self, step: &impl Step, took: Duration, error: CallError) {
+        let (mirror, target) = (&*self.mirror, &*self.target);
+        tracing::info!(mirror, target, %step, took_ms = milliseconds(took), outcome = %error, "steering step sent");
+        self.report.count(&action(step), error.class.word());
+        self.take_down(error, true);
+    }
+
+    /// All is as wished.
+    pub(super) fn fulfilled(&mut self, wish: &Wish, repaired: bool) {
+        let now = self.clock.now();
+        let (mirror, target) = (&*self.mirror, &*self.target);
+        self.report.last_success = Some(now);
+        if repaired {
+            self.report.drift_repaired += 1;
+            tracing::info!(mirror, target, "what others had changed is put right");
+        }
+        let state = match wish {
+            Wish::Lead { epoch, .. } => {
+                if let Some(ladder) = self.report.ladder.as_mut().filter(|ladder| ladder.epoch == *epoch)
+                    && ladder.fulfilled.is_none()
+                {
+                    ladder.fulfilled = Some(now);
+                    let after = ladder.role_changed.map(|at| milliseconds(at.age_at(now)));
+                    tracing::info!(mirror, target, %epoch, after_ms = after, "clients are directed to this member");
+                }
+                State::Fulfilled
+            }
+            Wish::Follow => State::Fulfilled,
+            Wish::Hold { reason } => State::Holding { why: reason.clone() },
+        };
+        self.said = None;
+        self.recovered();
+        self.enter(state);
+    }
+
+    /// The wish cannot be fulfilled until somebody changes something.
+    pub(super) fn impossible(&mut self, why: String) {
+        if self.say(&why) {
+            let (mirror, target) = (&*self.mirror, &*self.target);
+            tracing::error!(mirror, target, why, "this steering target cannot be made to follow the primary");
+        }
+        self.enter(State::Impossible { why });
+    }
+
+    /// A step may not be made for lack of authority.
+    pub(super) fn held(&mut self, step: &impl Step, why: &str) {
+        if self.say(why) {
+            let (mirror, target) = (&*self.mirror, &*self.target);
+            tracing::error!(mirror, target, %step, why, "traffic is not moved to this member");
+        }
+        self.enter(State::Holding { why: why.to_owned() });
+    }
+
+    /// Steps of a plan will not be sent.
+    pub(super) fn cancelled(&mut self, steps: usize, why: &str) {
+        let (mirror, target) = (&*self.mirror, &*self.target);
+        tracing::info!(mirror, target, steps, why, "steering steps cancelled");
+        self.enter(State::Holding { why: why.to_owned() });
+    }
+
+    /// The writes of a while are used up.
+    pub(super) fn contested(&mut self) {
+        if self.report.enter(State::Contested, self.clock.now()) {
+            let (mirror, target) = (&*self.mirror, &*self.target);
+            tracing::error!(
+                mirror,
+                target,
+                "contested: too many writes in ten minutes, this member holds; who else changes it?"
+            );
+        }
+    }
+
+    fn take_down(&mut self, error: CallError, write: bool) {
+        let (mirror, target) = (&*self.mirror, &*self.target);
+        let same = self.episode.as_mut().filter(|e| (e.action, e.class) == (error.action, error.class));
+        if let Some(episode) = same {
+            episode.failures += 1;
+        } else {
+            let failures = self.episode.take().map_or(1, |episode| episode.failures + 1);
+            match error.class {
+                Class::Stop => {
+                    tracing::error!(mirror, target, %error, "a steering call is refused until somebody changes something");
+                }
+                Class::Retry | Class::Throttled => {
+                    tracing::warn!(mirror, target, %error, "a steering call fails and is tried again");
+                }
+                Class::Observe => {
+                    tracing::warn!(mirror, target, %error, "somebody else changed the object meanwhile; looking again");
+                }
+            }
+            self.episode = Some(Episode { action: error.action, class: error.class, write, failures });
+        }
+        self.report.attempts = self.episode.as_ref().map_or(0, |episode| episode.failures);
+        let how = error.to_string();
+        let state = match error.class {
+            Class::Stop => State::Impossible { why: how },
+            Class::Retry | Class::Throttled | Class::Observe => State::Failing { how },
+        };
+        self.report.last_error = Some((self.clock.now(), error));
+        self.enter(state);
+    }
+
+    fn recovered(&mut self) {
+        self.report.attempts = 0;
+        if let Some(Episode { failures, .. }) = self.episode.take() {
+            let (mirror, target) = (&*self.mirror, &*self.target);
+            tracing::info!(mirror, target, failures, "steering calls work again");
+        }
+    }
+
+    /// Whether this has not been said before.
+    fn say(&mut self, text: &str) -> bool {
+        let news = self.said.as_deref() != Some(text);
+        if news {
+            self.said = Some(text.to_owned());
+        }
+        news
+    }
+}
+
+/// The API action of a step: a step is displayed as its call, which begins with it.
+fn action(step: &impl Step) -> String {
+    let text = step.to_string();
+    let word: String = text.chars().take_while(char::is_ascii_alphanumeric).take(64).collect();
+    if word.is_empty() { "step".to_owned() } else { word }
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
