@@ -155,7 +155,7 @@ fn what_was_remembered_is_handed_on_before_any_answer() {
     tracker.observe(&seen(0, 10, Err(silent())));
     assert_eq!(tracker.remember(), None);
     for primary in [true, false] {
-        let remembered = Remembered { epoch: Epoch(7), primary };
+        let remembered = Remembered { epoch: Epoch(7), primary, promotion: None };
         let mut tracker = Tracker::new(settings(1), Some(remembered));
         assert_eq!(tracker.remember(), Some(remembered));
         tracker.observe(&seen(0, 10, Err(silent())));
