@@ -21,7 +21,6 @@
 //! it then refuses until its own instance is seen in another role. Who was promoted later is not decided here.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -30,10 +29,12 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::observation::{NoEvidence, Observation, Role};
 
+mod permit;
 mod promotion;
 #[cfg(test)]
 mod tests;
 
+pub use permit::{Held, Permit, PermitLost};
 pub use promotion::Promotion;
 
 /// What the role machine rules. Never a bare bool: it carries when it ends, or why not.
@@ -148,36 +149,6 @@ pub struct Tracker {
     superseded: Option<String>,
     /// Why the newest observation was no evidence, while a lease bridges it.
     bridging: Option<NoEvidence>,
-}
-
-/// The right to write to the cloud in one epoch. Only a current verdict to serve mints it, and it must be
-/// [held](Permit::hold) anew before each step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permit {
-    epoch: Epoch,
-}
-
-/// Proof that a permit was checked just now. Whatever changes who receives traffic takes one by reference.
-#[derive(Debug)]
-pub struct Held<'permit> {
-    epoch: Epoch,
-    permit: PhantomData<&'permit Permit>,
-}
-
-/// Why a permit does not hold any more.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PermitLost {
-    /// The member does not serve any more.
-    #[error("not primary any more: {0}")]
-    NotServing(Reason),
-    /// The member lost the role and regained it: what was planned in the old epoch is void.
-    #[error("promoted anew since: epoch {now}, planned in {then}")]
-    OtherEpoch {
-        /// The permit's epoch.
-        then: Epoch,
-        /// The verdict's epoch.
-        now: Epoch,
-    },
 }
 
 // === impl Tracker ===
@@ -416,7 +387,7 @@ impl Verdict {
     /// The right to write in this epoch, if the verdict serves at `now`.
     pub fn permit(&self, now: Timestamp) -> Option<Permit> {
         match self {
-            Self::Serve { epoch, until } if until.covers(now) => Some(Permit { epoch: *epoch }),
+            Self::Serve { epoch, until } if until.covers(now) => Some(Permit::new(*epoch)),
             Self::Serve { .. } | Self::Refuse(_) => None,
         }
     }
@@ -516,27 +487,5 @@ impl Origin {
             Self::Resumed => "resumed",
             Self::Found => "found",
         }
-    }
-}
-
-// === impl Permit ===
-
-impl Permit {
-    /// Checks the permit against the verdict of this very moment.
-    pub fn hold(&self, verdict: &Verdict, now: Timestamp) -> Result<Held<'_>, PermitLost> {
-        match verdict.at(now) {
-            Verdict::Serve { epoch, .. } if epoch == self.epoch => Ok(Held { epoch, permit: PhantomData }),
-            Verdict::Serve { epoch, .. } => Err(PermitLost::OtherEpoch { then: self.epoch, now: epoch }),
-            Verdict::Refuse(reason) => Err(PermitLost::NotServing(reason)),
-        }
-    }
-}
-
-// === impl Held ===
-
-impl Held<'_> {
-    /// The epoch in which the step is made.
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
     }
 }

@@ -34,9 +34,11 @@ fn free_port() -> SocketAddr {
 fn configuration(directory: &Path, name: &str, own: SocketAddr, peer: SocketAddr) -> Config {
     let (state, role) = (directory.join(name), directory.join(format!("{name}.role")));
     let text = format!(
-        "state_directory = {state:?}\n[health]\nlisten = \"{own}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+        "state_directory = \"{}\"\n[health]\nlisten = \"{own}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
          [[mirror]]\nname = \"PROD\"\ninterval = \"50ms\"\ntimeout = \"1s\"\n[mirror.probe.exec]\n\
-         command = [\"/bin/grep\", \"-q\", \"^primary\", {role:?}]\n"
+         command = [\"/bin/grep\", \"-q\", \"^primary\", \"{}\"]\n",
+        state.display(),
+        role.display()
     );
     let mut config = config::parse(&text, name).unwrap_or_else(|report| panic!("{}", report.render(false)));
     let url = format!("http://{peer}/csp/bin/mirrorstatus.cxw").parse().expect("an address");
