@@ -28,7 +28,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +53,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may take to send the head of its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long requests under way may take to finish once the listener is handed back.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
 const ROUTES: &str = "\
 mirrorvip admin listener
@@ -102,27 +105,29 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     bind().map_err(|source| StartError::Bind { address, source })
 }
 
-/// Answers until it is cancelled, and hands the listener back, so that a reload refuses no connection.
+/// Answers until it is cancelled. Then it hands the listener back at once, so that a reload refuses no
+/// connection, and lets the requests under way finish, so that it cuts none off either.
 pub async fn serve(
     listener: TcpListener,
     access: Access,
     view: watch::Receiver<Arc<View>>,
     clock: Clock,
     cancelled: CancellationToken,
-) -> TcpListener {
+    handed_back: oneshot::Sender<TcpListener>,
+) {
     let mut connections = JoinSet::new();
     let mut renewal = pin!(renew(access.tls.clone()));
     loop {
         // Cancel-safe: `accept` loses no connection and `join_next` no task when they are dropped.
         tokio::select! {
             biased;
-            () = cancelled.cancelled() => return listener,
+            () = cancelled.cancelled() => break,
             () = &mut renewal => {}
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
                     let view = Arc::clone(&view.borrow());
-                    let answer = connection(stream, access.clone(), view, clock.clone());
+                    let answer = connection(stream, access.clone(), view, clock.clone(), cancelled.clone());
                     connections.spawn(tokio::time::timeout(CONNECTION_TIMEOUT, answer));
                 }
                 Ok(_) => {} // closed
@@ -132,6 +137,12 @@ pub async fn serve(
                 }
             },
         }
+    }
+    // At the daemon's end nobody takes it, and the port closes here.
+    drop(handed_back.send(listener));
+    let finished = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(CLOSING_TIMEOUT, finished).await.is_err() {
+        tracing::debug!(cut = connections.len(), "admin requests did not finish in time");
     }
 }
 
@@ -180,35 +191,56 @@ async fn renew(certificate: Option<Arc<Renewing>>) {
     if let Some(certificate) = certificate {
         certificate.follow().await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// One connection; the caller bounds its time. What goes wrong on it is the client's affair.
-async fn connection(stream: TcpStream, access: Access, view: Arc<View>, clock: Clock) {
+async fn connection(
+    stream: TcpStream,
+    access: Access,
+    view: Arc<View>,
+    clock: Clock,
+    closing: CancellationToken,
+) {
     match access.tls {
-        None => exchange(stream, access.token, view, clock).await,
+        None => exchange(stream, access.token, view, clock, closing).await,
         Some(certificate) => {
             if let Ok(stream) = TlsAcceptor::from(certificate.current()).accept(stream).await {
-                exchange(stream, access.token, view, clock).await;
+                exchange(stream, access.token, view, clock, closing).await;
             }
         }
     }
 }
 
-async fn exchange<S>(stream: S, token: Option<Arc<Token>>, view: Arc<View>, clock: Clock)
-where
+/// Requests and answers, until the client has enough; once `closing`, until the request under way is answered.
+async fn exchange<S>(
+    stream: S,
+    token: Option<Arc<Token>>,
+    view: Arc<View>,
+    clock: Clock,
+    closing: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(|request: Request<Incoming>| {
         let response = respond(&request, token.as_deref(), &view, &clock);
         async move { Ok::<_, Infallible>(response) }
     });
-    let result = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(16 * 1024)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let mut connection = pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(16 * 1024)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    // Pinned outside: the other branch does not drop it.
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
     if let Err(error) = result {
         tracing::debug!(%error, "an admin connection ended early");
     }

@@ -15,8 +15,15 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
+pub mod arn;
 pub mod error;
+pub(crate) mod help;
 pub mod identity;
+pub mod query;
+pub(crate) mod session;
+#[cfg(test)]
+#[path = "../tests/support/aws.rs"]
+pub(crate) mod wire;
 
 pub use identity::{Identity, IdentityError};
 
@@ -42,22 +49,36 @@ pub async fn sdk_config(region: &str) -> SdkConfig {
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
-    let timeouts = TimeoutConfig::builder()
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .http_client(http)
+        .timeout_config(timeouts())
+        .retry_config(retries())
+        .identity_cache(IdentityCache::lazy().buffer_time(CREDENTIALS_BUFFER).build())
+        .load()
+        .await
+}
+
+/// The same, without the SDK's own attempts: for writes that move traffic. Each attempt needs a proof that the
+/// member is the primary at that moment, and the SDK asks for none. Connections and credentials are shared.
+pub fn single_attempt(sdk: &SdkConfig) -> SdkConfig {
+    sdk.to_builder().retry_config(RetryConfig::disabled()).build()
+}
+
+/// The deadlines of every call.
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
-        .build();
-    let retries = RetryConfig::standard()
+        .build()
+}
+
+/// The SDK's own attempts within one call.
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
         .with_max_attempts(ATTEMPTS)
         .with_initial_backoff(Duration::from_millis(100))
-        .with_max_backoff(Duration::from_secs(1));
-    aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(region.to_owned()))
-        .http_client(http)
-        .timeout_config(timeouts)
-        .retry_config(retries)
-        .identity_cache(IdentityCache::lazy().buffer_time(CREDENTIALS_BUFFER).build())
-        .load()
-        .await
+        .with_max_backoff(Duration::from_secs(1))
 }

@@ -1,4 +1,5 @@
-//! What `mirrorvip check` finds: everything local that the daemon will need, tried before it needs it.
+//! What `mirrorvip check` finds: everything that the daemon will need, tried before it needs it; here what is
+//! local, in [`aws`] what is in the cloud.
 //!
 //! Each [`Finding`] says what was looked at, what is so, what follows from it and how to mend it. Nothing is
 //! changed: an address is bound for a moment and given back, a file is made in the state directory and
@@ -10,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 
 mod addresses;
+pub mod aws;
 mod files;
 mod instance;
 mod timing;

@@ -13,9 +13,11 @@ mod completions;
 #[cfg(feature = "simulation")]
 mod demo;
 mod exit;
+mod iam_policy;
 mod logging;
 mod man;
 mod output;
+mod plan;
 mod probe;
 mod run;
 mod status;
@@ -48,6 +50,7 @@ struct CommandLine {
 
 /// Options that every verb has.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// The configuration file
     #[arg(long, short, global = true, value_name = "FILE", default_value = "/etc/mirrorvip/mirrorvip.toml")]
@@ -92,11 +95,18 @@ enum Verb {
     Run(run::Arguments),
     /// Find what will go wrong before it does
     ///
-    /// Reads the configuration and tries everything local that the daemon will need: the command, the
-    /// files, the addresses, the certificates. Run it as the user that the daemon runs as. Changes nothing.
+    /// Reads the configuration and tries everything that the daemon will need: the command, the files, the
+    /// addresses, the certificates, and what is steered in AWS, with the time that clients will wait after a
+    /// promotion. Run it as the user that the daemon runs as. Changes nothing.
     Check(check::Arguments),
     /// Ask the instance once, and tell the evidence, the verdict and why
     Probe(probe::Arguments),
+    /// Print the API calls that a promotion would make now, and send none
+    ///
+    /// Reads every steering target as the daemon does, with the same rights, and plans as for a primary.
+    Plan(plan::Arguments),
+    /// Print the rights that the configuration needs in AWS, as a policy for its role
+    IamPolicy,
     /// Show what the running daemon sees and rules
     Status(status::Arguments),
     /// Show a simulated mirror of three members through failovers
@@ -124,6 +134,8 @@ pub fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(&global, &arguments),
         Verb::Check(arguments) => check::run(&global, &arguments),
         Verb::Probe(arguments) => probe::run(&global, &arguments),
+        Verb::Plan(arguments) => plan::run(&global, &arguments),
+        Verb::IamPolicy => iam_policy::run(&global),
         Verb::Status(arguments) => status::run(&global, &arguments),
         #[cfg(feature = "simulation")]
         Verb::Demo(arguments) => demo::run(arguments),

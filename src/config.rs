@@ -5,6 +5,7 @@
 //! one error at a time. Nothing here touches the machine: whether a command exists or an address is free
 //! is the business of `mirrorvip check`.
 
+mod cloud_value;
 mod diagnostic;
 mod file;
 mod keys;
@@ -120,9 +121,11 @@ pub struct Mirror {
     pub probe: Probe,
     /// Files in which a line about mirroring triggers a probe at once.
     pub wake_on: Vec<PathBuf>,
+    /// This member's name as the owner of records; `None` is the host name.
+    pub member: Option<String>,
     /// The other members, asked before anything is taken from them.
     pub peers: Vec<steering::Peer>,
-    /// What the page says while another member was promoted later.
+    /// What the page says while a peer that was promoted later serves.
     pub superseded: steering::Superseded,
     /// The cloud objects that direct clients.
     pub targets: Vec<steering::Target>,
@@ -156,6 +159,14 @@ pub enum Probe {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl Mirror {
+    /// This member's name as the owner of records: the one that is written, or the host's.
+    pub fn member_name(&self) -> String {
+        let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.member.clone().unwrap_or_else(host)
+    }
 }
 
 impl Probe {

@@ -27,8 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,8 +62,7 @@ pub struct Daemon {
     admin: AdminTask,
     view: watch::Sender<Arc<View>>,
     tasks: TaskTracker,
-    /// Ends the tasks that watch the mirrors for us: keepers of state, warners.
-    watchers: CancellationToken,
+    watchers: Watchers,
 }
 
 /// Why a configuration cannot be put to work.
@@ -81,13 +79,20 @@ pub enum StartError {
     Address(#[from] io::Error),
 }
 
-/// The admin listener's task, which hands its socket back.
+/// The admin listener's task, which hands its socket back when it is cancelled.
 #[derive(Debug)]
 struct AdminTask {
     configured: SocketAddr,
     address: SocketAddr,
     cancelled: CancellationToken,
-    task: JoinHandle<TcpListener>,
+    handed_back: oneshot::Receiver<TcpListener>,
+}
+
+/// The tasks that watch the mirrors for one configuration: keepers of state, warners.
+#[derive(Debug, Default)]
+struct Watchers {
+    cancelled: CancellationToken,
+    tasks: TaskTracker,
 }
 
 // === impl StartError ===
@@ -122,11 +127,11 @@ impl Daemon {
         steering.commit(mirrors.entries()).await;
         let started_at = clock.now();
         let view = watch::Sender::new(Arc::new(make_view(&health, &mirrors, &steering, started_at)));
-        let cancelled = CancellationToken::new();
-        let serve = admin::serve(listener, access, view.subscribe(), clock.clone(), cancelled.clone());
-        let admin =
-            AdminTask { configured: config.admin.listen, address, cancelled, task: tasks.spawn(serve) };
-        let watchers = CancellationToken::new();
+        let (cancelled, (hand_back, handed_back)) = (CancellationToken::new(), oneshot::channel());
+        let reader = view.subscribe();
+        tasks.spawn(admin::serve(listener, access, reader, clock.clone(), cancelled.clone(), hand_back));
+        let admin = AdminTask { configured: config.admin.listen, address, cancelled, handed_back };
+        let watchers = Watchers::default();
         let daemon =
             Self { config, clock, started_at, mirrors, steering, health, admin, view, tasks, watchers };
         daemon.start_watchers();
@@ -147,8 +152,8 @@ impl Daemon {
         self.view.send_replace(Arc::new(view));
         self.replace_admin(config.admin.listen, listener, access).await?;
         self.config = config;
-        self.watchers.cancel();
-        self.watchers = CancellationToken::new();
+        // Two keepers must never write the same file.
+        std::mem::take(&mut self.watchers).stop().await;
         self.start_watchers();
         Ok(())
     }
@@ -179,12 +184,10 @@ impl Daemon {
         self.health.stop().await;
         self.steering.stopped().await;
         self.admin.cancelled.cancel();
-        self.watchers.cancel();
+        self.watchers.stop().await;
         self.tasks.close();
         if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!(
-                "some tasks did not end in time; the state file may be of the transition before the last"
-            );
+            tracing::warn!("some tasks did not end in time");
         }
     }
 
@@ -196,13 +199,14 @@ impl Daemon {
         access: admin::Access,
     ) -> io::Result<()> {
         self.admin.cancelled.cancel();
-        let old = (&mut self.admin.task).await.expect("the admin listener neither panics nor is aborted");
+        let old = (&mut self.admin.handed_back).await;
+        let old = old.expect("the admin listener's task neither panics nor is aborted");
         let listener = listener.unwrap_or(old);
         let address = listener.local_addr()?;
-        let cancelled = CancellationToken::new();
-        let serve =
-            admin::serve(listener, access, self.view.subscribe(), self.clock.clone(), cancelled.clone());
-        self.admin = AdminTask { configured, address, cancelled, task: self.tasks.spawn(serve) };
+        let (cancelled, (hand_back, handed_back)) = (CancellationToken::new(), oneshot::channel());
+        let (reader, clock) = (self.view.subscribe(), self.clock.clone());
+        self.tasks.spawn(admin::serve(listener, access, reader, clock, cancelled.clone(), hand_back));
+        self.admin = AdminTask { configured, address, cancelled, handed_back };
         Ok(())
     }
 
@@ -210,19 +214,30 @@ impl Daemon {
         let store = Store::new(self.config.state_directory.clone());
         for entry in self.mirrors.entries() {
             let name = entry.config.name.clone();
-            let cancelled = self.watchers.clone();
-            self.tasks.spawn(keep::keep(
-                store.clone(),
-                name.clone(),
-                entry.snapshot.clone(),
-                entry.claims.subscribe(),
-                cancelled.clone(),
-            ));
+            let Watchers { cancelled, tasks } = &self.watchers;
+            let (snapshot, claims) = (entry.snapshot.clone(), entry.claims.subscribe());
+            tasks.spawn(keep::keep(store.clone(), name.clone(), snapshot, claims, cancelled.clone()));
             if let Some(limit) = self.config.health.unasked_warning {
                 let (checkers, clock) = (self.health.checkers(), self.clock.clone());
                 let snapshot = entry.snapshot.clone();
-                self.tasks.spawn(unasked::warn(name.into(), limit, snapshot, checkers, clock, cancelled));
+                let cancelled = cancelled.clone();
+                tasks.spawn(unasked::warn(name.into(), limit, snapshot, checkers, clock, cancelled));
             }
+        }
+    }
+}
+
+// === impl Watchers ===
+
+impl Watchers {
+    /// Ends them after a last write of the state.
+    async fn stop(self) {
+        self.cancelled.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                "the state directory hangs; the state file may be of the transition before the last"
+            );
         }
     }
 }

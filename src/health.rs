@@ -17,7 +17,7 @@
 //! - A thread of its own, with a runtime of its own: a control plane that blocks cannot delay a check, and a
 //!   panic on the thread ends the process, so that no port stays open that nobody answers.
 //! - HTTP/1 is spoken by hand. A status page is three fixed strings; one request a connection, as load
-//!   balancers do it, leaves most of a web server idle, and the common case needs four system calls.
+//!   balancers do it, leaves most of a web server idle, and the common case needs five system calls.
 //! - Every wait is for a client, has a deadline, and gives way: when there are too many connections, the one
 //!   that has waited longest is shed for the newest.
 //! - The control plane keeps the [`Server`], the thread keeps the sockets' work. What should run is published
@@ -47,6 +47,7 @@ mod agent;
 mod checkers;
 mod connection;
 mod connections;
+pub(crate) mod fuzzing;
 mod head;
 mod listener;
 mod prefixed;
@@ -71,6 +72,17 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many questions whether the thread turns may wait for an answer.
 const MAX_PINGS: usize = 4;
+
+/// The mirror whose verdict the page at `path` tells, by its place in the configuration; `None` for any other
+/// page, and for none. A query means nothing, as in a request.
+pub(crate) fn mirror_told_at(mirrors: &[config::Mirror], path: &str) -> Option<usize> {
+    let names_and_paths = mirrors.iter().map(|mirror| (mirror.name.as_str(), mirror.paths.as_slice()));
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    match route::Routes::new(names_and_paths).select(path)? {
+        route::Page::Status(index) | route::Page::Role(index, route::Asked::Primary) => Some(index),
+        route::Page::Role(_, _) | route::Page::Live | route::Page::Ready => None,
+    }
+}
 
 /// A mirror as the health listener sees it.
 #[derive(Clone, Debug)]

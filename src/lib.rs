@@ -40,6 +40,7 @@
 //! | [`aws`] | the AWS SDK as this daemon uses it |
 //! | [`probe`] | the probe loop and five ways to ask, each a thin shell round a pure parser |
 //! | [`wake`] | follows logs, so that a probe is asked at once |
+//! | `child`, `blocking` | run a command, and a call that may hang in the kernel, at most one at a time |
 //! | [`health`] | the status page: accepting and limits; `respond` and `route` are PURE |
 //! | [`admin`] | the status document, metrics, `POST /probe` |
 //! | [`tls`] | certificates for both listeners |
@@ -48,7 +49,7 @@
 //! | [`daemon`] | builds the channels, owns every task, defines reload and stop |
 //! | [`check`] | what will go wrong, found before it does |
 //! | [`cli`] | one file a verb |
-//! | `simulation`, `demo` | a mirror without IRIS, for the demo and for tests; left out of release packages |
+//! | `simulation`, `demo` | a mirror without IRIS and a cloud without AWS, for the demo and for tests; left out of release packages |
 //!
 //! # Invariants, and the test that holds each
 //!
@@ -68,7 +69,7 @@
 //! 7. The health port touches no disk, name service, cloud or database while it answers, and no client delays
 //!    another's check. *`tests/health*.rs`.*
 //! 8. Unknown text is never primary; parsers are total. *`probe::qlist` and its siblings: proptests;
-//!    `tests/fuzz/`.*
+//!    `tests/fuzz/` and `tests/fuzz_smoke.rs`.*
 //! 9. Every child process, socket and request has a deadline; every queue and buffer has a bound.
 //!    *`tests/probe*.rs`, `tests/health*.rs`.*
 //! 10. A panic anywhere ends the process. *`main.rs`; `tests/cli.rs`.*
@@ -82,13 +83,17 @@
 
 pub mod admin;
 pub mod aws;
+mod blocking;
 pub mod check;
+mod child;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
 #[cfg(feature = "simulation")]
 pub mod demo;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod observation;
 mod peer;

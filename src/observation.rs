@@ -243,7 +243,7 @@ impl fmt::Display for NoEvidence {
             Self::CommandMissing(text) | Self::Denied(text) | Self::NoSuchInstance(text) => f.write_str(text),
             Self::Failed(text) | Self::Unreachable(text) | Self::Unparsable(text) => f.write_str(text),
             Self::Unkillable { pid } => {
-                write!(f, "process {pid} of an earlier probe was killed and is not gone")
+                write!(f, "process {pid} of an earlier call was killed and is not gone")
             }
             Self::TooLong { limit } => write!(f, "the answer is longer than {limit} bytes"),
             Self::Unrecognised(text) => write!(f, "unrecognised: {text}"),

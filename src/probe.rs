@@ -25,8 +25,6 @@ use crate::clock::Clock;
 use crate::config::{self, Mirror};
 use crate::observation::{NoEvidence, Outcome};
 
-mod blocking;
-mod child;
 pub mod exec;
 pub mod file;
 pub mod gateway;

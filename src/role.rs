@@ -281,10 +281,12 @@ impl Tracker {
         }
     }
 
-    /// What to leave to the next process; `None` before the first definite role.
+    /// What to leave to the next process, or to the next way of asking; `None` when nothing is known. What the
+    /// process before left is handed on, whether this one has seen a role or not.
     pub fn remember(&self) -> Option<Remembered> {
+        let known = self.standing.is_some() || self.epoch > Epoch(0) || !self.lost;
         let (epoch, primary, promotion) = (self.epoch, !self.lost, self.promotion());
-        self.standing.as_ref().map(|_| Remembered { epoch, primary, promotion })
+        known.then_some(Remembered { epoch, primary, promotion })
     }
 
     fn primary_seen(&mut self, lease: Lease, now: Timestamp) {
@@ -322,7 +324,7 @@ impl Tracker {
             (false, None) => Origin::Found,
         });
         if self.lost {
-            self.epoch = Epoch(self.epoch.0.saturating_add(1));
+            self.epoch = self.epoch.next();
             self.promotion = self.witnessed_loss.then(|| Promotion::seen(asked_at));
         }
         self.lost = false;
@@ -464,6 +466,14 @@ impl Lease {
 }
 
 // === impl Epoch ===
+
+impl Epoch {
+    /// The number of the promotion after this one.
+    #[must_use]
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

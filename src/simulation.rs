@@ -4,7 +4,8 @@
 //! [`FakeIris`] is the `iris` command of one instance, a real executable in a directory of its own;
 //! [`SimulatedMirror`] joins the two: what the mirror decides, the commands print and the logs tell. It
 //! starts no task and reads no clock but for dates in what it prints: whoever drives it says what time it
-//! is. This module knows nothing of the daemon, which cannot tell the difference by what it reads.
+//! is. This module knows nothing of the daemon, which cannot tell the difference by what it reads. [`cloud`] is a
+//! cloud without AWS, which knows nothing of the mirror.
 
 use std::io;
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 
+pub mod cloud;
 mod event;
 mod fake_iris;
 mod instance;

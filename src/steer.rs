@@ -35,23 +35,33 @@
 //! separately: throttled reads do not hold up a write whose start is known from the last one. Whoever writes
 //! too often in a while is fighting over the object; the loop then holds and raises the alarm.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "no kind of target is in this build yet, so no loop runs"))]
-
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::aws::IdentityError;
 use crate::clock::Timestamp;
 use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
 use crate::snapshot::Snapshot;
 
 pub mod authority;
+pub(crate) mod classic_elb;
+pub(crate) mod cloudwatch;
+pub(crate) mod elbv2;
 pub mod error;
+pub(crate) mod hook;
+pub mod iam;
 mod pace;
+mod pool;
+pub mod preview;
 pub mod report;
+pub(crate) mod route;
+pub(crate) mod route53;
 mod run;
 mod standing;
 mod start;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use authority::Authority;
 pub use error::{CallError, Class};
@@ -65,6 +75,9 @@ pub enum Wish {
     Lead {
         /// The promotion in whose name.
         epoch: Epoch,
+        /// The fencing number of its writes, see [`Authority::Clear`]; while authority is in doubt, what it
+        /// would be.
+        claim: u64,
     },
     /// Clients go elsewhere; the primary sees to that, this member only keeps itself enrolled.
     Follow,
@@ -85,8 +98,22 @@ pub(crate) trait Target: Send {
     /// The table's name and which object, for logs and status: `elbv2 targetgroup/iris/0123456789abcdef`.
     fn name(&self) -> &str;
 
+    /// The pause after which a turn is wanted even though the wish is fulfilled; `None` leaves it to the pace
+    /// of drift checks.
+    fn pace(&self) -> Option<Duration> {
+        None
+    }
+
     /// Reads it. Changes nothing. Bounds its own time. Dropped when the wish changes meanwhile.
     fn observe(&mut self) -> impl Future<Output = Result<Self::Observed, CallError>> + Send;
+
+    /// Takes note of what `observed` shows under `wish`. The loop calls it before each plan: what an object
+    /// showed earlier in an epoch tells one that is still to be taken from one that was taken away.
+    fn note(&mut self, _wish: &Wish, _observed: &Self::Observed, _now: Timestamp) {}
+
+    /// The authority knows that the object was [taken over](Outlook::TakenOver) in `epoch`, and is clear all
+    /// the same: what was noted in `epoch` is void, the object is to be taken again.
+    fn overrule(&mut self, _epoch: Epoch) {}
 
     /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
     /// made; of a fulfilled wish there are none.
@@ -94,11 +121,6 @@ pub(crate) trait Target: Send {
 
     /// Whose name the object carries and with which claim, if it is of a kind that can carry them.
     fn record(&self, _observed: &Self::Observed) -> Option<authority::Record> {
-        None
-    }
-
-    /// How often there is something to send though nothing changed, for an object that is published to.
-    fn publishes_every(&self) -> Option<Duration> {
         None
     }
 
@@ -176,6 +198,11 @@ pub(crate) enum NoWarrant {
     Authority(Authority),
 }
 
+/// What `"auto"` means is not known.
+fn unidentified(error: &IdentityError) -> CallError {
+    CallError::new("instance metadata", Class::Retry, format!("{error}. {}", error.help()))
+}
+
 // === impl Wish ===
 
 impl Wish {
@@ -185,18 +212,18 @@ impl Wish {
             (Verdict::Serve { .. }, Authority::Superseded { .. }) => {
                 Self::Hold { reason: authority.to_string() }
             }
-            (Verdict::Serve { epoch, .. }, Authority::Clear { .. } | Authority::Unsure { .. }) => {
-                Self::Lead { epoch }
+            (Verdict::Serve { epoch, .. }, Authority::Clear { claim } | Authority::Unsure { claim, .. }) => {
+                Self::Lead { epoch, claim: *claim }
             }
             (Verdict::Refuse(Reason::NotPrimary(_)), _) => Self::Follow,
             (Verdict::Refuse(reason), _) => Self::Hold { reason: reason.to_string() },
         }
     }
 
-    /// Whether both wish for the same, whatever their reasons.
+    /// Whether both wish for the same, whatever their reasons and claims.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Lead { epoch }, Self::Lead { epoch: others }) => epoch == others,
+            (Self::Lead { epoch, .. }, Self::Lead { epoch: others, .. }) => epoch == others,
             (Self::Follow, Self::Follow) | (Self::Hold { .. }, Self::Hold { .. }) => true,
             (Self::Lead { .. } | Self::Follow | Self::Hold { .. }, _) => false,
         }

@@ -213,7 +213,7 @@ impl Renewing {
                 Some(Err(error)) => {
                     troubled = true;
                     warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = crate::check::chain(&error),
                         "failed to take over the new certificate, the old one stays in use"
                     );
                 }

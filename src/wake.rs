@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 mod tail;
 mod watch;
 
+pub(crate) use tail::{LINE as LONGEST_LINE, UnfinishedLine};
 use tail::{Look, Tail};
 use watch::{Events, Watch};
 

@@ -150,6 +150,9 @@ fn the_table_of_keys_is_the_programs() {
         let section = match key.section {
             "" => "top level".to_owned(),
             "mirror" => "`[[mirror]]`".to_owned(),
+            section if section.starts_with("mirror.") && !section.starts_with("mirror.probe.") => {
+                format!("`[[{section}]]`")
+            }
             section => format!("`[{section}]`"),
         };
         let absent = match key.when_absent {

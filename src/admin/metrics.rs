@@ -26,7 +26,7 @@ pub struct Metric {
     pub name: &'static str,
     /// Whether it only rises.
     pub counter: bool,
-    /// What it tells; a sentence without its full stop, which the encoder adds.
+    /// What it tells; a sentence without its full stop.
     pub help: &'static str,
     value: Value,
 }

@@ -49,6 +49,7 @@ pub fn classify(code: &str, message: &str) -> Class {
         | "TooManyRequestsException"
         | "RequestThrottled"
         | "RequestThrottledException"
+        | "EC2ThrottledException"
         | "SlowDown"
         | "BandwidthLimitExceeded"
         | "PriorRequestNotComplete" => Class::Throttled,
@@ -63,6 +64,8 @@ pub fn classify(code: &str, message: &str) -> Class {
         | "ExpiredToken"
         | "ExpiredTokenException"
         | "IncorrectState" => Class::Retry,
+        // A route appeared between looking and creating, or went between looking and replacing.
+        "RouteAlreadyExists" | "InvalidRoute.NotFound" => Class::Observe,
         "InvalidChangeBatch" if is_lost_swap(message) => Class::Observe,
         // No code at all: an answer that is none of the service's, such as a proxy's error page.
         "" => Class::Retry,
@@ -90,6 +93,8 @@ mod tests {
         let lost = "[Tried to create resource record set [...] but it already exists]";
         assert_eq!(classify("InvalidChangeBatch", lost), Class::Observe);
         assert_eq!(classify("InvalidChangeBatch", "[Invalid TTL]"), Class::Stop);
+        assert_eq!(classify("RouteAlreadyExists", ""), Class::Observe);
+        assert_eq!(classify("InvalidRoute.NotFound", ""), Class::Observe);
     }
 
     #[test]

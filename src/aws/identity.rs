@@ -6,6 +6,9 @@
 use std::time::Duration;
 
 use aws_config::imds;
+use aws_config::provider_config::ProviderConfig;
+
+use crate::observation::printable;
 
 /// How long the service may take to connect, and to answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -32,32 +35,143 @@ pub struct IdentityError {
 impl Identity {
     /// Asks; a few seconds at most.
     pub async fn ask() -> Result<Self, IdentityError> {
-        let client = imds::Client::builder()
-            .max_attempts(2)
-            .connect_timeout(TIMEOUT)
-            .read_timeout(TIMEOUT)
-            .operation_attempt_timeout(TIMEOUT * 2)
-            .operation_timeout(TIMEOUT * 4)
-            .build();
-        let get = async |path: &'static str| {
-            let answer = client.get(path).await;
-            answer.map(|value| value.as_ref().to_owned()).map_err(|error| IdentityError {
-                path,
-                reason: crate::observation::printable(&crate::check::chain(&error), 200),
-            })
-        };
+        let client = client().build();
+        let get = async |path: &'static str| get(&client, path, path).await;
         Ok(Self {
             instance_id: get("/latest/meta-data/instance-id").await?,
             address: get("/latest/meta-data/local-ipv4").await?,
             region: get("/latest/meta-data/placement/region").await?,
         })
     }
+
+    /// What `known` holds; if that is nothing, what the service tells, which `known` holds from then on.
+    pub(crate) async fn known(known: &mut Option<Self>) -> Result<&Self, IdentityError> {
+        match known {
+            Some(identity) => Ok(identity),
+            None => Ok(known.insert(Self::ask().await?)),
+        }
+    }
+
+    /// Asks for the primary network interface, `eni-...`: what a route leads to. Takes a few seconds at most.
+    pub async fn ask_network_interface() -> Result<String, IdentityError> {
+        network_interface(&client().build()).await
+    }
 }
 
 impl IdentityError {
+    /// Nobody has asked for it yet.
+    pub(crate) fn not_asked() -> Self {
+        Self { path: "/", reason: "it was not asked".to_owned() }
+    }
+
     /// How to mend it: full sentences.
     pub fn help(&self) -> &'static str {
         "Outside AWS, write the value where the configuration says \"auto\". In a container, the instance's metadata hop limit \
          must be 2: `aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2`."
+    }
+}
+
+/// Plain HTTP with a client of its own: the service is on the link, and the SDK brings no client by default.
+fn client() -> imds::client::Builder {
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    imds::Client::builder()
+        .configure(&ProviderConfig::without_region().with_http_client(http))
+        .max_attempts(2)
+        .connect_timeout(TIMEOUT)
+        .read_timeout(TIMEOUT)
+        .operation_attempt_timeout(TIMEOUT * 2)
+        .operation_timeout(TIMEOUT * 4)
+}
+
+/// The answer to `path`; `shown` is the path as an error tells it.
+async fn get(client: &imds::Client, path: &str, shown: &'static str) -> Result<String, IdentityError> {
+    let answer = client.get(path).await;
+    answer
+        .map(|value| value.as_ref().to_owned())
+        .map_err(|error| IdentityError { path: shown, reason: printable(&crate::check::chain(&error), 200) })
+}
+
+/// Interfaces are listed by their hardware addresses; the instance's own is that of the primary one.
+async fn network_interface(client: &imds::Client) -> Result<String, IdentityError> {
+    const MAC: &str = "/latest/meta-data/mac";
+    const INTERFACE: &str = "/latest/meta-data/network/interfaces/macs/MAC/interface-id";
+    let unlike =
+        |path, what: &str| IdentityError { path, reason: format!("unlike one: {}", printable(what, 60)) };
+    let mac = get(client, MAC, MAC).await?;
+    // It goes into a path.
+    if mac.is_empty() || !mac.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':') {
+        return Err(unlike(MAC, &mac));
+    }
+    let interface = get(client, &INTERFACE.replace("MAC", &mac), INTERFACE).await?;
+    if interface.starts_with("eni-") { Ok(interface) } else { Err(unlike(INTERFACE, &interface)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// A metadata service, version 2: nothing without its token. `answers` maps paths to values.
+    async fn serve(listener: TcpListener, answers: Arc<Vec<(&'static str, &'static str)>>) {
+        let mut connections = JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answers = Arc::clone(&answers);
+            connections.spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|n| n > 0) {}
+                let head = String::from_utf8_lossy(&head).into_owned();
+                let path = head.split(' ').nth(1).unwrap_or_default();
+                let known = answers.iter().find(|(known, _)| *known == path).map(|(_, value)| *value);
+                let (status, body) = match known {
+                    _ if head.starts_with("PUT /latest/api/token ") => ("200 OK", "TOKEN"),
+                    _ if !head.contains("x-aws-ec2-metadata-token: TOKEN") => ("401 Unauthorized", ""),
+                    Some(value) => ("200 OK", value),
+                    None => ("404 Not Found", ""),
+                };
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nx-aws-ec2-metadata-token-ttl-seconds: 21600\r\n\
+                     content-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                // A client that went away is a test's business.
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+        }
+    }
+
+    async fn interface(answers: Vec<(&'static str, &'static str)>) -> Result<String, IdentityError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, Arc::new(answers)));
+        let client = client().endpoint(format!("http://{address}")).expect("an address is an endpoint");
+        network_interface(&client.build()).await
+    }
+
+    #[tokio::test]
+    async fn the_network_interface_is_found_by_the_hardware_address() {
+        const INTERFACE: &str = "/latest/meta-data/network/interfaces/macs/0e:49:61:0f:c3:11/interface-id";
+        let told = interface(vec![
+            ("/latest/meta-data/mac", "0e:49:61:0f:c3:11"),
+            (INTERFACE, "eni-0123456789abcdef0"),
+        ]);
+        assert_eq!(told.await.expect("it is told"), "eni-0123456789abcdef0");
+
+        let error = interface(vec![("/latest/meta-data/mac", "0e:49:61:0f:c3:11")]).await;
+        assert!(error.expect_err("it is unknown").to_string().contains("interface-id"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_hardware_address_and_no_interface_is_refused() {
+        let mac = interface(vec![("/latest/meta-data/mac", "../../user-data")]).await;
+        assert!(mac.expect_err("it would be a path").to_string().contains("/mac: unlike one"));
+        let path = "/latest/meta-data/network/interfaces/macs/0e/interface-id";
+        let other = interface(vec![("/latest/meta-data/mac", "0e"), (path, "<html>")]).await;
+        assert!(other.expect_err("it is no interface").to_string().contains("unlike one: <html>"));
     }
 }

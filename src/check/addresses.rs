@@ -43,7 +43,8 @@ fn listener(subject: &str, address: SocketAddr, daemon_is_running: bool) -> Find
                 address.port()
             )),
         io::ErrorKind::AddrNotAvailable => {
-            Finding::error(Kind::Configuration, subject, "is not an address of this machine")
+            // It may be one later, when its interface is up: that is no error of the configuration.
+            Finding::error(Kind::Unavailable, subject, "is not an address of this machine")
                 .help("`ip address` lists them; 0.0.0.0 means all of them.")
         }
         io::ErrorKind::PermissionDenied => {

@@ -53,13 +53,10 @@ pub(super) fn certificates(config: &Config, clock: &Clock) -> Vec<Finding> {
 
 fn certificate(table: &str, files: &Tls, clock: &Clock) -> Finding {
     let subject = format!("{table} {}", files.certificate.display());
-    if let Err(error) = tls::load(files) {
-        return Finding::error(Kind::Configuration, subject, format!("failed to {}", chain(&error)));
-    }
-    let certificate = match tls::inspect(files) {
+    let certificate = match tls::load(files).and_then(|_| tls::inspect(files)) {
         Ok(certificate) => certificate,
         Err(error) => {
-            return Finding::error(Kind::Configuration, subject, format!("failed to {}", chain(&error)));
+            return Finding::error(kind_of(&error), subject, format!("failed to {}", chain(&error)));
         }
     };
     let now = clock.now().to_utc();
@@ -93,11 +90,7 @@ pub(super) fn token(admin: &Admin) -> Option<Finding> {
     let path = admin.token_file.as_ref()?;
     let subject = format!("[admin] token_file {}", path.display());
     if let Err(error) = Token::load(path) {
-        let kind = match std::error::Error::source(&error).and_then(|error| error.downcast_ref()) {
-            Some(error) => kind(error),
-            None => Kind::Configuration,
-        };
-        return Some(Finding::error(kind, subject, chain(&error)));
+        return Some(Finding::error(kind_of(&error), subject, chain(&error)));
     }
     let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
     Some(if mode & 0o004 == 0 {
@@ -128,6 +121,15 @@ pub(super) fn state_directory(path: &Path) -> Finding {
         Ok(()) => Finding::good(subject, "writable"),
         Err(error) => Finding::warning(subject, format!("cannot be written ({error}): {consequence}"))
             .help("Give it to the daemon's user, or name another directory."),
+    }
+}
+
+/// What kind of repair a file needs that the configuration names and that cannot be used.
+fn kind_of(error: &dyn std::error::Error) -> Kind {
+    let denied = |cause: &io::Error| cause.kind() == io::ErrorKind::PermissionDenied;
+    match error.source().and_then(|cause| cause.downcast_ref()) {
+        Some(cause) if denied(cause) => Kind::Permission,
+        Some(_) | None => Kind::Configuration,
     }
 }
 

@@ -1,18 +1,25 @@
 //! `mirrorvip check`: prints what [`check`] finds.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use serde::Serialize;
 
 use super::{Exit, Failure, Global, output, run};
+use crate::check::aws::recovery::{Recovery, Stage};
+use crate::check::aws::{self, Online};
 use crate::check::{self, Finding, Kind, Severity};
 use crate::clock::Clock;
-use crate::config::{self, LoadError, Report};
+use crate::config::{self, Config, LoadError, Report};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Print JSON: the problems of the configuration, or what was found
     #[arg(long)]
     json: bool,
+    /// Ask nobody outside this machine
+    #[arg(long)]
+    offline: bool,
 }
 
 /// One problem of the configuration, for machines.
@@ -29,19 +36,21 @@ struct Document<'a> {
     /// What is wrong with the configuration; nothing else is looked at then.
     problems: Vec<ConfigProblem<'a>>,
     findings: &'a [Finding],
+    /// How long clients will wait after a promotion, one for each way to them.
+    recoveries: &'a [Recovery],
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failure> {
     if arguments.json
         && let Err(LoadError::Invalid(report)) = config::load(&global.config)
     {
-        output::print_json(&Document { problems: problems(&report), findings: &[] })?;
+        output::print_json(&Document { problems: problems(&report), findings: &[], recoveries: &[] })?;
         return Ok(Exit::Config);
     }
     let config = run::load(global)?;
-    let findings = run::on_runtime(async { Ok(check::local(&config, &Clock::system()).await) })?;
+    let (findings, recoveries) = run::on_runtime(async { Ok(look(&config, arguments.offline).await) })?;
     if arguments.json {
-        output::print_json(&Document { problems: Vec::new(), findings: &findings })?;
+        output::print_json(&Document { problems: Vec::new(), findings: &findings, recoveries: &recoveries })?;
     } else {
         output::print(format_args!(
             "{}{}: every rule holds\n",
@@ -51,9 +60,34 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
         for finding in &findings {
             output::print(for_people(finding))?;
         }
+        for recovery in &recoveries {
+            output::print(time_to_recovery(recovery))?;
+        }
         output::print(summary(&findings))?;
     }
     Ok(findings.iter().find(|finding| finding.severity == Severity::Error).map_or(Exit::Ok, exit))
+}
+
+async fn look(config: &Config, offline: bool) -> (Vec<Finding>, Vec<Recovery>) {
+    let mut findings = check::local(config, &Clock::system()).await;
+    if offline {
+        return (findings, Vec::new());
+    }
+    let Online { findings: more, recoveries } = aws::online(config).await;
+    findings.extend(more);
+    (findings, recoveries)
+}
+
+/// The stages below each other, and their sum.
+fn time_to_recovery(recovery: &Recovery) -> String {
+    let Recovery { subject, stages, at_most, depends_on } = recovery;
+    let mut text = format!("\n{subject}: clients follow a promotion within {at_most:?}\n");
+    for Stage { stage, at_most, why } in stages {
+        let at_most = if at_most.is_zero() { "0s".to_owned() } else { format!("{at_most:?}") };
+        let _ = writeln!(text, "  {stage:<20} {at_most:>6}  {FAINT}{why}{FAINT:#}", FAINT = output::FAINT);
+    }
+    let _ = writeln!(text, "  depends on {depends_on}");
+    text
 }
 
 fn problems(report: &Report) -> Vec<ConfigProblem<'_>> {

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Exit, Failure};
 
@@ -25,6 +26,15 @@ pub(super) fn print(text: impl Display) -> Result<(), Failure> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Whether nobody reads standard output any more: whoever goes on for ever asks before each round.
+pub(super) fn reader_is_gone() -> bool {
+    let stdout = io::stdout();
+    // No event is asked for: an end without a reader is told in any case (poll(2), POLLERR).
+    let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
+    let told = poll(&mut ends, Some(&Timespec::default()));
+    told.is_ok() && ends[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Writes to standard error; there is nobody to tell if that fails.

@@ -148,6 +148,8 @@ fn start_failure(error: StartError) -> Failure {
             exit = match error.kind() {
                 io::ErrorKind::PermissionDenied => Exit::Permission,
                 io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => Exit::Unavailable,
+                // A certificate or token that the configuration names.
+                io::ErrorKind::NotFound => Exit::Config,
                 _ => Exit::System,
             };
         }

@@ -63,7 +63,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
                 Err(failure) if arguments.watch => failure.print(),
                 Err(failure) => return Err(failure),
             }
-            if !arguments.watch {
+            if !arguments.watch || output::reader_is_gone() {
                 return Ok(Exit::Ok);
             }
             tokio::time::sleep(WATCH_INTERVAL).await;

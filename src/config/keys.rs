@@ -35,8 +35,19 @@ pub fn known_keys() -> &'static [Key] {
 
 /// Steering tables of `[[mirror]]` that this release does not have. They are refused by name, because a
 /// daemon that ignored them would look as if it steered. A trailing `*` stands for any ending.
-const LATER_RELEASE: &[&str] =
-    &["azure*", "classic_elb", "cloudwatch", "elbv2", "hook", "peer", "route", "route53"];
+const LATER_RELEASE: &[&str] = &["azure*"];
+
+/// Tables of which there may be several: written in double brackets.
+const LISTS: &[&str] = &[
+    "mirror",
+    "mirror.peer",
+    "mirror.elbv2",
+    "mirror.classic_elb",
+    "mirror.route53",
+    "mirror.route",
+    "mirror.cloudwatch",
+    "mirror.hook",
+];
 
 use WhenAbsent::{Means, Off, Refused};
 
@@ -68,6 +79,8 @@ const KEYS: &[Key] = &[
     key("mirror", "stale_after", Means(r#""4s""#), "how long an answer is believed, from when it was asked for: at least `interval` + `timeout`, below `qos_timeout`"),
     key("mirror", "qos_timeout", Means(r#""8s""#), "the mirror's own quality of service timeout, as set in the database, 100ms to 600s"),
     key("mirror", "rise", Means("1"), "how often in a row the instance must say that it is primary before it is served, 1 to 10"),
+    key("mirror", "member", Means(r#""auto""#), "this member's name as the owner of records, different on every member: 1 to 64 of A-Z a-z 0-9 _ . -; `auto` is the host name"),
+    key("mirror", "superseded", Means(r#""refuse""#), "what the page says while a peer that was promoted later serves: `refuse` (FAILED) or `warn` (what the instance says)"),
 
     key("mirror.probe.qlist", "instance", Refused, "the instance's name, as `iris list` prints it"),
     key("mirror.probe.qlist", "command", Means(r#""iris""#), "`iris`, `ccontrol` or an absolute path"),
@@ -84,7 +97,58 @@ const KEYS: &[Key] = &[
     key("mirror.probe.exec", "wake_on", Means("[]"), WAKE_ON),
     key("mirror.probe.file", "path", Refused, "absolute path of a file whose first line is a role word, written anew more often than `stale_after`"),
     key("mirror.probe.file", "wake_on", Means("[]"), WAKE_ON),
+
+    key("mirror.peer", "address", Refused, "the other member's IP address, instance id or host name, as it stands in pools and records"),
+    key("mirror.peer", "page", Refused, "address of the other member's status page, http or https"),
+    key("mirror.peer", "ca_file", Off, CA_FILE),
+
+    key("mirror.elbv2", "target_group_arn", Refused, "the target group's ARN, which also names the region"),
+    key("mirror.elbv2", "pool", Means(r#""all-members""#), POOL),
+    key("mirror.elbv2", "target_id", Means(r#""auto""#), "this member's target: an IP address or instance id, as the group's type demands; `auto` asks the instance metadata service"),
+    key("mirror.elbv2", "port", Refused, "the port that clients use, 1 to 65535"),
+    key("mirror.elbv2", "owned_targets", Means("[]"), "`primary-only`: the targets of this mirror's members, which the primary may deregister; strangers stay"),
+    key("mirror.elbv2", "healthy_within", Means(r#""60s""#), HEALTHY_WITHIN),
+
+    key("mirror.classic_elb", "load_balancer", Refused, "the load balancer's name"),
+    key("mirror.classic_elb", "region", Means(r#""auto""#), REGION),
+    key("mirror.classic_elb", "pool", Means(r#""all-members""#), POOL),
+    key("mirror.classic_elb", "instance_id", Means(r#""auto""#), "this member's instance id; `auto` asks the instance metadata service"),
+    key("mirror.classic_elb", "owned_instances", Means("[]"), "`primary-only`: the instance ids of this mirror's members, which the primary may deregister; strangers stay"),
+    key("mirror.classic_elb", "healthy_within", Means(r#""60s""#), HEALTHY_WITHIN),
+
+    key("mirror.route53", "hosted_zone_id", Refused, "the hosted zone's id, such as Z0123456789ABCDEFGHIJ"),
+    key("mirror.route53", "record", Refused, "the record's name, lower-case, without a final dot"),
+    key("mirror.route53", "type", Refused, "the record's type: `A`, `AAAA` or `CNAME`"),
+    key("mirror.route53", "value", Means(r#""auto""#), "what the record says while this member is primary: an IPv4 address, IPv6 address or name, as its type demands; `auto` (type A) asks the instance metadata service"),
+    key("mirror.route53", "ttl", Means("5"), "for how many seconds resolvers may keep it, 0 to 86400"),
+    key("mirror.route53", "alias_dns_name", Off, "for an alias record, in place of `value` and `ttl`: the DNS name that it points to"),
+    key("mirror.route53", "alias_hosted_zone_id", Off, "for an alias record: the hosted zone of what it points to, such as the load balancer's own"),
+    key("mirror.route53", "alias_evaluate_target_health", Means("false"), "for an alias record: whether Route 53 looks at the health of what it points to"),
+    key("mirror.route53", "set_identifier", Off, "tells records of the same name and type apart: 1 to 128 characters"),
+    key("mirror.route53", "weight", Off, "the weight of a record with a `set_identifier`, 0 to 255"),
+    key("mirror.route53", "write", Means(r#""compare-and-swap""#), "`compare-and-swap` (a lost race changes nothing) or `upsert` (the last writer wins)"),
+
+    key("mirror.route", "route_tables", Refused, "id of the route table, or a list of ids"),
+    key("mirror.route", "destination", Refused, "the overlay address or network, outside the VPC's own"),
+    key("mirror.route", "target", Means(r#""auto""#), "where the route leads: this member's network interface (eni-...) or instance (i-...); `auto` is the instance's primary network interface"),
+    key("mirror.route", "region", Means(r#""auto""#), REGION),
+
+    key("mirror.cloudwatch", "namespace", Means(r#""mirrorvip""#), "the metric's namespace: 1 to 255 characters, not AWS/..."),
+    key("mirror.cloudwatch", "metric", Means(r#""Primary""#), "the metric's name: 1 to 255 characters"),
+    key("mirror.cloudwatch", "member", Means(r#""auto""#), "value of the dimension Member; `auto` is the instance id"),
+    key("mirror.cloudwatch", "region", Means(r#""auto""#), REGION),
+    key("mirror.cloudwatch", "interval", Means(r#""10s""#), "how often it is published, 5s to 60s"),
+
+    key("mirror.hook", "command", Refused, "the command and its arguments, as a list; no shell"),
+    key("mirror.hook", "on", Means(r#"["promotion", "demotion"]"#), "when it is run: `promotion`, `demotion`, or a list of both"),
+    key("mirror.hook", "timeout", Means(r#""10s""#), "how long it may take, 100ms to 300s"),
+    key("mirror.hook", "retry", Means("false"), "whether a failure is tried again"),
+    key("mirror.hook", "environment", Means("[]"), "names of environment variables that the command gets besides the usual ones"),
 ];
+
+const POOL: &str = "`all-members` (every member is registered, the health check decides) or `primary-only`";
+const HEALTHY_WITHIN: &str = "`primary-only`: how long the primary waits for its own target to be healthy before it deregisters the others, 1s to 600s";
+const REGION: &str = "the region; `auto` asks the instance metadata service";
 
 const WAKE_ON: &str =
     "absolute path of a log, or a list: a new line about mirroring triggers a probe at once";
@@ -141,7 +205,7 @@ pub(super) fn is_of_later_release(table: &str) -> bool {
 pub(super) fn title(section: &str) -> String {
     match section {
         "" => "the top level".to_owned(),
-        "mirror" => "[[mirror]]".to_owned(),
+        _ if LISTS.contains(&section) => format!("[[{section}]]"),
         _ => format!("[{section}]"),
     }
 }

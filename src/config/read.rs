@@ -2,12 +2,15 @@
 //!
 //! Every function reads all its keys before it gives up on one, so that all problems come out together.
 
+mod steering;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cloud_value as cloud;
 use super::diagnostic::{Problem, Problems, Reported};
-use super::rules::{self, Claims, Timing};
+use super::rules::{self, Claims, Objects, Timing};
 use super::section::{Section, Value, all, values};
 use super::value;
 use super::{Admin, Config, Health, HttpTarget, Mirror, Probe, Tls};
@@ -30,10 +33,12 @@ type ReadProbe = fn(&Section<'_>) -> Result<Probe, Reported>;
 
 pub(super) fn config(root: &Section<'_>, problems: &Problems) -> Result<Config, Reported> {
     let mut claims = Claims::new(problems);
+    let mut objects = Objects::new(problems);
     let state_directory = root.or_default("state_directory", value::absolute_path);
     let health = root.table("health").and_then(|section| health(&section, &mut claims));
     let admin = root.table("admin").and_then(|section| admin(&section, &mut claims));
-    let mirrors = root.tables("mirror").and_then(|sections| mirrors(root, &sections, &mut claims));
+    let mirrors =
+        root.tables("mirror").and_then(|sections| mirrors(root, &sections, &mut claims, &mut objects));
     Ok(Config { state_directory: state_directory?.value, health: health?, admin: admin?, mirrors: mirrors? })
 }
 
@@ -109,6 +114,7 @@ fn mirrors(
     root: &Section<'_>,
     sections: &[Section<'_>],
     claims: &mut Claims<'_>,
+    objects: &mut Objects<'_>,
 ) -> Result<Vec<Mirror>, Reported> {
     if sections.is_empty() {
         return Err(root.report(
@@ -120,10 +126,15 @@ fn mirrors(
         ));
     }
     let alone = sections.len() == 1;
-    all(sections.iter().map(|section| mirror(section, alone, claims)))
+    all(sections.iter().map(|section| mirror(section, alone, claims, objects)))
 }
 
-fn mirror(section: &Section<'_>, alone: bool, claims: &mut Claims<'_>) -> Result<Mirror, Reported> {
+fn mirror(
+    section: &Section<'_>,
+    alone: bool,
+    claims: &mut Claims<'_>,
+    objects: &mut Objects<'_>,
+) -> Result<Mirror, Reported> {
     let name = section.required("name", value::mirror_name);
     let read_paths = |value: &Value<'_>| {
         let paths = value.one_or_many(value::path_prefix)?;
@@ -143,7 +154,12 @@ fn mirror(section: &Section<'_>, alone: bool, claims: &mut Claims<'_>) -> Result
     let qos_timeout =
         section.or_default("qos_timeout", |value| value::duration(value, 100 * MILLISECOND..=10 * MINUTE));
     let rise = section.or_default("rise", |value| value::integer(value, 1..=10));
+    let member = section.or_default("member", cloud::member);
+    let superseded = section.or_default("superseded", cloud::superseded);
     let probe = section.table("mirror.probe").and_then(|section| probe(&section));
+    let peers = steering::peers(section);
+    let targets = steering::targets(section, objects);
+    objects.next_mirror();
 
     if let Ok(name) = &name {
         claims.name(name);
@@ -167,9 +183,10 @@ fn mirror(section: &Section<'_>, alone: bool, claims: &mut Claims<'_>) -> Result
         rise: NonZeroU32::new(rise?.value).expect("the range begins at 1"),
         probe,
         wake_on,
-        peers: Vec::new(),
-        superseded: super::steering::Superseded::default(),
-        targets: Vec::new(),
+        member: member?.value,
+        peers: peers?,
+        superseded: superseded?.value,
+        targets: targets?,
     })
 }
 
@@ -231,15 +248,7 @@ fn http_target(section: &Section<'_>) -> Result<HttpTarget, Reported> {
     let url = section.required("url", value::url);
     let ca_file = section.optional("ca_file", value::absolute_path);
     let (url, ca_file) = (url?, ca_file?);
-    if let Some(ca_file) = &ca_file
-        && url.value.scheme_str() != Some("https")
-    {
-        section.report(
-            Problem::new(ca_file.span.clone(), "`ca_file` has no use without https")
-                .related(url.span.clone(), "this is not https")
-                .with_help("Write an https address, or remove `ca_file`."),
-        );
-    }
+    rules::check_ca_file(section, &url, ca_file.as_ref());
     Ok(HttpTarget { url: url.value, ca_file: ca_file.map(|file| file.value) })
 }
 

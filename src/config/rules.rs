@@ -7,6 +7,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+mod steering;
+
+pub(super) use self::steering::{
+    Objects, Owned, check_alias, check_ca_file, check_one_kind, check_owned, check_record_value,
+    half_an_alias,
+};
 use super::Admin;
 use super::diagnostic::{Problem, Problems, Span, quoted};
 use super::section::{Located, Section};

@@ -293,11 +293,14 @@ fn unknown_key(
             DeValue::Array(_) => format!("[[{table}]]"),
             _other => format!("[{table}]"),
         };
-        return Problem::new(key.span(), format!("{table} is for a later release: this one does not steer"))
-            .with_help(format!(
-                "This release answers health checks and writes to no cloud. Remove {table} with its keys, and \
-                 let a load balancer poll the status page."
-            ));
+        return Problem::new(
+            key.span(),
+            format!("{table} is for a later release: this one steers in AWS alone"),
+        )
+        .with_help(format!(
+            "This release writes to no cloud but AWS. Remove {table} with its keys, and let a load balancer \
+                 poll the status page."
+        ));
     }
     let what = if matches!(value, DeValue::Table(_)) { "table" } else { "key" };
     let place = match section {

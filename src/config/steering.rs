@@ -159,7 +159,8 @@ pub struct Route {
     pub route_tables: Vec<String>,
     /// The overlay address or network, outside the VPC's own.
     pub destination: String,
-    /// Where the route leads: this member's network interface (`eni-...`) or instance (`i-...`).
+    /// Where the route leads: this member's network interface (`eni-...`) or instance (`i-...`). Automatic: the
+    /// primary network interface.
     pub target: Value,
     /// The region.
     pub region: Value,
@@ -187,7 +188,7 @@ pub struct Hook {
     pub command: Vec<String>,
     /// Run it when the member has become primary.
     pub on_promotion: bool,
-    /// Run it when the member is primary no longer.
+    /// Run it when the member has ceased to be primary.
     pub on_demotion: bool,
     /// How long it may take.
     pub timeout: Duration,

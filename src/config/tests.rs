@@ -2,6 +2,7 @@
 
 mod file;
 mod hostile;
+mod targets;
 mod values;
 
 use std::fmt::Write;
@@ -70,6 +71,20 @@ const NEEDED: &[(&str, &str)] = &[
     ("mirror.probe.metrics", "url = \"https://localhost/api/monitor/metrics\""),
     ("mirror.probe.exec", "command = [\"is-primary\"]"),
     ("mirror.probe.file", "path = \"/run/mirrorvip/role\""),
+    ("mirror.peer", "address = \"10.0.2.12\""),
+    ("mirror.peer", "page = \"https://10.0.2.12:8080/csp/bin/mirrorstatus.cxw\""),
+    (
+        "mirror.elbv2",
+        "target_group_arn = \"arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/iris/0123456789abcdef\"",
+    ),
+    ("mirror.elbv2", "port = 1972"),
+    ("mirror.classic_elb", "load_balancer = \"iris\""),
+    ("mirror.route53", "hosted_zone_id = \"Z0123456789ABCDEFGHIJ\""),
+    ("mirror.route53", "record = \"db.example.internal\""),
+    ("mirror.route53", "type = \"A\""),
+    ("mirror.route", "route_tables = \"rtb-0123456789abcdef0\""),
+    ("mirror.route", "destination = \"192.168.99.1/32\""),
+    ("mirror.hook", "command = [\"tell\"]"),
 ];
 
 /// A configuration with `line` in `section`, valid if the line is.
@@ -77,7 +92,9 @@ fn document(section: &str, line: &str) -> String {
     let key_of = |line: &str| line.split('=').next().map(str::trim).map(str::to_owned);
     let probe = if section.starts_with("mirror.probe.") { section } else { "mirror.probe.qlist" };
     let mut text = if section.is_empty() { format!("{line}\n") } else { String::new() };
-    for table in ["health", "health.tls", "admin", "admin.tls", "mirror", probe] {
+    let steering =
+        (!section.starts_with("mirror.probe.") && section.starts_with("mirror.")).then_some(section);
+    for table in ["health", "health.tls", "admin", "admin.tls", "mirror", probe].into_iter().chain(steering) {
         if table.contains("tls") && table != section {
             continue;
         }
@@ -141,6 +158,7 @@ fn defaults_are_the_documented_ones() {
                 environment: Vec::new(),
             },
             wake_on: Vec::new(),
+            member: None,
             peers: Vec::new(),
             superseded: steering::Superseded::Refuse,
             targets: Vec::new(),

@@ -1,20 +1,20 @@
 //! Keeps the state file of one mirror true. Level-triggered: it compares what should be remembered with what
 //! was written last, after each probe, and tries again when a write failed.
 
-use std::error::Error;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::check::chain;
 use crate::snapshot::Snapshot;
 use crate::state::{Claims, Kept, StateError, Store};
 
 /// Between two attempts after a failure: a full disk is not made better by asking each second.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// Keeps the state of `mirror` until it is cancelled, and once more then.
+/// Keeps the state of `mirror` until it is cancelled or the mirror is gone, and once more then.
 pub(super) async fn keep(
     store: Store,
     mirror: String,
@@ -24,11 +24,11 @@ pub(super) async fn keep(
 ) {
     let mut written: Option<Kept> = None;
     let mut failed_at: Option<Instant> = None;
+    let mut last_chance = false;
     loop {
         let role = snapshot.borrow_and_update().tracker().remember();
         let claims_of_now = *claims.borrow_and_update();
         let wanted = role.map(|role| Kept { role, claims: claims_of_now });
-        let last_chance = cancelled.is_cancelled();
         let may_try = last_chance || failed_at.is_none_or(|at| at.elapsed() >= RETRY);
         if let Some(kept) = wanted.filter(|wanted| Some(*wanted) != written && may_try) {
             match save(&store, &mirror, kept).await {
@@ -40,7 +40,7 @@ pub(super) async fn keep(
                 }
                 Err(error) => {
                     if failed_at.replace(Instant::now()).is_none() {
-                        let error = &error as &dyn Error;
+                        let error = chain(&error);
                         tracing::warn!(
                             mirror,
                             error,
@@ -55,9 +55,9 @@ pub(super) async fn keep(
         }
         // Cancel-safe: `changed` marks nothing as seen when it is dropped.
         tokio::select! {
-            () = cancelled.cancelled() => {}
-            changed = snapshot.changed() => if changed.is_err() { return },
-            changed = claims.changed() => if changed.is_err() { return },
+            () = cancelled.cancelled() => last_chance = true,
+            changed = snapshot.changed() => last_chance = changed.is_err(),
+            changed = claims.changed() => last_chance = changed.is_err(),
         }
     }
 }

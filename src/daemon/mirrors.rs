@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::check::chain;
 use crate::clock::Clock;
 use crate::config;
 use crate::probe::Prober;
@@ -112,7 +113,7 @@ impl Mirrors {
                     role.map(|role| Kept { role, claims })
                 }
                 None => store.load(&config.name).unwrap_or_else(|error| {
-                    let error = &error as &dyn std::error::Error;
+                    let error = chain(&error);
                     tracing::warn!(
                         mirror = config.name,
                         error,

@@ -36,6 +36,8 @@ pub(super) struct Steering {
 #[derive(Debug)]
 struct Mirror {
     name: String,
+    /// This member's name as the owner of records.
+    member: String,
     peers: Vec<Peer>,
     superseded: Superseded,
     snapshot: watch::Receiver<Snapshot>,
@@ -115,7 +117,7 @@ impl Steering {
     }
 
     fn begin(&self, entry: &Entry) -> Mirror {
-        let unknown = Authority::Unsure { why: "nobody has ruled yet".to_owned() };
+        let unknown = Authority::Unsure { why: "nobody has ruled yet".to_owned(), claim: 0 };
         let (authority, seen) = watch::channel(unknown);
         let ruled = Ruled { authority, claims: Arc::clone(&entry.claims), orders: Arc::clone(&entry.orders) };
         let config = &entry.config;
@@ -132,6 +134,7 @@ impl Steering {
         let task = self.tasks.spawn(standing.run(cancelled.clone()));
         Mirror {
             name: config.name.clone(),
+            member: config.member_name(),
             peers: config.peers.clone(),
             superseded: config.superseded,
             snapshot: entry.snapshot.clone(),
@@ -162,7 +165,7 @@ impl Steering {
         let cancelled = CancellationToken::new();
         let task = self.tasks.spawn(steer::start(
             target.clone(),
-            Member::here(mirror.name.as_str().into()),
+            Member { mirror: mirror.name.as_str().into(), name: mirror.member.as_str().into() },
             mirror.snapshot.clone(),
             mirror.counsel.clone(),
             sender,
@@ -182,6 +185,7 @@ impl Mirror {
             && self.snapshot.same_channel(&entry.snapshot)
             && self.peers == entry.config.peers
             && self.superseded == entry.config.superseded
+            && self.member == entry.config.member_name()
             && is_steered(entry)
     }
 

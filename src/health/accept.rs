@@ -1,7 +1,7 @@
 //! Accepts connections, and answers at first sight those whose request is there already.
 //!
-//! Most checks arrive whole: they are read, answered and closed here with four system calls, without a task,
-//! a timer or a registration with epoll. The others get a task of their own
+//! Most checks arrive whole, or whole within microseconds: they are read, answered and closed here with five
+//! system calls, without a task, a timer or a registration with epoll. The others get a task of their own
 //! ([`connection`](super::connection)). Connections are accepted in batches; between two batches everybody
 //! else on the thread has a turn.
 //!
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
@@ -33,6 +33,14 @@ use super::site::{Purpose, Service, Site, count};
 /// How many connections are accepted before the rest of the thread has a turn. One batch takes about a
 /// millisecond.
 const BATCH: usize = 64;
+
+/// How often it looks again, after somebody came, before it waits for the system to wake it. A look costs
+/// about a microsecond. The request that belongs to a connection, and the next check of a burst, mostly come
+/// within so many; a task for the one, and a wake-up for the other, cost more.
+const LOOKS: usize = 8;
+
+/// How many looks there are before a closing port is noticed, however many come.
+const MAX_LOOKS: usize = 64;
 
 /// How long to wait when the system has neither a descriptor nor memory, and nobody can make room.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -54,6 +62,10 @@ struct Reception {
     purpose: Purpose,
     service: Arc<Service>,
     buffer: Box<[u8; MAX_HEAD]>,
+    /// How many were accepted, to tell whether somebody came.
+    accepted: u64,
+    /// Accepted just now, and nothing has come from them yet.
+    silent: Vec<(OwnedFd, IpAddr)>,
     reserve: Option<OwnedFd>,
     /// When an accept last failed for want of a descriptor, within the present episode.
     exhausted: Option<Instant>,
@@ -85,7 +97,15 @@ impl Acceptor {
     ) -> std::io::Result<Self> {
         let socket = AsyncFd::with_interest(listener, Interest::READABLE)?;
         let buffer = Box::new([0; MAX_HEAD]);
-        let mut reception = Reception { purpose, service, buffer, reserve: None, exhausted: None };
+        let mut reception = Reception {
+            purpose,
+            service,
+            buffer,
+            accepted: 0,
+            silent: Vec::new(),
+            reserve: None,
+            exhausted: None,
+        };
         reception.refill(&socket);
         Ok(Self { socket, reception })
     }
@@ -103,7 +123,7 @@ impl Acceptor {
                     Err(_) => return,
                 },
             };
-            let batch = self.reception.batch(&self.socket);
+            let batch = self.reception.receive(&self.socket).await;
             match batch {
                 Batch::Drained => ready.clear_ready(),
                 Batch::Full | Batch::Exhausted(_) => ready.retain_ready(),
@@ -119,7 +139,7 @@ impl Acceptor {
             }
         }
         for _ in 0..LAST_BATCHES {
-            match self.reception.batch(&self.socket) {
+            match self.reception.receive(&self.socket).await {
                 Batch::Full => tokio::task::yield_now().await,
                 Batch::Drained | Batch::Exhausted(_) => return,
             }
@@ -130,6 +150,25 @@ impl Acceptor {
 // === impl Reception ===
 
 impl Reception {
+    /// Accepts who waits, and goes on looking while somebody comes. Everybody else on the thread has a turn
+    /// between two looks.
+    async fn receive(&mut self, listener: &AsyncFd<Arc<Listener>>) -> Batch {
+        let mut in_vain = LOOKS;
+        let mut batch = Batch::Full;
+        for _ in 0..MAX_LOOKS {
+            let before = self.accepted;
+            batch = self.batch(listener);
+            in_vain = if self.accepted == before { in_vain + 1 } else { 0 };
+            if in_vain > LOOKS || !matches!(batch, Batch::Drained) {
+                break;
+            }
+            self.look_at_silent(false);
+            tokio::task::yield_now().await;
+        }
+        self.look_at_silent(true);
+        batch
+    }
+
     fn batch(&mut self, listener: &AsyncFd<Arc<Listener>>) -> Batch {
         let site = self.service.site();
         for _ in 0..BATCH {
@@ -137,8 +176,12 @@ impl Reception {
             match rustix::net::acceptfrom_with(listener, flags) {
                 Ok((socket, peer)) => {
                     count(&self.service.tally.accepted);
+                    self.accepted = self.accepted.wrapping_add(1);
                     if let Some(Ok(peer)) = peer.map(SocketAddr::try_from) {
-                        self.meet(socket, peer.ip().to_canonical(), &site);
+                        let peer = peer.ip().to_canonical();
+                        if let Some(socket) = self.meet(socket, peer, &site) {
+                            self.silent.push((socket, peer));
+                        }
                     }
                 }
                 Err(Errno::AGAIN) => return Batch::Drained,
@@ -167,21 +210,37 @@ impl Reception {
         Batch::Full
     }
 
-    /// Answers at first sight, or hands over to a task.
-    fn meet(&mut self, socket: OwnedFd, peer: IpAddr, site: &Arc<Site>) {
-        let mut received = 0;
-        if self.purpose == Purpose::Page && site.tls.is_none() {
-            match rustix::net::recv(&socket, &mut self.buffer[..], RecvFlags::empty()) {
-                Ok((0, _)) => return,
-                Ok((count, _)) => received = count,
-                Err(Errno::AGAIN) => {}
-                Err(_) => return,
-            }
-            if received > 0 && self.answer(&socket, peer, site, received) {
-                return;
+    /// Answers those whose request has come by now. The others are kept for another look, unless this is the
+    /// `last` one or they are many.
+    fn look_at_silent(&mut self, last: bool) {
+        let site = self.service.site();
+        let hand_over = last || self.silent.len() >= BATCH;
+        for (socket, peer) in std::mem::take(&mut self.silent) {
+            match self.meet(socket, peer, &site) {
+                None => {}
+                Some(socket) if hand_over => self.hand_over(socket, peer, &site, 0),
+                Some(socket) => self.silent.push((socket, peer)),
             }
         }
-        self.hand_over(socket, peer, site, received);
+    }
+
+    /// Answers at sight, or hands over to a task; gives the socket back if nothing has come yet.
+    fn meet(&mut self, socket: OwnedFd, peer: IpAddr, site: &Arc<Site>) -> Option<OwnedFd> {
+        if self.purpose == Purpose::AgentCheck || site.tls.is_some() {
+            self.hand_over(socket, peer, site, 0);
+            return None;
+        }
+        match rustix::net::recv(&socket, &mut self.buffer[..], RecvFlags::empty()) {
+            Ok((0, _)) => None,
+            Ok((received, _)) => {
+                if !self.answer(&socket, peer, site, received) {
+                    self.hand_over(socket, peer, site, received);
+                }
+                None
+            }
+            Err(Errno::AGAIN) => Some(socket),
+            Err(_) => None,
+        }
     }
 
     /// Answers the request in the buffer if it is whole and nothing stands behind it.
@@ -203,8 +262,14 @@ impl Reception {
             return false;
         }
         // The send buffer of a fresh connection takes any answer whole; a client that is gone needs none.
-        match rustix::net::send(socket, &answer.response.bytes, SendFlags::NOSIGNAL) {
-            Ok(_) => self.service.record(site, caller, &answer.response),
+        // MORE holds the answer back until our side is closed just below, so that both go in one segment:
+        // that spares each end a wake-up and an acknowledgement. Closing the socket would send it as well,
+        // but discard it if the client had sent something more by then.
+        let send_flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+        let sent = rustix::net::send(socket, &answer.response.bytes, send_flags)
+            .and_then(|_| rustix::net::shutdown(socket, Shutdown::Write));
+        match sent {
+            Ok(()) => self.service.record(site, caller, &answer.response),
             Err(errno) => debug!(%errno, "a client left before its answer"),
         }
         true

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -71,10 +72,11 @@ impl Connection {
         }
         let Some(tls) = self.site.tls.clone() else {
             let Self { mut stream, received, site, service, .. } = self;
+            // Holds the answer back until our side is closed, so that both go in one segment.
+            sockopt::set_tcp_cork(&stream, true)?;
             return Talk { site: &site, service: &service, caller }
                 .exchange(&mut stream, received, head_due)
-                .await
-                .map(drop);
+                .await;
         };
         // Boxed: a handshake's state would make every plain connection's task large.
         Box::pin(async move {
@@ -82,12 +84,7 @@ impl Connection {
             stream.set_nodelay(true)?;
             let handshake = TlsAcceptor::from(tls.current()).accept(Prefixed::new(received, stream));
             let mut stream = timeout_at(head_due, handshake).await??;
-            let talk = Talk { site: &site, service: &service, caller };
-            if talk.exchange(&mut stream, Vec::new(), head_due).await? == Closing::Abrupt {
-                // Says that nothing was cut off.
-                stream.shutdown().await?;
-            }
-            Ok(())
+            Talk { site: &site, service: &service, caller }.exchange(&mut stream, Vec::new(), head_due).await
         })
         .await
     }
@@ -154,15 +151,6 @@ impl Connection {
     }
 }
 
-/// How a connection may be closed after its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Closing {
-    /// At once: nothing is unread.
-    Abrupt,
-    /// It has been shut down and drained.
-    Lingered,
-}
-
 /// One request and one answer.
 struct Talk<'a> {
     site: &'a Site,
@@ -178,12 +166,12 @@ impl Talk<'_> {
         stream: &mut S,
         mut received: Vec<u8>,
         head_due: Instant,
-    ) -> io::Result<Closing> {
+    ) -> io::Result<()> {
         let answer = match timeout_at(head_due, self.listen(stream, &mut received)).await {
             Ok(heard) => match heard? {
                 Some(answer) => answer,
                 // Closed without having asked anything, as checks of the TCP port alone do.
-                None => return Ok(Closing::Abrupt),
+                None => return Ok(()),
             },
             Err(_elapsed) => {
                 count(&self.service.tally.late);
@@ -193,11 +181,7 @@ impl Talk<'_> {
         stream.write_all(&answer.response.bytes).await?;
         stream.flush().await?;
         self.service.record(self.site, self.caller, &answer.response);
-        if answer.heard_out {
-            return Ok(Closing::Abrupt);
-        }
-        linger(stream, &mut received).await?;
-        Ok(Closing::Lingered)
+        if answer.heard_out { stream.shutdown().await } else { linger(stream, &mut received).await }
     }
 
     /// Reads until there is an answer; `None` if the client closed before it sent anything.

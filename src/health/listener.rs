@@ -107,6 +107,12 @@ impl Listener {
         self.local
     }
 
+    fn new(configured: SocketAddr, socket: TcpListener) -> io::Result<Self> {
+        // Accepted connections inherit it: a request is acknowledged by its answer, without a segment of its own.
+        sockopt::set_tcp_quickack(&socket, false)?;
+        Ok(Self { configured, local: socket.local_addr()?, socket })
+    }
+
     fn bind(address: SocketAddr) -> io::Result<Self> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -119,13 +125,12 @@ impl Listener {
         }
         rustix::net::bind(&socket, &address)?;
         rustix::net::listen(&socket, BACKLOG)?;
-        let socket = TcpListener::from(socket);
-        Ok(Self { configured: address, local: socket.local_addr()?, socket })
+        Self::new(address, socket.into())
     }
 
     fn adopt(address: SocketAddr, socket: TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { configured: address, local: address, socket })
+        Self::new(address, socket)
     }
 }
 

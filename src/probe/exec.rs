@@ -49,8 +49,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::child::{Call, Finished, Runner};
 use super::{EVIDENCE_LENGTH, Reading};
+use crate::child::{Call, Finished, Runner};
 use crate::observation::{NoEvidence, Outcome, Role, Standing, printable};
 
 /// Asks by running a command.
@@ -69,7 +69,8 @@ impl Exec {
         let (program, arguments) = command
             .split_first()
             .map_or_else(Default::default, |(program, rest)| (program.clone(), rest.to_vec()));
-        let call = Call { program, arguments, environment: environment.to_vec() };
+        let environment = environment.to_vec();
+        let call = Call { program, arguments, environment, variables: Vec::new() };
         Self { call, timeout, runner: Runner::new() }
     }
 

@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::OFlags;
 use tokio::time::timeout;
 
-use super::blocking::Errand;
 use super::{EVIDENCE_LENGTH, Reading};
+use crate::blocking::Errand;
 use crate::clock::Clock;
 use crate::observation::{AsyncKind, NoEvidence, Outcome, Role, printable};
 
@@ -126,7 +126,7 @@ fn judge(published: &Published, now: Duration, stale_after: Duration) -> Reading
 }
 
 /// Reads the first line. PURE and total; the second value is the line, for people.
-fn parse(content: &[u8]) -> (Outcome, String) {
+pub(crate) fn parse(content: &[u8]) -> (Outcome, String) {
     let end = content.iter().position(|&byte| byte == b'\n');
     let line = String::from_utf8_lossy(&content[..end.unwrap_or(content.len())]);
     let shown = printable(line.trim(), EVIDENCE_LENGTH);

@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::EVIDENCE_LENGTH;
-use super::blocking::Errand;
+use crate::blocking::Errand;
 use crate::config::HttpTarget;
 use crate::observation::{NoEvidence, printable};
 

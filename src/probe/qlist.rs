@@ -22,9 +22,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::child::{Call, Finished, Runner};
 use super::member::{MemberType, MirrorStatus, rule};
 use super::{EVIDENCE_LENGTH, Reading};
+use crate::child::{Call, Finished, Runner};
 use crate::observation::{AsyncKind, NoEvidence, Outcome, Role, Standing, printable};
 
 /// How many other instances are named when the one asked for is missing.
@@ -56,7 +56,8 @@ impl Qlist {
         if let [instance] = &instances[..] {
             arguments.push(instance.clone());
         }
-        let call = Call { program: command.to_owned(), arguments, environment: environment.to_vec() };
+        let environment = environment.to_vec();
+        let call = Call { program: command.to_owned(), arguments, environment, variables: Vec::new() };
         Self { call, instances, timeout, runner: Runner::new() }
     }
 
@@ -116,10 +117,12 @@ fn refuse_failure(finished: Finished) -> Result<Finished, NoEvidence> {
 }
 
 fn missing<'a>(instance: &str, lines: impl Iterator<Item = Line<'a>> + Clone) -> NoEvidence {
-    let mut found = lines.clone().filter(|line| line.text.contains('^'));
+    let mut found = lines.clone().filter(|line| line.names_an_instance());
     let instance = printable(instance, FIELD_SHOWN);
     if found.clone().next().is_none() {
-        return NoEvidence::Unparsable("qlist printed no line with fields separated by `^`".to_owned());
+        return NoEvidence::Unparsable(
+            "qlist printed no line that begins with an instance and `^`".to_owned(),
+        );
     }
     if lines.into_iter().any(|line| line.cut_off) {
         return NoEvidence::Unparsable(format!("qlist was cut off before a line for instance {instance}"));
@@ -231,6 +234,14 @@ impl<'a> Line<'a> {
     /// Whether this is the line of `instance`: its first field, which must be a whole one.
     fn names(self, instance: &str) -> bool {
         self.text.contains('^') && self.name().eq_ignore_ascii_case(instance.trim())
+    }
+
+    /// Whether this is the line of any instance. Rubbish with carets in it tells nothing about which instances
+    /// there are.
+    fn names_an_instance(self) -> bool {
+        let name = self.name();
+        let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        self.text.contains('^') && !name.is_empty() && name.chars().all(fits)
     }
 
     /// The whole fields.

@@ -148,6 +148,21 @@ fn a_superseded_member_refuses_until_the_instance_is_seen_in_another_role() {
     assert_eq!((tracker.epoch(), tracker.origin()), (Epoch(2), Some(Origin::Promoted)));
 }
 
+#[test]
+fn what_was_remembered_is_handed_on_before_any_answer() {
+    let mut tracker = Tracker::new(settings(1), None);
+    assert_eq!(tracker.remember(), None);
+    tracker.observe(&seen(0, 10, Err(silent())));
+    assert_eq!(tracker.remember(), None);
+    for primary in [true, false] {
+        let remembered = Remembered { epoch: Epoch(7), primary, promotion: None };
+        let mut tracker = Tracker::new(settings(1), Some(remembered));
+        assert_eq!(tracker.remember(), Some(remembered));
+        tracker.observe(&seen(0, 10, Err(silent())));
+        assert_eq!(tracker.remember(), Some(remembered));
+    }
+}
+
 // === properties ===
 
 /// One thing that happens to a member: time passes, and then a question is asked and answered.

@@ -48,6 +48,7 @@ impl Backoff {
     }
 
     /// Failures in a row.
+    #[cfg(test)]
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }

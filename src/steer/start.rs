@@ -8,8 +8,14 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::classic_elb::ClassicElb;
+use super::cloudwatch::CloudWatch;
+use super::elbv2::Elbv2;
+use super::hook::Hook;
 use super::report::{Report, State};
-use super::run::Surroundings;
+use super::route::Route;
+use super::route53::Route53;
+use super::run::{Surroundings, run};
 use super::standing::Counsel;
 use crate::aws;
 use crate::clock::Clock;
@@ -25,20 +31,11 @@ pub(crate) struct Member {
     /// The mirror's name.
     pub(crate) mirror: Arc<str>,
     /// The member's own name, as records carry it.
-    #[expect(dead_code, reason = "the kinds that write it are not in this build")]
     pub(crate) name: Arc<str>,
 }
 
-// === impl Member ===
-
-impl Member {
-    /// This node's member of `mirror`, called as the node is.
-    pub(crate) fn here(mirror: Arc<str>) -> Self {
-        let node = rustix::system::uname();
-        let name = crate::observation::printable(&node.nodename().to_string_lossy(), 64);
-        Self { mirror, name: name.into() }
-    }
-}
+/// Where a service without a region is asked.
+const GLOBAL_REGION: &str = "us-east-1";
 
 /// What the table is called before its target is made: for reports.
 pub(crate) fn name(target: &steering::Target) -> String {
@@ -70,33 +67,40 @@ pub(crate) async fn start(
 ) {
     let mirror = Arc::clone(&member.mirror);
     let around = Surroundings { mirror, snapshot, counsel, report, clock, chance, cancelled };
-    // MERGE: each arm becomes
-    //     let Some(sdk) = sdk(&region, &around).await else { return };
-    //     run::run(elbv2::Elbv2::new(&settings, &member, &sdk), around).await
-    // with the region of the table: `Value`, or the fourth field of an ARN; the hook needs no `sdk`.
+    // The services' clients are large; one is boxed a loop.
     match target {
-        steering::Target::Elbv2(_) => unmerged("elbv2", around).await,
-        steering::Target::ClassicElb(_) => unmerged("classic_elb", around).await,
-        steering::Target::Route53(_) => unmerged("route53", around).await,
-        steering::Target::Route(_) => unmerged("route", around).await,
-        steering::Target::CloudWatch(_) => unmerged("cloudwatch", around).await,
-        steering::Target::Hook(_) => unmerged("hook", around).await,
+        steering::Target::Elbv2(table) => {
+            let region = Value::Is(table.target_group_arn.split(':').nth(3).unwrap_or_default().to_owned());
+            let Some(sdk) = sdk(&region, &around).await else { return };
+            Box::pin(run(Elbv2::new(&table, None, &sdk), around)).await;
+        }
+        steering::Target::ClassicElb(table) => {
+            let Some(sdk) = sdk(&table.region, &around).await else { return };
+            Box::pin(run(ClassicElb::new(&table, None, &sdk), around)).await;
+        }
+        steering::Target::Route53(table) => {
+            // A global service; the SDK signs for its one region, wherever it is called from.
+            let Some(sdk) = sdk(&Value::Is(GLOBAL_REGION.to_owned()), &around).await else { return };
+            Box::pin(run(Route53::new(&table, &member.name, None, &sdk), around)).await;
+        }
+        steering::Target::Route(table) => {
+            let Some(sdk) = sdk(&table.region, &around).await else { return };
+            Box::pin(run(Route::new(&table, None, &sdk), around)).await;
+        }
+        steering::Target::CloudWatch(table) => {
+            let Some(sdk) = sdk(&table.region, &around).await else { return };
+            Box::pin(run(CloudWatch::new(&table, &member.mirror, None, &sdk), around)).await;
+        }
+        steering::Target::Hook(table) => {
+            let remembered = around.snapshot.borrow().tracker().remember();
+            let snapshots = around.snapshot.clone();
+            let hook = Hook::new(&table, &member.mirror, &member.name, remembered, snapshots);
+            Box::pin(run(hook, around)).await;
+        }
     }
 }
 
-/// Stands in for a kind of target that this build does not have.
-async fn unmerged(kind: &str, around: Surroundings) {
-    let Surroundings { mirror, report, clock, cancelled, .. } = around;
-    let why = format!("this build cannot steer {kind}");
-    tracing::error!(mirror = &*mirror, why, "this steering target cannot be made to follow the primary");
-    report.send_modify(|report| {
-        report.enter(State::Impossible { why }, clock.now());
-    });
-    cancelled.cancelled().await;
-}
-
 /// The SDK's configuration for `region`; `None` when cancelled before it was known.
-#[expect(dead_code, reason = "the kinds that need it are not in this build")]
 async fn sdk(region: &Value, around: &Surroundings) -> Option<SdkConfig> {
     loop {
         let region = match region {

@@ -14,7 +14,7 @@ const TURN: usize = 64 * 1024;
 
 /// How much of an unfinished line is kept. What a longer one says beyond this is seen only if it begins and
 /// ends in one look.
-const LINE: usize = 4 * 1024;
+pub(crate) const LINE: usize = 4 * 1024;
 
 /// How many looks in a row must miss the file before that is logged. In the middle of a roll-over there is
 /// no file for a moment, and an event or two to look at.
@@ -57,7 +57,7 @@ struct Log {
 /// Bytes after the last newline. A line wakes as soon as it can be recognised, finished or not: some
 /// writers end a line only when they begin the next.
 #[derive(Default)]
-struct UnfinishedLine {
+pub(crate) struct UnfinishedLine {
     kept: Vec<u8>,
     reported: bool,
 }
@@ -178,7 +178,7 @@ impl Log {
 
 impl UnfinishedLine {
     /// Takes in what was read next; whether a line in it, finished or not, is worth a probe.
-    fn extend(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn extend(&mut self, bytes: &[u8]) -> bool {
         let mut wake = false;
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             if self.kept.is_empty() && part.ends_with(b"\n") {

@@ -93,7 +93,7 @@ async fn rubbish_nothing_and_death_are_no_evidence() {
     };
     let nothing = "qlist printed nothing; is there an instance IRIS?";
     check("exit 0", NoEvidence::Unparsable(nothing.to_owned())).await;
-    let rubbish = "qlist printed no line with fields separated by `^`";
+    let rubbish = "qlist printed no line that begins with an instance and `^`";
     check("echo 'Segmentation fault'", NoEvidence::Unparsable(rubbish.to_owned())).await;
     check(PRIMARY.replace("Primary", "Prime").as_str(), {
         NoEvidence::Unrecognised("mirror status `Prime`".to_owned())

@@ -31,6 +31,7 @@ pub(crate) fn mirror(probe: Probe, timeout: Duration) -> Mirror {
         rise: std::num::NonZeroU32::MIN,
         probe,
         wake_on: Vec::new(),
+        member: None,
         peers: Vec::new(),
         superseded: mirrorvip::config::steering::Superseded::Refuse,
         targets: Vec::new(),

@@ -5,11 +5,16 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+pub mod certificate;
+pub mod node;
+pub mod transcript;
 
 /// No honest step takes this long on any machine; who waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,11 +35,40 @@ pub struct Answer {
     pub body: String,
 }
 
+/// A child process that does not outlive its test.
+pub struct Guarded(pub Child);
+
 /// The command under test.
 pub fn mirrorvip() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mirrorvip"));
     command.env_remove("RUST_LOG").stdin(Stdio::null());
     command
+}
+
+/// The command under test as a user who is nobody special, also when root runs the tests. `directory` becomes
+/// readable for that user.
+pub fn as_ordinary_user(directory: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return mirrorvip();
+    }
+    open_to_all(directory, 0o755);
+    // The build directory may lie where only root gets to. Copied by another process: a child that another
+    // test forks meanwhile would hold a file that this one writes, and the kernel would not execute it.
+    let copy = directory.join("mirrorvip");
+    if !copy.exists() {
+        let status = Command::new("cp").arg(env!("CARGO_BIN_EXE_mirrorvip")).arg(&copy).status();
+        assert!(status.is_ok_and(|status| status.success()), "the test's directory is writable");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// Sets the permissions of a file or directory.
+pub fn open_to_all(path: &Path, mode: u32) {
+    let permissions = fs::Permissions::from_mode(mode);
+    fs::set_permissions(path, permissions).expect("the test's file is ours");
 }
 
 /// Waits until `condition` gives something, and fails with `what` if it never does.
@@ -71,19 +105,55 @@ pub fn request(address: SocketAddr, request: &str) -> std::io::Result<Answer> {
     Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
 }
 
+// === impl Guarded ===
+
+impl Guarded {
+    /// Starts `command`.
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.spawn().expect("the command starts"))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("the child is ours and not reaped");
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("the end of a child", || self.0.try_wait().expect("the child is ours"))
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 // === impl Daemon ===
 
 impl Daemon {
     /// Starts a daemon in `directory` with the configuration `toml`, and waits until it says that it started.
     pub fn start(directory: &Path, toml: &str) -> Self {
+        Self::start_with(directory, toml, mirrorvip())
+    }
+
+    /// The same with another `command`, which ends in the command under test.
+    pub fn start_with(directory: &Path, toml: &str, command: Command) -> Self {
         fs::write(directory.join("mirrorvip.toml"), toml).expect("the test's directory is writable");
-        Self::start_again(directory)
+        Self::launch(directory, command).started()
     }
 
     /// Starts a daemon with the configuration that is in `directory` already.
     pub fn start_again(directory: &Path) -> Self {
+        Self::launch(directory, mirrorvip()).started()
+    }
+
+    /// Runs `command` as a daemon and waits for nothing.
+    pub fn launch(directory: &Path, mut command: Command) -> Self {
         let log = File::create(directory.join("log")).expect("the test's directory is writable");
-        let child = mirrorvip()
+        let child = command
             .args(["run", "--log-format", "json", "--exit-with-parent", "--config"])
             .arg(directory.join("mirrorvip.toml"))
             .stdout(Stdio::null())
@@ -91,10 +161,13 @@ impl Daemon {
             .spawn()
             .expect("the command under test starts");
         let unknown = "0.0.0.0:0".parse().expect("an address");
-        let mut daemon = Self { child, directory: directory.to_owned(), health: Vec::new(), admin: unknown };
-        let started = daemon.wait_for_log("started");
-        daemon.take_addresses(&started);
-        daemon
+        Self { child, directory: directory.to_owned(), health: Vec::new(), admin: unknown }
+    }
+
+    fn started(mut self) -> Self {
+        let started = self.wait_for_log("started");
+        self.take_addresses(&started);
+        self
     }
 
     /// The log's lines so far.
@@ -166,7 +239,25 @@ impl Daemon {
     /// Tells it to stop and waits for its end.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
+        self.wait_for_end()
+    }
+
+    /// Kills it, as a crash would.
+    pub fn crash(mut self) {
+        self.signal(Signal::KILL);
+        self.wait_for_end();
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
         eventually("the daemon's end", || self.child.try_wait().expect("the child is ours"))
+    }
+
+    /// The status of the mirror called `name`.
+    pub fn mirror(&self, name: &str) -> serde_json::Value {
+        let status = self.status();
+        let mirrors = status["mirrors"].as_array().expect("a list of mirrors");
+        mirrors.iter().find(|mirror| mirror["name"] == name).expect("a mirror of that name").clone()
     }
 
     fn take_addresses(&mut self, line: &serde_json::Value) {

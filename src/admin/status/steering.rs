@@ -90,7 +90,9 @@ pub struct CallStatus {
 pub(super) fn authority(authority: &Authority) -> AuthorityStatus {
     let (reason, claim) = match authority {
         Authority::Clear { claim } => (None, Some(*claim)),
-        Authority::Superseded { by: text } | Authority::Unsure { why: text } => (Some(text.clone()), None),
+        Authority::Superseded { by: text } | Authority::Unsure { why: text, .. } => {
+            (Some(text.clone()), None)
+        }
     };
     AuthorityStatus { ruling: authority.word().to_owned(), reason, claim }
 }

@@ -15,9 +15,9 @@ use rustls_pki_types::pem::PemObject;
 use tokio_rustls::TlsConnector;
 use tracing::warn;
 
+use crate::blocking::Errand;
 use crate::observation::{NoEvidence, printable};
 use crate::probe::EVIDENCE_LENGTH;
-use crate::probe::blocking::Errand;
 
 /// How large a `ca_file` may be. The whole of Mozilla's list takes 250 KiB.
 const LIMIT: u64 = 4 * 1024 * 1024;

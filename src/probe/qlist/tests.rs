@@ -173,6 +173,9 @@ fn output_that_is_no_answer() {
     assert_eq!(word(" \r\n\n", "IRIS"), "unparsable");
     assert_eq!(word("IRIS is running, primary\n", "IRIS"), "unparsable");
     assert_eq!(word("IRIS\n", "IRIS"), "unparsable");
+    let rubbish = "\x1b]0;owned\x07 ^^ no line\t^of this^\r\n^^^^^^^^^^^^^^\n";
+    assert_eq!(word(rubbish, "IRIS"), "unparsable", "it does not say that the instance is missing");
+    assert_eq!(word(&format!("{rubbish}OTHER^d^v^down\n"), "IRIS"), "no-such-instance");
     assert_eq!(word("OTHER^d^v^down\nIR", "IRIS"), "unparsable", "cut off before its line");
     let lossy = [b"IRIS^/\xff\xfe".as_slice(), &running("Failover", "Primary").as_bytes()[6..]].concat();
     assert_eq!(parse(&lossy, "IRIS").outcome, Ok(Role::Primary));

@@ -177,7 +177,7 @@ struct Bench {
 const CLEAR: Authority = Authority::Clear { claim: 3 };
 
 fn unsure() -> Authority {
-    Authority::Unsure { why: "a peer is silent".to_owned() }
+    Authority::Unsure { why: "a peer is silent".to_owned(), claim: 3 }
 }
 
 /// A member that was the backup before the loop began, beside a cloud.

@@ -82,7 +82,7 @@ fn start(peers: &[&Page], policy: Superseded, past: Past, tasks: JoinSet<()>) ->
     let snapshot = watch::Sender::new(Snapshot::new(Tracker::new(settings, None)));
     let claims = Arc::new(watch::Sender::new(past.claims));
     let orders: Arc<watch::Sender<Option<Supersede>>> = Arc::default();
-    let authority = watch::Sender::new(Authority::Unsure { why: "new".to_owned() });
+    let authority = watch::Sender::new(Authority::Unsure { why: "new".to_owned(), claim: 0 });
     let ruled = Ruled { authority, claims: Arc::clone(&claims), orders: Arc::clone(&orders) };
     let peers: Vec<Peer> = peers.iter().map(|page| page.peer.clone()).collect();
     let (standing, counsel) =

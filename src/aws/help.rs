@@ -1,0 +1,52 @@
+//! What to do about an error of a call, for people. PURE.
+
+use crate::steer::{CallError, Class};
+
+/// Code of errors because the instance metadata service did not answer.
+pub(crate) const NO_IDENTITY: &str = "NoIdentity";
+
+/// Whether the caller's rights are the matter.
+pub(crate) fn is_denied(error: &CallError) -> bool {
+    matches!(
+        error.code.as_deref(),
+        Some("AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "AuthFailure")
+    )
+}
+
+/// How to mend it: full sentences.
+pub(crate) fn help(error: &CallError) -> &'static str {
+    match error.code.as_deref() {
+        Some(_) if is_denied(error) => {
+            "Attach to the instance's role the policy that `mirrorvip iam-policy` prints."
+        }
+        Some(NO_IDENTITY) => {
+            "Outside AWS, write the value where the configuration says \"auto\". In a container, the instance's \
+             metadata hop limit must be 2."
+        }
+        Some("TargetGroupNotFound") => {
+            "Copy the ARN from the console; one of a group that was deleted and made again ends differently."
+        }
+        Some("AccessPointNotFound" | "LoadBalancerNotFound") => {
+            "Write the classic load balancer's name, and the region in which it is."
+        }
+        Some("NoSuchHostedZone") => "Copy the zone's id from the console; it may belong to another account.",
+        Some("InvalidRouteTableID.NotFound" | "InvalidRouteTableId.NotFound") => {
+            "Copy the route table's id from the console, and check the region."
+        }
+        Some("InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException") => {
+            "The credentials are wrong: prefer the instance's role to keys in files."
+        }
+        Some("ExpiredToken" | "ExpiredTokenException" | "RequestExpired") => {
+            "Renew the credentials; if they are new, correct this machine's clock."
+        }
+        _ => match error.class {
+            Class::Retry => {
+                "Is there a route, and a VPC endpoint or a NAT, to the service's address? Are there credentials: a role on the \
+                 instance, or AWS_ACCESS_KEY_ID? Then try again."
+            }
+            Class::Throttled => "Others in this account and region ask too often; try again.",
+            Class::Observe => "Somebody changed it meanwhile; try again.",
+            Class::Stop => "Mend what the service complains of; asking again does not help.",
+        },
+    }
+}

@@ -1,0 +1,98 @@
+//! What the verbs of the command line share that ask AWS once and end: who this member is, and one SDK
+//! configuration a region. The daemon's loops have their own, which live on.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+
+use super::{Identity, IdentityError};
+use crate::config::steering::{Target, Value};
+use crate::steer::{CallError, Class};
+
+/// Where questions about things without a region go: Route 53's own.
+const GLOBAL_REGION: &str = "us-east-1";
+
+/// Answers that do not change while a verb runs.
+#[derive(Default)]
+pub(crate) struct Session {
+    identity: Option<Result<Identity, IdentityError>>,
+    configs: HashMap<String, SdkConfig>,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Who this member is; asked for once.
+    pub(crate) async fn identity(&mut self) -> Result<&Identity, IdentityError> {
+        if self.identity.is_none() {
+            self.identity = Some(Identity::ask().await);
+        }
+        self.known_identity()
+    }
+
+    /// Who this member is for a table that says `"auto"`; whoever needs no answer does not wait for one.
+    pub(crate) async fn identity_for(&mut self, table: &Target) -> Option<Identity> {
+        if needs_identity(table) { self.identity().await.ok().cloned() } else { None }
+    }
+
+    /// The region that `value` means.
+    pub(crate) async fn region(&mut self, value: &Value) -> Result<String, CallError> {
+        match value {
+            Value::Is(region) => Ok(region.clone()),
+            Value::Auto => match self.identity().await {
+                Ok(identity) => Ok(identity.region.clone()),
+                Err(error) => {
+                    let message = format!("failed to {error}");
+                    Err(CallError::new("InstanceMetadata", Class::Stop, message)
+                        .with_code(Some(super::help::NO_IDENTITY)))
+                }
+            },
+        }
+    }
+
+    /// The SDK's configuration for a region.
+    pub(crate) async fn sdk(&mut self, region: &str) -> SdkConfig {
+        if let Some(config) = self.configs.get(region) {
+            return config.clone();
+        }
+        let config = super::sdk_config(region).await;
+        self.configs.insert(region.to_owned(), config.clone());
+        config
+    }
+
+    /// The region from which services without one are asked: this member's, if it is known.
+    pub(crate) fn global_region(&self) -> String {
+        let known = self.known_identity();
+        known.map_or_else(|_| GLOBAL_REGION.to_owned(), |identity| identity.region.clone())
+    }
+
+    /// The SDK's configuration for services without a region.
+    pub(crate) async fn global_sdk(&mut self) -> SdkConfig {
+        self.sdk(&self.global_region()).await
+    }
+
+    fn known_identity(&self) -> Result<&Identity, IdentityError> {
+        match &self.identity {
+            Some(Ok(identity)) => Ok(identity),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(IdentityError::not_asked()),
+        }
+    }
+}
+
+/// Whether a table says `"auto"` anywhere.
+pub(crate) fn needs_identity(table: &Target) -> bool {
+    use crate::config::steering::RecordValue;
+    let values = match table {
+        Target::Elbv2(table) => vec![&table.target_id],
+        Target::ClassicElb(table) => vec![&table.region, &table.instance_id],
+        Target::Route53(table) => match &table.value {
+            RecordValue::Plain { value, .. } => vec![value],
+            RecordValue::Alias { .. } => Vec::new(),
+        },
+        Target::Route(table) => vec![&table.region, &table.target],
+        Target::CloudWatch(table) => vec![&table.region, &table.member],
+        Target::Hook(_) => Vec::new(),
+    };
+    values.contains(&&Value::Auto)
+}

@@ -1,0 +1,92 @@
+//! Calls that may hang in the kernel, at most one at a time.
+//!
+//! Looking up a name, opening a file on a network file system and executing a program from one can block
+//! a thread for as long as a server is away, and no signal ends it. An [`Errand`] makes such a call on a
+//! thread of the runtime's blocking pool and remembers it when its caller gives up: the next caller waits
+//! for the old call first. So a hang costs one thread, not one for each call.
+
+use std::panic;
+
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// One blocking call at a time.
+#[derive(Debug)]
+pub(crate) struct Errand<T> {
+    pending: Option<JoinHandle<T>>,
+}
+
+// === impl Errand ===
+
+impl<T: Send + 'static> Errand<T> {
+    /// Nothing is under way.
+    pub(crate) const fn new() -> Self {
+        Self { pending: None }
+    }
+
+    /// Makes `call` once an abandoned one has returned, whose result is discarded.
+    ///
+    /// Waits for as long as the call takes: the caller sets the deadline. When the future is dropped the
+    /// call goes on and is remembered.
+    pub(crate) async fn run(&mut self, call: impl FnOnce() -> T + Send + 'static) -> T {
+        drop(self.settle().await);
+        self.pending = Some(spawn_blocking(call));
+        self.settle().await.expect("a call was put there just above")
+    }
+
+    /// Waits for a call whose caller gave up, and hands over its result; `None` when there is none.
+    pub(crate) async fn settle(&mut self) -> Option<T> {
+        let joined = self.pending.as_mut()?.await;
+        self.pending = None;
+        match joined {
+            Ok(result) => Some(result),
+            Err(error) => match error.try_into_panic() {
+                Ok(payload) => panic::resume_unwind(payload),
+                // The runtime is shutting down: whoever waits here is about to be dropped.
+                Err(_cancelled) => std::future::pending().await,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_abandoned_call_is_waited_for_and_its_result_discarded() {
+        let (release, hang) = mpsc::channel::<()>();
+        let mut errand = Errand::new();
+        let abandoned = errand.run(move || {
+            hang.recv().expect("the test holds the sender");
+            "old"
+        });
+        assert!(timeout(Duration::from_millis(1), abandoned).await.is_err());
+        // The second call is not even started while the first one hangs.
+        let (started, starts) = mpsc::channel::<()>();
+        let second = errand.run(move || {
+            drop(started);
+            "second"
+        });
+        assert!(timeout(Duration::from_millis(1), second).await.is_err());
+        assert_eq!(starts.recv(), Err(mpsc::RecvError), "its closure was dropped, not run");
+        release.send(()).expect("the first call waits");
+        assert_eq!(errand.run(|| "third").await, "third");
+    }
+
+    #[tokio::test]
+    async fn settle_hands_over_what_was_abandoned() {
+        let (release, hang) = mpsc::channel::<u32>();
+        let mut errand = Errand::new();
+        assert_eq!(errand.settle().await, None);
+        let abandoned = errand.run(move || hang.recv().expect("the test holds the sender"));
+        assert!(timeout(Duration::from_millis(1), abandoned).await.is_err());
+        release.send(7).expect("the call waits");
+        assert_eq!(errand.settle().await, Some(7));
+        assert_eq!(errand.settle().await, None);
+    }
+}

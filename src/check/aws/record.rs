@@ -1,0 +1,209 @@
+//! Whether records and routes are such that the primary can take them over, and fast. PURE.
+
+use std::str::FromStr as _;
+
+use ipnet::IpNet;
+
+use super::super::Finding;
+use super::Subject;
+use crate::config::steering::{RecordType, RecordValue, Route, Route53, Write};
+
+/// Resolvers that keep a record for longer than this make it the longest part of a failover.
+const LONG_TTL: u32 = 60;
+/// What every mark of this program begins with.
+const MARK: &str = "mirrorvip";
+
+/// What a zone has under a record's name, and under that of its mark.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Records {
+    /// Everything of the record's own name.
+    pub(crate) named: Vec<Seen>,
+    /// The texts of the TXT record beside it.
+    pub(crate) mark: Vec<String>,
+}
+
+/// One record set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// In capitals.
+    pub(crate) record_type: String,
+    pub(crate) ttl: Option<u64>,
+    pub(crate) values: Vec<String>,
+    pub(crate) is_alias: bool,
+    pub(crate) set_identifier: Option<String>,
+    /// A routing policy other than a weight, such as `failover`.
+    pub(crate) policy: Option<&'static str>,
+}
+
+/// One route table, as far as the overlay address is concerned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RouteTable {
+    pub(crate) id: String,
+    /// What leads to the destination: a network interface, an instance, a gateway.
+    pub(crate) leads_to: Option<String>,
+    /// Whether that is gone.
+    pub(crate) is_blackhole: bool,
+    /// Networks that are the VPC's own.
+    pub(crate) local: Vec<String>,
+}
+
+/// Findings about a record.
+pub(super) fn judge(subject: &Subject<'_>, table: &Route53, records: &Records) -> Vec<Finding> {
+    let record_type = word(table.record_type);
+    let mut findings = Vec::new();
+    for other in records.named.iter().filter(|seen| seen.record_type != record_type) {
+        if other.record_type == "CNAME" || record_type == "CNAME" {
+            findings.push(
+                subject
+                    .error(format!(
+                        "the name has a record of type {}, and a CNAME stands alone: Route 53 refuses the {record_type}",
+                        other.record_type
+                    ))
+                    .help("Remove the other record, or write its type."),
+            );
+        }
+    }
+    let of_type = || records.named.iter().filter(|seen| seen.record_type == record_type);
+    let own = of_type().find(|seen| seen.set_identifier == table.set_identifier);
+    match (own, of_type().next()) {
+        (Some(seen), _) => findings.extend(existing(subject, table, seen)),
+        (None, Some(other)) if other.set_identifier.is_some() != table.set_identifier.is_some() => {
+            let (there, here) = if table.set_identifier.is_some() {
+                ("stands alone", "has a set_identifier")
+            } else {
+                ("has a set identifier", "has none")
+            };
+            findings.push(
+                subject
+                    .error(format!("the record that is there {there}, and the table {here}: Route 53 refuses both together"))
+                    .help("Write the set_identifier that the console shows, or none."),
+            );
+        }
+        (None, _) => findings.push(subject.good("is not there yet: the first promotion creates it")),
+    }
+    findings.extend(mark(subject, table, records));
+    if let RecordValue::Plain { ttl, .. } = table.value
+        && ttl > LONG_TTL
+    {
+        findings.push(
+            subject
+                .warning(format!("resolvers may keep the old primary's address for {ttl} s"))
+                .help("Write ttl = 5; a mirror's clients ask rarely."),
+        );
+    }
+    findings
+}
+
+/// Findings about the routes to an overlay address.
+pub(super) fn judge_routes(subject: &Subject<'_>, table: &Route, tables: &[RouteTable]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for id in &table.route_tables {
+        let Some(seen) = tables.iter().find(|seen| seen.id == *id) else {
+            findings.push(
+                subject
+                    .error(format!("the route table {id} is not there: its subnets never reach the primary"))
+                    .help("Copy its id from the console, and check the region."),
+            );
+            continue;
+        };
+        findings.extend(within_vpc(subject, table, seen));
+        findings.push(match (&seen.leads_to, seen.is_blackhole) {
+            (Some(to), true) => subject
+                .warning(format!("in {id} it leads to {to}, which is gone: nobody is reached there"))
+                .help("If there is a primary: is mirrorvip running there? It replaces the route."),
+            (Some(to), false) => subject.good(format!("in {id} it leads to {to}")),
+            (None, _) => subject.good(format!("in {id} there is no route yet: the first promotion makes it")),
+        });
+    }
+    findings
+}
+
+/// An address of the VPC's own is delivered locally, whatever the route says.
+fn within_vpc(subject: &Subject<'_>, table: &Route, seen: &RouteTable) -> Option<Finding> {
+    let destination = IpNet::from_str(&table.destination).ok()?;
+    let local = seen.local.iter().filter_map(|network| IpNet::from_str(network).ok());
+    let around = local.into_iter().find(|network| network.contains(&destination))?;
+    Some(
+        subject
+            .error(format!(
+                "lies within {around}, the VPC's own network, in {}: EC2 refuses the route",
+                seen.id
+            ))
+            .help("Choose an overlay address outside every network of the VPC and of its peers."),
+    )
+}
+
+fn existing(subject: &Subject<'_>, table: &Route53, seen: &Seen) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(policy) = seen.policy {
+        findings.push(
+            subject
+                .error(format!(
+                    "has the routing policy {policy}, which the daemon does not write: it would be lost"
+                ))
+                .help(
+                    "Steer a simple or weighted record, and let the one with the policy be an alias to it.",
+                ),
+        );
+    }
+    match &table.value {
+        RecordValue::Plain { ttl, .. } => {
+            if seen.is_alias {
+                findings
+                    .push(subject.warning("is an alias: the next promotion puts an address in its place"));
+            } else if seen.values.len() > 1 {
+                findings.push(subject.warning(format!(
+                    "has {} values: clients reach members that are not primary until the next promotion puts one there",
+                    seen.values.len()
+                )));
+            }
+            if let Some(written) = seen.ttl
+                && written > u64::from(*ttl)
+            {
+                findings.push(
+                    subject
+                        .warning(format!(
+                            "has a time to live of {written} s, more than the {ttl} s of the table: at the next promotion clients \
+                             keep the old value that long"
+                        ))
+                        .help("Set it by hand once; the primary's next change writes it as well."),
+                );
+            }
+        }
+        RecordValue::Alias { .. } if !seen.is_alias => {
+            findings.push(subject.warning("is no alias: the next promotion puts one in its place"));
+        }
+        RecordValue::Alias { .. } => {}
+    }
+    if findings.is_empty() {
+        let says = if seen.is_alias { "an alias".to_owned() } else { seen.values.join(", ") };
+        findings.push(subject.good(format!("is there, {says}")));
+    }
+    findings
+}
+
+fn mark(subject: &Subject<'_>, table: &Route53, records: &Records) -> Option<Finding> {
+    let is_mark = |text: &&String| text.trim_start_matches('"').starts_with(MARK);
+    match (table.write, records.mark.as_slice()) {
+        (Write::Upsert, _) => Some(
+            subject
+                .warning("is overwritten whatever it says: a member that wakes up late may take it back for a while")
+                .help("Write write = \"compare-and-swap\" unless something else manages the record, too."),
+        ),
+        (Write::CompareAndSwap, []) => None,
+        (Write::CompareAndSwap, texts) if texts.iter().all(|text| is_mark(&text)) => None,
+        (Write::CompareAndSwap, _) => Some(
+            subject
+                .error(format!("_mirrorvip.{} has a text that is none of mirrorvip's: nothing is written beside it", table.record))
+                .help("Remove that TXT record."),
+        ),
+    }
+}
+
+const fn word(record_type: RecordType) -> &'static str {
+    match record_type {
+        RecordType::A => "A",
+        RecordType::Aaaa => "AAAA",
+        RecordType::Cname => "CNAME",
+    }
+}

@@ -1,0 +1,92 @@
+//! Records and routes as they are found, and what is said about them.
+
+use super::super::record::{Records, RouteTable, Seen};
+use super::*;
+use crate::config::steering::Route;
+
+fn record_findings(config: &Config, records: &Records) -> Vec<(Severity, String)> {
+    let findings = with_subject(config, |subject, _| record::judge(subject, record_table(config), records));
+    findings.into_iter().map(|finding| (finding.severity, finding.message)).collect()
+}
+
+fn address(ttl: u64) -> Seen {
+    let values = vec!["10.0.1.12".to_owned()];
+    Seen { record_type: "A".to_owned(), ttl: Some(ttl), values, ..Seen::default() }
+}
+
+fn named(named: Seen) -> Records {
+    Records { named: vec![named], mark: Vec::new() }
+}
+
+#[test]
+fn records_are_told_with_what_a_promotion_will_find() {
+    let plain = route53("");
+    one(record_findings(&plain, &Records::default()), Severity::Good, "the first promotion creates it");
+    one(record_findings(&plain, &named(address(5))), Severity::Good, "is there, 10.0.1.12");
+    one(record_findings(&plain, &named(address(300))), Severity::Warning, "time to live of 300 s");
+    let alias = Seen { is_alias: true, ttl: None, values: Vec::new(), ..address(5) };
+    one(record_findings(&plain, &named(alias.clone())), Severity::Warning, "puts an address in its place");
+    let two = Seen { values: vec!["10.0.1.12".into(), "10.0.2.12".into()], ..address(5) };
+    one(record_findings(&plain, &named(two)), Severity::Warning, "has 2 values");
+    let failover = Seen { policy: Some("failover"), ..address(5) };
+    one(record_findings(&plain, &named(failover)), Severity::Error, "routing policy failover");
+    let weighted = Seen { set_identifier: Some("db1".to_owned()), ..address(5) };
+    one(record_findings(&plain, &named(weighted.clone())), Severity::Error, "Route 53 refuses both together");
+    let in_set = route53("set_identifier = 'db1'\nweight = 1");
+    one(record_findings(&in_set, &named(weighted)), Severity::Good, "is there");
+    one(record_findings(&in_set, &named(address(5))), Severity::Error, "stands alone, and the table has");
+
+    let cname = Seen { record_type: "CNAME".to_owned(), ..address(5) };
+    let both = record_findings(&plain, &named(cname));
+    assert!(both[0].0 == Severity::Error && both[0].1.contains("a CNAME stands alone"), "{both:?}");
+    let slow = record_findings(&route53("ttl = 300"), &Records::default());
+    assert!(slow.iter().any(|(_, message)| message.contains("for 300 s")), "{slow:?}");
+    let upsert = record_findings(&route53("write = 'upsert'"), &Records::default());
+    assert!(upsert.iter().any(|(_, message)| message.contains("overwritten")), "{upsert:?}");
+    let in_front = route53("alias_dns_name = 'lb.example.com'\nalias_hosted_zone_id = 'Z2'");
+    one(record_findings(&in_front, &named(alias)), Severity::Good, "an alias");
+    one(record_findings(&in_front, &named(address(5))), Severity::Warning, "is no alias");
+}
+
+#[test]
+fn a_text_that_is_no_mark_is_told() {
+    let plain = route53("");
+    let with = |text: &str| Records { named: vec![address(5)], mark: vec![text.to_owned()] };
+    let mark = "\"mirrorvip1 owner=a epoch=7 at=2026-11-21T02:40:00Z\"";
+    one(record_findings(&plain, &with(mark)), Severity::Good, "is there");
+    let foreign = record_findings(&plain, &with("\"v=spf1\""));
+    assert!(foreign.iter().any(|(severity, _)| *severity == Severity::Error), "{foreign:?}");
+}
+
+#[test]
+fn routes_are_told_table_by_table() {
+    let config = config(
+        "",
+        "[[mirror.route]]\nroute_tables = ['rtb-00000001', 'rtb-00000002']\ndestination = '192.168.99.1'\n",
+    );
+    let Target::Route(table) = &config.mirrors[0].targets[0] else { panic!("{config:?}") };
+    let judge = |table: &Route, seen: RouteTable| {
+        let tables = [seen, RouteTable { id: "rtb-00000002".to_owned(), ..RouteTable::default() }];
+        let mut findings = with_subject(&config, |subject, _| record::judge_routes(subject, table, &tables));
+        let last = findings.pop().expect("one finding a table at least");
+        assert!(last.severity == Severity::Good && last.message.contains("the first promotion makes it"));
+        findings.into_iter().map(|finding| (finding.severity, finding.message)).collect::<Vec<_>>()
+    };
+    let seen = RouteTable {
+        id: "rtb-00000001".to_owned(),
+        leads_to: Some("eni-00000001".to_owned()),
+        is_blackhole: false,
+        local: vec!["10.0.0.0/16".to_owned()],
+    };
+    one(judge(table, seen.clone()), Severity::Good, "leads to eni-00000001");
+    let gone = RouteTable { is_blackhole: true, ..seen.clone() };
+    one(judge(table, gone), Severity::Warning, "which is gone");
+    one(
+        judge(table, RouteTable { id: "rtb-00000003".to_owned(), ..seen.clone() }),
+        Severity::Error,
+        "is not there",
+    );
+    let around = RouteTable { local: vec!["192.168.0.0/16".to_owned()], ..seen };
+    let within = judge(table, around);
+    assert!(within[0].1.contains("lies within 192.168.0.0/16"), "{within:?}");
+}

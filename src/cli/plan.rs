@@ -1,0 +1,63 @@
+//! `mirrorvip plan`: the calls that a promotion would make now, sent to nobody.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use super::{Exit, Failure, Global, output, run};
+use crate::clock::Clock;
+use crate::steer::preview::{self, Preview, Then, Unknown};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failure> {
+    let config = run::load(global)?;
+    let previews = run::on_runtime(async { Ok(preview::promotion(&config, &Clock::system()).await) })?;
+    if arguments.json {
+        output::print_json(&previews)?;
+    } else if previews.is_empty() {
+        output::print(
+            "No target is configured: nothing would be called. Load balancers follow the status page.\n",
+        )?;
+    } else {
+        for preview in &previews {
+            output::print(for_people(preview))?;
+        }
+    }
+    let errors: Vec<_> = previews.iter().filter_map(|preview| preview.error.as_ref()).collect();
+    Ok(match errors.as_slice() {
+        [] if previews.iter().any(|preview| matches!(preview.then, Then::Impossible(_))) => Exit::Config,
+        [] => Exit::Ok,
+        errors if errors.iter().any(|error| error.denied) => Exit::Permission,
+        _ => Exit::Unavailable,
+    })
+}
+
+fn for_people(preview: &Preview) -> String {
+    use output::{BAD, DOUBTFUL, FAINT, GOOD};
+    let Preview { mirror, target, calls, then, error } = preview;
+    let mut text = format!("{mirror}, {target}\n");
+    for (index, call) in calls.iter().enumerate() {
+        let who = if call.moves_traffic { "" } else { " (whatever the role)" };
+        let _ = writeln!(text, "  {}. {}{FAINT}{who}{FAINT:#}", index + 1, call.call);
+    }
+    let _ = match (then, error) {
+        (_, Some(Unknown { message, class, help, .. })) => {
+            writeln!(text, "  {BAD}not known{BAD:#} {message} (class {class})\n    help: {help}")
+        }
+        (Then::Fulfilled, None) if calls.is_empty() => {
+            writeln!(text, "  {GOOD}nothing to do{GOOD:#}")
+        }
+        (Then::Fulfilled, None) => Ok(()),
+        (Then::WaitsFor(what), None) => writeln!(text, "  then waits for {what}, and plans anew"),
+        (Then::TakenOver(by), None) => writeln!(text, "  {DOUBTFUL}held by{DOUBTFUL:#} {by}"),
+        (Then::Impossible(why), None) => writeln!(text, "  {BAD}impossible{BAD:#} {why}"),
+        (Then::Unknown, None) => writeln!(text, "  {BAD}not known{BAD:#}"),
+    };
+    text
+}

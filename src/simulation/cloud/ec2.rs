@@ -1,0 +1,137 @@
+//! EC2, of which only route tables: an overlay address leads to one member. PURE.
+
+use std::collections::BTreeMap;
+
+use super::api::{ApiError, Request};
+use super::journal::Touched;
+use super::objects::{Answer, Objects, told, unknown};
+use super::settings::{ACCOUNT, Member};
+use super::xml::Xml;
+
+/// A route table: destination to the network interface it leads to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RouteTable {
+    pub(super) routes: BTreeMap<String, String>,
+}
+
+pub(super) fn answer(objects: &mut Objects, request: &Request) -> Result<Answer, ApiError> {
+    match request.action.as_str() {
+        "DescribeRouteTables" => describe(objects, request),
+        "CreateRoute" => change(objects, request, true),
+        "ReplaceRoute" => change(objects, request, false),
+        _ => Err(unknown(request)),
+    }
+}
+
+/// A route's name in the journal.
+pub(super) fn object(table: &str, destination: &str) -> String {
+    format!("{table}/{destination}")
+}
+
+fn not_found(id: &str) -> ApiError {
+    ApiError::new(400, "InvalidRouteTableID.NotFound", format!("The routeTable ID '{id}' does not exist"))
+}
+
+fn describe(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
+    let mut ids = request.parameters.list("RouteTableId");
+    if ids.is_empty() {
+        ids = objects.tables.keys().map(String::as_str).collect();
+    }
+    let mut found = Vec::new();
+    for id in ids {
+        found.push((id, objects.tables.get(id).ok_or_else(|| not_found(id))?));
+    }
+    let local = objects.settings.vpc.to_string();
+    let describe = |xml: &mut Xml, (id, table): (&str, &RouteTable)| {
+        xml.text("routeTableId", id).text("vpcId", "vpc-00000000000000001").text("ownerId", ACCOUNT).element(
+            "routeSet",
+            |xml| {
+                xml.element("item", |xml| {
+                    xml.text("destinationCidrBlock", &local)
+                        .text("gatewayId", "local")
+                        .text("state", "active")
+                        .text("origin", "CreateRouteTable");
+                });
+                for (destination, interface) in &table.routes {
+                    xml.element("item", |xml| write_route(xml, objects, destination, interface));
+                }
+            },
+        );
+        xml.text("associationSet", "").text("propagatingVgwSet", "").text("tagSet", "");
+    };
+    Ok(told(Xml::new().list("routeTableSet", "item", found, describe).finish()))
+}
+
+fn write_route(xml: &mut Xml, objects: &Objects, destination: &str, interface: &str) {
+    let key = if destination.contains(':') { "destinationIpv6CidrBlock" } else { "destinationCidrBlock" };
+    xml.text(key, destination);
+    if let Some(member) = objects.settings.members.iter().find(|member| member.network_interface == interface)
+    {
+        xml.text("instanceId", &member.instance_id).text("instanceOwnerId", ACCOUNT);
+    }
+    xml.text("networkInterfaceId", interface).text("state", "active").text("origin", "CreateRoute");
+}
+
+fn change(objects: &mut Objects, request: &Request, create: bool) -> Result<Answer, ApiError> {
+    let get = |key: &str| request.parameters.get(key);
+    let id = request.parameters.required("RouteTableId")?;
+    let destination = get("DestinationCidrBlock").or_else(|| get("DestinationIpv6CidrBlock"));
+    let destination = destination.ok_or_else(|| {
+        ApiError::new(400, "MissingParameter", "The request must contain the parameter destinationCidrBlock")
+    })?;
+    let destination: ipnet::IpNet = destination.parse().map_err(|_malformed| {
+        let message = format!("Value ({destination}) for parameter destinationCidrBlock is invalid.");
+        ApiError::new(400, "InvalidParameterValue", message)
+    })?;
+    let destination = destination.trunc().to_string();
+    let interface = interface(objects, get("NetworkInterfaceId"), get("InstanceId"))?;
+    let table = objects.tables.get_mut(id).ok_or_else(|| not_found(id))?;
+    let current = table.routes.get(&destination).cloned();
+    match (&current, create) {
+        (Some(_), true) => {
+            let message = format!("The route identified by {destination} already exists.");
+            return Err(ApiError::new(400, "RouteAlreadyExists", message));
+        }
+        (None, false) => {
+            let message = format!(
+                "There is no route defined for '{destination}' in the route table. Use CreateRoute instead."
+            );
+            return Err(ApiError::new(400, "InvalidParameterValue", message));
+        }
+        (Some(_), false) | (None, true) => {}
+    }
+    if get("DryRun") == Some("true") {
+        let message = "Request would have succeeded, but DryRun flag is set.";
+        return Err(ApiError::new(412, "DryRunOperation", message));
+    }
+    table.routes.insert(destination.clone(), interface.clone());
+    let touched = Touched {
+        object: object(id, &destination),
+        before: current.into_iter().collect(),
+        after: vec![interface],
+    };
+    Ok(Answer { touched: vec![touched], ..told("<return>true</return>".to_owned()) })
+}
+
+/// The network interface that a route is to lead to.
+fn interface(objects: &Objects, interface: Option<&str>, instance: Option<&str>) -> Result<String, ApiError> {
+    let find = |is_it: &dyn Fn(&Member) -> bool| {
+        let member = objects.settings.members.iter().find(|member| is_it(member));
+        member.map(|member| member.network_interface.clone())
+    };
+    match (interface, instance) {
+        (Some(id), None) => find(&|member| member.network_interface == id).ok_or_else(|| {
+            let message = format!("The networkInterface ID '{id}' does not exist");
+            ApiError::new(400, "InvalidNetworkInterfaceID.NotFound", message)
+        }),
+        (None, Some(id)) => find(&|member| member.instance_id == id).ok_or_else(|| {
+            let message = format!("The instance ID '{id}' does not exist");
+            ApiError::new(400, "InvalidInstanceID.NotFound", message)
+        }),
+        (None, None) | (Some(_), Some(_)) => Err(ApiError::new(
+            400,
+            "InvalidParameterCombination",
+            "The request must contain exactly one target of the route",
+        )),
+    }
+}

@@ -1,0 +1,222 @@
+//! What tests and the demo do with a running cloud: set it up, break it, look at it. Names that do not exist
+//! are mistakes of the test, and panic.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "each panics for a name that does not exist, and that is said once"
+)]
+
+use std::net::SocketAddr;
+
+use super::elbv2;
+use super::fault::{Fault, FaultId};
+use super::journal::{Call, Mutation};
+use super::objects::PoolName;
+use super::pool::{Health, Target};
+use super::record::{RecordKey, RecordSet};
+use super::settings::{ClassicBalancer, Settings, TargetGroup};
+use super::{Datum, SimulatedCloud, ec2, route53};
+
+/// A target and what its load balancer thinks of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetHealth {
+    /// The target.
+    pub target: Target,
+    /// Its health.
+    pub health: Health,
+    /// The state as the API of target groups calls it: `initial`, `healthy`, `draining`, ...
+    pub state: &'static str,
+}
+
+/// Setting up.
+impl SimulatedCloud {
+    /// Creates a target group, and its load balancer; returns the group's ARN.
+    pub fn create_target_group(&self, group: TargetGroup) -> String {
+        let arn = self.shared.world().objects.create_group(group);
+        self.check(PoolName::Group(arn.clone()));
+        arn
+    }
+
+    /// Creates a classic load balancer.
+    pub fn create_classic_balancer(&self, balancer: ClassicBalancer) {
+        let name = balancer.name.clone();
+        self.shared.world().objects.create_classic(balancer);
+        self.check(PoolName::Classic(name));
+    }
+
+    /// Registers a target as an administrator would have done it before; its health must still be found.
+    pub fn register(&self, pool: &str, target: Target) {
+        let now = self.shared.now();
+        let mut world = self.shared.world();
+        let (registered, _) =
+            world.objects.pool_mut(&pool_name(pool)).unwrap_or_else(|| panic!("there is no pool {pool}"));
+        registered.register(now, target);
+        world.journal.occupy(pool.to_owned());
+    }
+
+    /// Creates a private hosted zone; returns its id.
+    pub fn create_zone(&self, name: &str) -> String {
+        self.shared.world().objects.create_zone(name)
+    }
+
+    /// Puts a simple record into a zone as if it had always been there.
+    pub fn create_record(&self, zone_id: &str, name: &str, record_type: &str, ttl: u32, values: &[&str]) {
+        let record = RecordSet {
+            ttl: Some(ttl),
+            values: values.iter().map(|&value| value.to_owned()).collect(),
+            ..RecordSet::empty(name, record_type)
+        };
+        let mut world = self.shared.world();
+        let zone = world.objects.zones.get_mut(zone_id);
+        let object = route53::object(zone_id, &record);
+        zone.unwrap_or_else(|| panic!("there is no zone {zone_id}")).put(record);
+        world.journal.occupy(object);
+    }
+
+    /// Creates a route table; returns its id.
+    pub fn create_route_table(&self) -> String {
+        self.shared.world().objects.create_table()
+    }
+
+    /// Puts a route to a member into a table.
+    pub fn create_route(&self, table: &str, destination: &str, member: &str) {
+        let mut world = self.shared.world();
+        let interface = world.objects.settings.member(member).network_interface.clone();
+        let found = world.objects.tables.get_mut(table);
+        let routes = &mut found.unwrap_or_else(|| panic!("there is no route table {table}")).routes;
+        routes.insert(destination.to_owned(), interface);
+        world.journal.occupy(ec2::object(table, destination));
+    }
+
+    /// Says where a member's port really is: health checks and clients are sent there.
+    pub fn place(&self, member: &str, port: u16, address: SocketAddr) {
+        self.shared.world().places.insert((member.to_owned(), port), address);
+    }
+
+    /// Says that nobody listens on a member's port.
+    pub fn displace(&self, member: &str, port: u16) {
+        self.shared.world().places.remove(&(member.to_owned(), port));
+    }
+
+    /// Says how to find out which member is primary: asked at the arrival of each request, and written
+    /// beside the changes that it makes. It must not call this cloud.
+    pub fn know_primary(&self, primary: impl Fn() -> Option<String> + Send + 'static) {
+        self.shared.world().oracle = Some(Box::new(primary));
+    }
+}
+
+/// Breaking.
+impl SimulatedCloud {
+    /// Switches a fault on.
+    pub fn fault(&self, fault: Fault) -> FaultId {
+        let now = self.shared.now();
+        self.shared.world().faults.add(now, fault)
+    }
+
+    /// Switches a fault off.
+    pub fn clear_fault(&self, fault: FaultId) {
+        self.shared.world().faults.remove(fault);
+    }
+
+    /// Switches all faults off. What hangs goes on hanging.
+    pub fn clear_faults(&self) {
+        self.shared.world().faults.clear();
+    }
+
+    /// How many faults are still to come: neither used up nor over.
+    pub fn faults_left(&self) -> usize {
+        let now = self.shared.now();
+        self.shared.world().faults.left(now)
+    }
+}
+
+/// Looking.
+impl SimulatedCloud {
+    /// The settings it was started with.
+    pub fn settings(&self) -> Settings {
+        self.shared.world().objects.settings.clone()
+    }
+
+    /// Every change so far, oldest first.
+    pub fn mutations(&self) -> Vec<Mutation> {
+        self.shared.world().journal.mutations()
+    }
+
+    /// Every request that was read and answered so far, oldest first.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.world().journal.calls()
+    }
+
+    /// What should never have happened: a pool, record or route that led somewhere, and then nowhere.
+    pub fn violations(&self) -> Vec<String> {
+        self.shared.world().journal.violations()
+    }
+
+    /// What was put to CloudWatch, oldest first.
+    pub fn metrics(&self) -> Vec<Datum> {
+        self.shared.world().objects.metrics.clone()
+    }
+
+    /// The health of every target of a target group (by ARN) or classic load balancer (by name).
+    pub fn target_health(&self, pool: &str) -> Vec<TargetHealth> {
+        let mut world = self.shared.world();
+        let found = world.objects.pool_mut(&pool_name(pool)).map(|(pool, _)| {
+            let health = pool.health().map(|(target, health)| TargetHealth {
+                target: target.clone(),
+                health,
+                state: elbv2::words(Some(health)).0,
+            });
+            health.collect()
+        });
+        found.unwrap_or_else(|| panic!("there is no pool {pool}"))
+    }
+
+    /// The targets that new connections go to, and whether that is because no target is healthy.
+    pub fn forwards_to(&self, pool: &str) -> (Vec<Target>, bool) {
+        let mut world = self.shared.world();
+        let found = world
+            .objects
+            .pool_mut(&pool_name(pool))
+            .map(|(pool, _)| (pool.forwards_to().into_iter().cloned().collect(), pool.fails_open()));
+        found.unwrap_or_else(|| panic!("there is no pool {pool}"))
+    }
+
+    /// Where a target really is, if somebody listens there.
+    pub fn address_of(&self, target: &Target) -> Option<SocketAddr> {
+        let world = self.shared.world();
+        let member = world.objects.member_of(&target.id)?;
+        world.places.get(&(member.name.clone(), target.port)).copied()
+    }
+
+    /// A record as the service lists it.
+    pub fn record(&self, zone_id: &str, name: &str, record_type: &str) -> Option<RecordSet> {
+        let key = RecordKey::new(name, record_type, None);
+        self.shared.world().objects.zones.get(zone_id)?.record(&key).cloned()
+    }
+
+    /// Every record of a zone.
+    pub fn records(&self, zone_id: &str) -> Vec<RecordSet> {
+        let world = self.shared.world();
+        world.objects.zones.get(zone_id).map(|zone| zone.list(None).cloned().collect()).unwrap_or_default()
+    }
+
+    /// A record as resolvers see it.
+    pub fn resolve(&self, zone_id: &str, name: &str, record_type: &str) -> Option<RecordSet> {
+        let key = RecordKey::new(name, record_type, None);
+        self.shared.world().objects.zones.get(zone_id)?.resolve(&key).cloned()
+    }
+
+    /// The network interface that a route leads to.
+    pub fn route(&self, table: &str, destination: &str) -> Option<String> {
+        self.shared.world().objects.tables.get(table)?.routes.get(destination).cloned()
+    }
+}
+
+/// Target groups are named by ARN, classic load balancers by name.
+fn pool_name(name: &str) -> PoolName {
+    if name.starts_with("arn:") {
+        PoolName::Group(name.to_owned())
+    } else {
+        PoolName::Classic(name.to_owned())
+    }
+}

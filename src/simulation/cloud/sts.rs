@@ -1,0 +1,25 @@
+//! The security token service, of which only `GetCallerIdentity`. PURE.
+
+use super::api::{ApiError, Request};
+use super::objects::{Answer, told, unknown};
+use super::settings::{ACCOUNT, Member};
+use super::xml::Xml;
+
+pub(super) fn answer(caller: &Member, request: &Request) -> Result<Answer, ApiError> {
+    if request.action != "GetCallerIdentity" {
+        return Err(unknown(request));
+    }
+    let mut xml = Xml::new();
+    xml.text("Arn", arn(caller)).text("UserId", format!("AROASIMULATED:{}", caller.instance_id));
+    Ok(told(xml.text("Account", ACCOUNT).finish()))
+}
+
+/// Who a member is to AWS.
+pub(super) fn arn(member: &Member) -> String {
+    format!("arn:aws:sts::{ACCOUNT}:assumed-role/{}/{}", role(member), member.instance_id)
+}
+
+/// The instance role of a member.
+pub(super) fn role(member: &Member) -> String {
+    format!("mirrorvip-{}", member.name)
+}

@@ -1,0 +1,149 @@
+//! Whether a command is to be run for the present state of the mirror. PURE.
+//!
+//! Promotions are numbered by epochs, and a demotion bears the number of the promotion that it ends. So the
+//! last number for which each of the two is settled is all that has to be remembered, and a missed edge is
+//! no loss: the next look compares again.
+
+use std::fmt;
+
+use crate::role::Remembered;
+use crate::steer::{Outlook, Plan, Step, Wish};
+
+/// What a command is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Promotion,
+    Demotion,
+}
+
+/// For which events it is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct When {
+    pub(super) on_promotion: bool,
+    pub(super) on_demotion: bool,
+}
+
+/// What is told about the mirror.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// Number of the last promotion; zero before the first.
+    pub(super) epoch: u64,
+    pub(super) origin: &'static str,
+    pub(super) role: &'static str,
+    pub(super) reason: String,
+}
+
+/// For which epochs nothing is left to do: the command was run, it failed and is not tried again, or it was
+/// the business of whoever was there before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    promoted: u64,
+    demoted: u64,
+    /// The last event, its epoch and its failure, if it failed for good.
+    failed: Option<(Event, u64, String)>,
+}
+
+/// The facts and the memory at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Observed {
+    pub(super) facts: Facts,
+    pub(super) memory: Memory,
+}
+
+/// One run of the command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(super) event: Event,
+    pub(super) epoch: u64,
+    pub(super) facts: Facts,
+}
+
+/// The run that is due, if one is.
+pub(super) fn plan(when: When, wish: &Wish, observed: &Observed) -> Plan<Run> {
+    let Observed { facts, memory } = observed;
+    let (event, epoch, due) = match wish {
+        Wish::Lead { epoch, .. } => {
+            let epoch = u64::from(*epoch);
+            (Event::Promotion, epoch, when.on_promotion && memory.promoted != epoch)
+        }
+        // Epoch zero: there was no promotion that this could end.
+        Wish::Follow => {
+            let due = when.on_demotion && facts.epoch != 0 && memory.demoted != facts.epoch;
+            (Event::Demotion, facts.epoch, due)
+        }
+        Wish::Hold { .. } => return Plan { steps: Vec::new(), then: Outlook::Fulfilled },
+    };
+    if due {
+        let run = Run { event, epoch, facts: facts.clone() };
+        return Plan { steps: vec![run], then: Outlook::Fulfilled };
+    }
+    let then = match &memory.failed {
+        Some((failed, of, why)) if *failed == event && *of == epoch => {
+            Outlook::Impossible { why: format!("{event} of epoch {epoch}: {why}; it is not tried again") }
+        }
+        Some(_) | None => Outlook::Fulfilled,
+    };
+    Plan { steps: Vec::new(), then }
+}
+
+// === impl Event ===
+
+impl Event {
+    /// The event in one lower-case word.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Promotion => "promotion",
+            Self::Demotion => "demotion",
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// The memory of a target that was just made. What was remembered has been somebody else's business, but
+    /// a primary that comes back as something else has been demoted.
+    pub(super) fn new(remembered: Option<Remembered>) -> Self {
+        let Some(remembered) = remembered else { return Self::default() };
+        let promoted = remembered.epoch.into();
+        Self { promoted, demoted: if remembered.primary { 0 } else { promoted }, failed: None }
+    }
+
+    /// Notes that nothing is left to do for `run`; `failure` says why it failed, if it did.
+    pub(super) fn settle(&mut self, run: &Run, failure: Option<String>) {
+        match run.event {
+            Event::Promotion => self.promoted = run.epoch,
+            Event::Demotion => self.demoted = run.epoch,
+        }
+        self.failed = failure.map(|failure| (run.event, run.epoch, failure));
+    }
+}
+
+// === impl Run ===
+
+impl Step for Run {
+    fn moves_traffic(&self) -> bool {
+        match self.event {
+            Event::Promotion => true,
+            Event::Demotion => false,
+        }
+    }
+}
+
+impl fmt::Display for Run {
+    /// Without the command itself, whose arguments may hold a password; the target's name has the program.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Facts { origin, role, reason, .. } = &self.facts;
+        write!(
+            f,
+            "run the hook: {} of epoch {}, origin `{origin}`, role `{role}`, {reason}",
+            self.event, self.epoch
+        )
+    }
+}

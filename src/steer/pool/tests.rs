@@ -1,0 +1,157 @@
+//! The rules of pools, row by row; the laws over random pools are with the load balancers that use them.
+
+use super::*;
+use crate::steer::testing::{at, epoch, lead};
+
+type Names = View<&'static str>;
+
+const ME: &str = "me";
+const OTHER: &str = "other";
+
+fn unknown() -> Health {
+    Health::Unknown("initial".into())
+}
+
+fn failing() -> Health {
+    Health::Failing("unhealthy".into())
+}
+
+fn unused() -> Health {
+    Health::Unused("no listener".into())
+}
+
+fn view(registered: &[(&'static str, Health)]) -> Names {
+    let entries = registered.iter().map(|(key, health)| Entry { key: *key, health: health.clone() });
+    View { me: ME, registered: entries.collect() }
+}
+
+fn rules(pool: Pool) -> Rules {
+    Rules { pool, healthy_within: Duration::from_mins(5) }
+}
+
+fn hold() -> Wish {
+    Wish::Hold { reason: "a doubt".into() }
+}
+
+/// What follows for a primary that has been shown `shown` one after the other, a second apart.
+fn primary_shown(shown: &[Names]) -> (Vec<Move<&'static str>>, Outlook) {
+    let mut memory = Memory::default();
+    let mut last = (Vec::new(), Outlook::Fulfilled);
+    for (read, view) in shown.iter().enumerate() {
+        let (read, now) = (read as u64, at(read as u64));
+        memory.note(&lead(1), view, read, now);
+        last = plan(rules(Pool::PrimaryOnly), &memory, &lead(1), view, now);
+    }
+    last
+}
+
+#[test]
+fn everybody_is_added_to_a_pool_of_all_members_and_nobody_removed() {
+    let all = rules(Pool::AllMembers);
+    for wish in [lead(1), Wish::Follow, hold()] {
+        let (moves, _) = plan(all, &Memory::default(), &wish, &view(&[(OTHER, Health::Healthy)]), at(0));
+        assert_eq!(moves, [Move::Add(ME)], "{wish:?}");
+        let both = view(&[(ME, Health::Healthy), (OTHER, Health::Healthy)]);
+        let done = plan(all, &Memory::default(), &wish, &both, at(0));
+        assert_eq!(done, (vec![], Outlook::Fulfilled), "{wish:?}");
+    }
+}
+
+#[test]
+fn only_the_primary_waits_for_its_health() {
+    let all = rules(Pool::AllMembers);
+    let sick = view(&[(ME, failing())]);
+    let (_, then) = plan(all, &Memory::default(), &lead(1), &sick, at(0));
+    assert_eq!(then, Outlook::Waiting { what: "me to be healthy (unhealthy)".into() });
+    let (_, then) = plan(all, &Memory::default(), &Wish::Follow, &sick, at(0));
+    assert_eq!(then, Outlook::Fulfilled, "a backup fails its check for good");
+}
+
+#[test]
+fn who_does_not_lead_leaves_a_primary_only_pool_alone() {
+    for wish in [Wish::Follow, hold()] {
+        for shown in [view(&[]), view(&[(ME, Health::Healthy)]), view(&[(OTHER, failing())])] {
+            let (moves, then) = plan(rules(Pool::PrimaryOnly), &Memory::default(), &wish, &shown, at(0));
+            assert_eq!((moves, then), (vec![], Outlook::Fulfilled), "{wish:?} {shown:?}");
+        }
+    }
+}
+
+#[test]
+fn the_primary_adds_itself_then_waits_then_removes_the_others() {
+    let added = primary_shown(&[view(&[(OTHER, failing())])]);
+    let what = "me to be healthy, before other is taken out".to_owned();
+    assert_eq!(added, (vec![Move::Add(ME)], Outlook::Waiting { what }));
+    let waits = primary_shown(&[view(&[(OTHER, failing())]), view(&[(ME, unknown()), (OTHER, failing())])]);
+    let what = "me to be healthy (initial), before other is taken out".to_owned();
+    assert_eq!(waits, (vec![], Outlook::Waiting { what }));
+    let removes = primary_shown(&[view(&[(ME, Health::Healthy), (OTHER, Health::Healthy)])]);
+    assert_eq!(removes, (vec![Move::Remove(vec![OTHER])], Outlook::Fulfilled));
+}
+
+#[test]
+fn the_wait_for_health_ends_counted_from_registration() {
+    let both = view(&[(ME, failing()), (OTHER, failing())]);
+    let mut memory = Memory::default();
+    let planned = |memory: &Memory, now| plan(rules(Pool::PrimaryOnly), memory, &lead(1), &both, at(now));
+    memory.note(&lead(1), &view(&[(OTHER, failing())]), 0, at(0));
+    memory.note(&lead(1), &both, 1, at(100));
+    assert_eq!(planned(&memory, 399).0, []);
+    let (moves, then) = planned(&memory, 400);
+    assert_eq!(moves, [Move::Remove(vec![OTHER])]);
+    let what =
+        "me to be healthy (unhealthy) after more than 300s: the others do not stay for that".to_owned();
+    assert_eq!(then, Outlook::Waiting { what });
+    memory.note(&lead(2), &both, 2, at(400));
+    assert_eq!(planned(&memory, 400).0, [], "the memory is of another epoch");
+}
+
+#[test]
+fn a_target_without_traffic_is_the_operators_business() {
+    let (moves, then) = primary_shown(&[view(&[(ME, unused()), (OTHER, Health::Healthy)])]);
+    assert_eq!((moves, then), (vec![], Outlook::Impossible { why: "no listener".into() }));
+}
+
+#[test]
+fn who_was_in_and_is_removed_has_been_taken_over() {
+    let before = view(&[(OTHER, Health::Healthy)]);
+    let both = view(&[(ME, unknown()), (OTHER, Health::Healthy)]);
+    let taken = primary_shown(&[before.clone(), both, before.clone()]);
+    assert_eq!(taken, (vec![], Outlook::TakenOver { by: "other".into() }));
+    let nobody = primary_shown(&[view(&[(ME, Health::Healthy)]), view(&[(ME, Health::Healthy)]), view(&[])]);
+    assert_eq!(nobody.0, [Move::Add(ME)], "nobody took anything over");
+}
+
+#[test]
+fn a_read_from_before_the_promotion_proves_nothing() {
+    let left_over = view(&[(ME, Health::Healthy)]);
+    let (moves, _) = primary_shown(&[left_over, view(&[(OTHER, Health::Healthy)])]);
+    assert_eq!(moves, [Move::Add(ME)]);
+}
+
+#[test]
+fn who_was_alone_tells_a_newcomer_from_drift() {
+    let alone = view(&[(ME, Health::Healthy)]);
+    let newcomer = |health| {
+        primary_shown(&[alone.clone(), alone.clone(), view(&[(ME, Health::Healthy), (OTHER, health)])])
+    };
+    assert_eq!(newcomer(Health::Healthy), (vec![], Outlook::TakenOver { by: "other".into() }));
+    let what = "the health of other, which somebody else registered".to_owned();
+    assert_eq!(newcomer(unknown()), (vec![], Outlook::Waiting { what }));
+    assert_eq!(newcomer(failing()), (vec![Move::Remove(vec![OTHER])], Outlook::Fulfilled));
+}
+
+#[test]
+fn an_overruled_sign_is_forgotten_in_its_epoch_alone() {
+    let mut memory = Memory::default();
+    let both = view(&[(ME, Health::Healthy), (OTHER, Health::Healthy)]);
+    let removed = view(&[(OTHER, Health::Healthy)]);
+    let planned = |memory: &Memory| plan(rules(Pool::PrimaryOnly), memory, &lead(2), &removed, at(3));
+    memory.note(&lead(2), &both, 0, at(0));
+    memory.note(&lead(2), &both, 1, at(1));
+    memory.note(&hold(), &removed, 2, at(2));
+    memory.forget(epoch(1));
+    assert_eq!(planned(&memory).1, Outlook::TakenOver { by: "other".into() });
+    memory.forget(epoch(2));
+    assert_eq!(planned(&memory).0, [Move::Add(ME)]);
+}

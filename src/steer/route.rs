@@ -1,0 +1,204 @@
+//! The overlay address: a route to this member in every named route table. Reads the tables and makes the
+//! planned calls; what to call is [`plan`]'s business, when and in whose name the loop's.
+//!
+//! An overlay address lies outside the VPC's own network, so that routes decide where it is: clients in the
+//! VPC's subnets and behind its transit gateway reach it, whichever zone the primary is in. `ReplaceRoute` is
+//! atomic for its table; several tables change one after the other. It swaps nothing for something expected:
+//! the last writer wins, so what keeps a stale writer out is the [warrant](super::Warrant), and what finds it
+//! is that the route was this member's before.
+//!
+//! Two things on the member itself are needed and not seen from here: its network interface must not check
+//! source and destination (`aws ec2 modify-network-interface-attribute --no-source-dest-check`), or AWS drops
+//! what is sent to the overlay address; and the system must hold the address, such as by `ip address add
+//! 10.99.0.1/32 dev lo` on every member.
+//!
+//! Wire format: `DescribeRouteTables`, `ReplaceRoute` and `CreateRoute` of the EC2 API reference.
+
+use aws_config::{Region, SdkConfig};
+
+use super::{CallError, Class, Plan, Proof, Wish, unidentified};
+use crate::aws::query::{QueryClient, Service, Xml};
+use crate::aws::{Identity, single_attempt};
+use crate::clock::Timestamp;
+use crate::config::steering::{self, Value};
+use crate::observation::printable;
+use crate::role::Epoch;
+
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use plan::{Call, Destination, Hop, Memory, Observed, Table, Way};
+
+const DESCRIBE: &str = "DescribeRouteTables";
+
+/// How much of an id is kept, in characters.
+const ID_LENGTH: usize = 64;
+
+/// A route to an overlay address, in some route tables.
+pub(crate) struct Route {
+    name: String,
+    destination: Destination,
+    tables: Vec<String>,
+    target: Value,
+    region: Value,
+    sdk: SdkConfig,
+    /// Made when the region is known.
+    clients: Option<Clients>,
+    identity: Option<Identity>,
+    /// This member's, once it was asked for.
+    interface: Option<String>,
+    reads: u64,
+    memory: Memory,
+}
+
+/// They share connections and credentials.
+#[derive(Clone)]
+struct Clients {
+    reader: QueryClient,
+    /// Makes one attempt a call: the loop proves each anew.
+    writer: QueryClient,
+}
+
+impl Route {
+    /// The route of `settings`. `identity` is what `region = "auto"` means; it and the network interface that
+    /// `target = "auto"` means are asked for at the first read if they are needed and not known yet.
+    pub(crate) fn new(settings: &steering::Route, identity: Option<Identity>, sdk: &SdkConfig) -> Self {
+        let destination = Destination::parse(&settings.destination);
+        Self {
+            name: format!("route {destination}"),
+            destination,
+            tables: settings.route_tables.clone(),
+            target: settings.target.clone(),
+            region: settings.region.clone(),
+            sdk: sdk.clone(),
+            clients: None,
+            identity,
+            interface: None,
+            reads: 0,
+            memory: Memory::default(),
+        }
+    }
+
+    async fn identity(&mut self) -> Result<&Identity, CallError> {
+        Identity::known(&mut self.identity).await.map_err(|error| unidentified(&error))
+    }
+
+    async fn clients(&mut self) -> Result<Clients, CallError> {
+        if let Some(clients) = &self.clients {
+            return Ok(clients.clone());
+        }
+        let region = match &self.region {
+            Value::Is(region) => region.clone(),
+            Value::Auto => self.identity().await?.region.clone(),
+        };
+        let sdk = self.sdk.to_builder().region(Region::new(region)).build();
+        let clients = Clients {
+            reader: QueryClient::new(&sdk, Service::Ec2),
+            writer: QueryClient::new(&single_attempt(&sdk), Service::Ec2),
+        };
+        Ok(self.clients.insert(clients).clone())
+    }
+
+    async fn me(&mut self) -> Result<Hop, CallError> {
+        let id = match (&self.target, &mut self.interface) {
+            (Value::Is(id), _) => id.clone(),
+            (Value::Auto, Some(known)) => known.clone(),
+            (Value::Auto, unknown @ None) => {
+                let asked = Identity::ask_network_interface().await;
+                unknown.insert(asked.map_err(|error| unidentified(&error))?).clone()
+            }
+        };
+        Hop::of(&id).ok_or_else(|| {
+            let id = printable(&id, ID_LENGTH);
+            CallError::new(DESCRIBE, Class::Stop, format!("a route leads to eni-... or i-..., not to {id}"))
+        })
+    }
+}
+
+impl super::Target for Route {
+    type Observed = Observed;
+    type Step = Call;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn observe(&mut self) -> Result<Observed, CallError> {
+        let me = self.me().await?;
+        let ids = (1..).zip(&self.tables).map(|(n, id)| (format!("RouteTableId.{n}"), id.clone()));
+        let ids: Vec<_> = ids.collect();
+        let answer = self.clients().await?.reader.call(DESCRIBE, &ids).await?;
+        let tables = self.tables.iter().map(|id| {
+            let table = answer.list("routeTableSet").find(|table| table.text_of("routeTableId") == Some(id));
+            let table = table.ok_or_else(|| {
+                CallError::new(DESCRIBE, Class::Retry, format!("the answer leaves {id} out"))
+            })?;
+            Ok(Table { id: id.clone(), way: way(table, &self.destination) })
+        });
+        let tables = tables.collect::<Result<_, _>>()?;
+        self.reads += 1;
+        Ok(Observed { me, tables })
+    }
+
+    fn note(&mut self, wish: &Wish, observed: &Observed, now: Timestamp) {
+        self.memory.note(wish, observed, self.reads, now);
+    }
+
+    fn overrule(&mut self, epoch: Epoch) {
+        self.memory.forget(epoch);
+    }
+
+    fn plan(&self, wish: &Wish, observed: &Observed, now: Timestamp) -> Plan<Call> {
+        plan::plan(&self.destination, &self.memory, wish, observed, now)
+    }
+
+    async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
+        let action = step.action();
+        match proof {
+            Proof::Warrant(_) => {}
+            Proof::AnyRole => {
+                return Err(CallError::new(action, Class::Stop, "it moves traffic, and there is no warrant"));
+            }
+        }
+        let answer = self.clients().await?.writer.call(action, &step.parameters()).await?;
+        match answer.text_of("return") {
+            Some("false") => Err(CallError::new(action, Class::Retry, "the answer is false")),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Where `table` leads what goes to `destination`. Routes that a gateway propagates do not count: one that is
+/// created takes precedence over them.
+fn way(table: &Xml, destination: &Destination) -> Way {
+    let route = table.list("routeSet").find(|route| {
+        let to = route.text_of("destinationCidrBlock").or_else(|| route.text_of("destinationIpv6CidrBlock"));
+        to.is_some_and(|to| Destination::parse(to) == *destination)
+            && route.text_of("origin") != Some("EnableVgwRoutePropagation")
+    });
+    let Some(route) = route else { return Way::Nowhere };
+    let text = |name| route.text_of(name).map(|id| printable(id, ID_LENGTH));
+    if route.text_of("gatewayId") == Some("local") {
+        return Way::Local;
+    }
+    Way::To {
+        interface: text("networkInterfaceId"),
+        instance: text("instanceId"),
+        other: OTHER_WAYS.iter().find_map(|name| text(name)),
+        blackhole: route.text_of("state") == Some("blackhole"),
+    }
+}
+
+/// What else a route can lead to.
+const OTHER_WAYS: [&str; 9] = [
+    "gatewayId",
+    "natGatewayId",
+    "transitGatewayId",
+    "vpcPeeringConnectionId",
+    "egressOnlyInternetGatewayId",
+    "localGatewayId",
+    "carrierGatewayId",
+    "coreNetworkArn",
+    "odbNetworkArn",
+];

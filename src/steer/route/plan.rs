@@ -1,0 +1,338 @@
+//! What to do about routes. PURE: what the tables say and what is remembered come in, calls come out.
+//!
+//! | wish | a table's route | call |
+//! |---|---|---|
+//! | lead | absent | `CreateRoute` |
+//! | lead | to somebody else, or into a black hole | `ReplaceRoute` |
+//! | lead | to somebody else, after it led here in this epoch | none: somebody was promoted later |
+//! | lead | here | none |
+//! | follow, hold | any | none: the primary sees to it |
+//!
+//! EC2 may answer a read from before the last write. So that an answer out of date is not taken for another
+//! member's promotion, a route counts as taken over only when it has led elsewhere for [`SETTLED_AFTER`];
+//! until then nothing is sent.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::clock::Timestamp;
+use crate::role::Epoch;
+use crate::steer::{Outlook, Plan, Step, Wish};
+
+/// How long a route must have been seen to lead elsewhere before that is believed. Reads of EC2 are
+/// eventually consistent, within a second or so by experience.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
+
+/// What the route is to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// An address or a network, in its canonical form.
+    Network(IpNet),
+    /// Anything else, for EC2 to refuse: reading the configuration lets none through.
+    Unreadable(String),
+}
+
+/// Where this member wants the route to lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hop {
+    /// `eni-...`
+    Interface(String),
+    /// `i-...`, which must have one network interface.
+    Instance(String),
+}
+
+/// Where a table's route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// There is no such route.
+    Nowhere,
+    /// Within the VPC: the destination is no overlay address.
+    Local,
+    /// There. EC2 tells both interface and instance, where there are both.
+    To {
+        /// `eni-...`
+        interface: Option<String>,
+        /// `i-...`
+        instance: Option<String>,
+        /// A gateway or the like.
+        other: Option<String>,
+        /// Whether what it leads to is there: an interface that is attached, an instance that runs.
+        blackhole: bool,
+    },
+}
+
+/// One table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// `rtb-...`
+    pub(crate) id: String,
+    /// Where its route leads.
+    pub(crate) way: Way,
+}
+
+/// All named tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Observed {
+    /// This member.
+    pub(crate) me: Hop,
+    /// In the configuration's order.
+    pub(crate) tables: Vec<Table>,
+}
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// Whether there is a route to replace.
+    pub(crate) replace: bool,
+    /// In which table.
+    pub(crate) table: String,
+    /// The route's destination.
+    pub(crate) destination: Destination,
+    /// Where it shall lead.
+    pub(crate) hop: Hop,
+}
+
+/// What the tables showed in the present epoch: one look cannot tell a route that is still to be taken from
+/// one that was taken away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Memory(Option<InEpoch>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct InEpoch {
+    epoch: Epoch,
+    /// The read with which the epoch began. It may be older than the promotion, so it proves nothing.
+    first_read: u64,
+    tables: BTreeMap<String, Seen>,
+}
+
+/// What one table showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// Whether its route led here.
+    led_here: bool,
+    /// Since when, after that, it leads elsewhere.
+    elsewhere_since: Option<Timestamp>,
+}
+
+/// The calls from what is `observed` to what `wish` wants.
+pub(crate) fn plan(
+    destination: &Destination,
+    memory: &Memory,
+    wish: &Wish,
+    observed: &Observed,
+    now: Timestamp,
+) -> Plan<Call> {
+    match wish {
+        Wish::Lead { epoch, .. } => take(destination, &memory.in_epoch(*epoch), observed, now),
+        Wish::Follow | Wish::Hold { .. } => Plan { steps: Vec::new(), then: Outlook::Fulfilled },
+    }
+}
+
+fn take(
+    destination: &Destination,
+    seen: &BTreeMap<String, Seen>,
+    observed: &Observed,
+    now: Timestamp,
+) -> Plan<Call> {
+    let me = &observed.me;
+    let mut steps = Vec::new();
+    let mut troubles = Vec::new();
+    for Table { id, way } in &observed.tables {
+        let call =
+            |replace| Call { replace, table: id.clone(), destination: destination.clone(), hop: me.clone() };
+        match way {
+            Way::Nowhere => steps.push(call(false)),
+            Way::Local => troubles.push(format!(
+                "in {id} {destination} is the VPC's own network; an overlay address lies outside of it"
+            )),
+            Way::To { blackhole, .. } if way.leads_to(me) => {
+                if *blackhole {
+                    troubles.push(format!(
+                        "the route of {id} leads to {me}, which is not attached to an instance that runs"
+                    ));
+                }
+            }
+            Way::To { .. } => match seen.get(id).and_then(|seen| seen.elsewhere_since) {
+                Some(since) => return taken_over(id, way, since.age_at(now) >= SETTLED_AFTER),
+                None => steps.push(call(true)),
+            },
+        }
+    }
+    let then = if troubles.is_empty() {
+        Outlook::Fulfilled
+    } else {
+        Outlook::Impossible { why: troubles.join("; ") }
+    };
+    Plan { steps, then }
+}
+
+/// The route of `table` led here and leads elsewhere: no table is touched any more.
+fn taken_over(table: &str, way: &Way, settled: bool) -> Plan<Call> {
+    let then = if settled {
+        Outlook::TakenOver { by: format!("{way}, to which {table} leads") }
+    } else {
+        Outlook::Waiting { what: format!("a second look at {table}, which leads to {way}") }
+    };
+    Plan { steps: Vec::new(), then }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// Takes note of what the tables showed under `wish`. `read` numbers the reads: what was read before the
+    /// epoch began, and serves to save a read, tells nothing about the epoch.
+    pub(crate) fn note(&mut self, wish: &Wish, observed: &Observed, read: u64, now: Timestamp) {
+        let epoch = match wish {
+            Wish::Lead { epoch, .. } => *epoch,
+            // Kept: the same epoch may go on after a doubt.
+            Wish::Follow | Wish::Hold { .. } => return,
+        };
+        let current = match self.0.take() {
+            Some(current) if current.epoch == epoch => self.0.insert(current),
+            Some(_) | None => self.0.insert(InEpoch { epoch, first_read: read, tables: BTreeMap::new() }),
+        };
+        if read <= current.first_read {
+            return;
+        }
+        for Table { id, way } in &observed.tables {
+            let seen = current.tables.entry(id.clone()).or_default();
+            match way {
+                Way::To { .. } if way.leads_to(&observed.me) => {
+                    *seen = Seen { led_here: true, elsewhere_since: None };
+                }
+                Way::To { .. } if seen.led_here => {
+                    seen.elsewhere_since.get_or_insert(now);
+                }
+                Way::To { .. } => {}
+                // Whoever deletes a route takes nothing over: it is created again.
+                Way::Nowhere | Way::Local => seen.elsewhere_since = None,
+            }
+        }
+    }
+
+    /// Forgets what `epoch` showed so far: the routes are to be taken as if for the first time.
+    pub(crate) fn forget(&mut self, epoch: Epoch) {
+        if self.0.as_ref().is_some_and(|current| current.epoch == epoch) {
+            self.0 = None;
+        }
+    }
+
+    fn in_epoch(&self, epoch: Epoch) -> BTreeMap<String, Seen> {
+        match &self.0 {
+            Some(current) if current.epoch == epoch => current.tables.clone(),
+            Some(_) | None => BTreeMap::new(),
+        }
+    }
+}
+
+// === impl Call ===
+
+impl Call {
+    /// The API action.
+    pub(crate) const fn action(&self) -> &'static str {
+        if self.replace { "ReplaceRoute" } else { "CreateRoute" }
+    }
+
+    /// Its parameters.
+    pub(crate) fn parameters(&self) -> Vec<(String, String)> {
+        let hop = match &self.hop {
+            Hop::Interface(id) => ("NetworkInterfaceId", id),
+            Hop::Instance(id) => ("InstanceId", id),
+        };
+        let destination = match &self.destination {
+            Destination::Network(IpNet::V6(_)) => "DestinationIpv6CidrBlock",
+            Destination::Network(IpNet::V4(_)) | Destination::Unreadable(_) => "DestinationCidrBlock",
+        };
+        vec![
+            ("RouteTableId".into(), self.table.clone()),
+            (destination.into(), self.destination.to_string()),
+            (hop.0.into(), hop.1.clone()),
+        ]
+    }
+}
+
+impl Step for Call {
+    fn moves_traffic(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.action())?;
+        self.parameters().iter().try_for_each(|(key, value)| write!(f, " {key}={value}"))
+    }
+}
+
+// === impl Destination ===
+
+impl Destination {
+    /// Reads `10.99.0.1`, `10.99.0.1/32` or the same in IPv6.
+    pub(crate) fn parse(text: &str) -> Self {
+        let network = text.parse::<IpNet>().ok();
+        match network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)) {
+            Some(network) => Self::Network(network.trunc()),
+            None => Self::Unreadable(text.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(network) => write!(f, "{network}"),
+            Self::Unreadable(text) => f.write_str(text),
+        }
+    }
+}
+
+// === impl Hop ===
+
+impl Hop {
+    /// By its kind of id; `None` for what no route of this kind can lead to.
+    pub(crate) fn of(id: &str) -> Option<Self> {
+        match id.split_once('-') {
+            Some(("eni", _)) => Some(Self::Interface(id.to_owned())),
+            Some(("i", _)) => Some(Self::Instance(id.to_owned())),
+            Some(_) | None => None,
+        }
+    }
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface(id) | Self::Instance(id) => f.write_str(id),
+        }
+    }
+}
+
+// === impl Way ===
+
+impl Way {
+    fn leads_to(&self, hop: &Hop) -> bool {
+        match (self, hop) {
+            (Self::To { interface, .. }, Hop::Interface(id)) => interface.as_ref() == Some(id),
+            (Self::To { instance, .. }, Hop::Instance(id)) => instance.as_ref() == Some(id),
+            (Self::Nowhere | Self::Local, _) => false,
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nowhere => f.write_str("nowhere"),
+            Self::Local => f.write_str("the VPC"),
+            Self::To { interface, instance, other, .. } => {
+                let mut known = [interface, instance, other].into_iter().flatten();
+                f.write_str(known.next().map_or("something unknown", String::as_str))?;
+                known.try_for_each(|id| write!(f, " ({id})"))
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The overlay route: the plan's laws over random tables, and the calls as they go over the wire.
+
+use super::*;
+use crate::aws::wire::{Endpoint, Reply, Request, assert_golden};
+use crate::steer::testing::{Serving, at, lead};
+use crate::steer::{Outlook, Step as _, Target as _};
+
+mod laws;
+
+const ME: &str = "eni-0123456789abcdef0";
+const PEER: &str = "eni-0fedcba9876543210";
+
+fn table() -> steering::Route {
+    steering::Route {
+        route_tables: vec!["rtb-1".into(), "rtb-2".into()],
+        destination: "10.99.0.1/32".into(),
+        target: Value::Is(ME.into()),
+        region: Value::Is("eu-west-1".into()),
+    }
+}
+
+/// The route of `table`. The SDK's own region is another than the table's.
+async fn target(table: &steering::Route, endpoint: &Endpoint) -> Route {
+    Route::new(table, None, &endpoint.point(crate::aws::sdk_config("us-east-1").await))
+}
+
+/// An answer with these tables, each with its routes' inner XML.
+fn tables(tables: &[(&str, &[&str])]) -> Reply {
+    let mut items = String::new();
+    for (id, routes) in tables {
+        let routes: Vec<_> = routes.iter().map(|route| ["<item>", route, "</item>"].concat()).collect();
+        let routes = routes.concat();
+        let table =
+            format!("<routeTableId>{id}</routeTableId><vpcId>vpc-1</vpcId><routeSet>{routes}</routeSet>");
+        items += &["<item>", &table, "</item>"].concat();
+    }
+    Reply::ok(format!(
+        "<DescribeRouteTablesResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>1</requestId>\
+         <routeTableSet>{items}</routeTableSet></DescribeRouteTablesResponse>"
+    ))
+}
+
+const LOCAL: &str = "<destinationCidrBlock>10.0.0.0/16</destinationCidrBlock><gatewayId>local</gatewayId>\
+    <state>active</state><origin>CreateRouteTable</origin>";
+const TO_PEER: &str = "<destinationCidrBlock>10.99.0.1/32</destinationCidrBlock>\
+    <instanceId>i-2</instanceId><instanceOwnerId>123456789012</instanceOwnerId>\
+    <networkInterfaceId>eni-0fedcba9876543210</networkInterfaceId><state>blackhole</state>\
+    <origin>CreateRoute</origin>";
+const PROPAGATED: &str = "<destinationCidrBlock>10.99.0.1/32</destinationCidrBlock><gatewayId>vgw-1</gatewayId>\
+    <state>active</state><origin>EnableVgwRoutePropagation</origin>";
+
+/// The first table leads to the other member, who is gone; the second has no such route of its own.
+fn usual(request: &Request) -> Reply {
+    match request.parameter("Action") {
+        Some("DescribeRouteTables") => {
+            tables(&[("rtb-2", &[LOCAL, PROPAGATED]), ("rtb-1", &[LOCAL, TO_PEER])])
+        }
+        Some(action @ ("ReplaceRoute" | "CreateRoute")) => Reply::ok(format!(
+            "<{action}Response><requestId>1</requestId><return>true</return></{action}Response>"
+        )),
+        other => panic!("unexpected action {other:?}"),
+    }
+}
+
+fn call(replace: bool) -> Call {
+    Call {
+        replace,
+        table: "rtb-1".into(),
+        destination: Destination::parse("10.99.0.1"),
+        hop: Hop::of(ME).expect("an interface"),
+    }
+}
+
+// === the wire ===
+
+#[tokio::test]
+async fn reads_and_writes_go_over_the_wire_as_they_should() {
+    let endpoint = Endpoint::start(usual).await;
+    let mut target = target(&table(), &endpoint).await;
+    assert_eq!(target.name(), "route 10.99.0.1/32");
+    let observed = target.observe().await.expect("it answers");
+    assert_golden("route-describe-route-tables", &endpoint.take()[0].golden());
+    let peer =
+        Way::To { interface: Some(PEER.into()), instance: Some("i-2".into()), other: None, blackhole: true };
+    assert_eq!(observed.tables[0], Table { id: "rtb-1".into(), way: peer });
+    assert_eq!(observed.tables[1], Table { id: "rtb-2".into(), way: Way::Nowhere });
+
+    let plan = target.plan(&lead(1), &observed, at(0));
+    let told: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "ReplaceRoute RouteTableId=rtb-1 DestinationCidrBlock=10.99.0.1/32 NetworkInterfaceId=eni-0123456789abcdef0",
+            "CreateRoute RouteTableId=rtb-2 DestinationCidrBlock=10.99.0.1/32 NetworkInterfaceId=eni-0123456789abcdef0",
+        ]
+    );
+    let serving = Serving::in_epoch(1);
+    for step in &plan.steps {
+        target.apply(step, serving.proof()).await.expect("it is accepted");
+    }
+    let sent = endpoint.take();
+    assert_eq!(sent.len(), 2);
+    assert_golden("route-replace-route", &sent[0].golden());
+    assert_golden("route-create-route", &sent[1].golden());
+}
+
+#[tokio::test]
+async fn instances_and_the_newer_internet_have_parameters_of_their_own() {
+    let endpoint = Endpoint::start(|request| match request.parameter("Action") {
+        Some("DescribeRouteTables") => tables(&[(
+            "rtb-1",
+            &["<destinationIpv6CidrBlock>fd00::63/128</destinationIpv6CidrBlock><instanceId>i-2</instanceId>\
+               <networkInterfaceId>eni-2</networkInterfaceId><state>active</state>"],
+        )]),
+        _ => Reply::ok("<ReplaceRouteResponse><return>true</return></ReplaceRouteResponse>"),
+    })
+    .await;
+    let table = steering::Route {
+        route_tables: vec!["rtb-1".into()],
+        destination: "fd00:0::63".into(),
+        target: Value::Is("i-1".into()),
+        ..table()
+    };
+    let mut target = target(&table, &endpoint).await;
+    let observed = target.observe().await.expect("it answers");
+    let plan = target.plan(&lead(1), &observed, at(0));
+    assert_eq!(
+        plan.steps[0].to_string(),
+        "ReplaceRoute RouteTableId=rtb-1 DestinationIpv6CidrBlock=fd00::63/128 InstanceId=i-1"
+    );
+    target.apply(&plan.steps[0], Serving::in_epoch(1).proof()).await.expect("it is accepted");
+    assert_golden("route-replace-route-instance-ipv6", &endpoint.take()[1].golden());
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_a_warrant() {
+    let endpoint = Endpoint::start(usual).await;
+    let mut target = target(&table(), &endpoint).await;
+    for replace in [true, false] {
+        assert!(call(replace).moves_traffic());
+        let error = target.apply(&call(replace), Proof::AnyRole).await.expect_err("it is not proven");
+        assert_eq!(error.class, Class::Stop);
+    }
+    assert_eq!(endpoint.take().len(), 0);
+}
+
+#[tokio::test]
+async fn each_attempt_at_a_write_needs_a_proof_of_its_own() {
+    let endpoint = Endpoint::start(|_| Reply::query_error(503, "Unavailable", "later")).await;
+    let mut target = target(&table(), &endpoint).await;
+    let error = target.apply(&call(true), Serving::in_epoch(1).proof()).await.expect_err("it is refused");
+    assert_eq!((error.action, error.class), ("ReplaceRoute", Class::Retry));
+    assert_eq!(endpoint.take().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_never_answers_is_given_up_in_time() {
+    let endpoint = Endpoint::start(|_| Reply::Silence).await;
+    let mut target = target(&table(), &endpoint).await;
+    let deadline = crate::aws::OPERATION_TIMEOUT * 4;
+    let read = tokio::time::timeout(deadline, target.observe()).await.expect("reads have a deadline");
+    assert_eq!(read.expect_err("nobody answers").class, Class::Retry);
+    let serving = Serving::in_epoch(1);
+    let write = tokio::time::timeout(deadline, target.apply(&call(true), serving.proof())).await;
+    assert_eq!(write.expect("writes have a deadline").expect_err("nobody answers").class, Class::Retry);
+}
+
+#[tokio::test]
+async fn a_table_that_is_left_out_is_not_one_without_the_route() {
+    let endpoint = Endpoint::start(|_| tables(&[("rtb-1", &[LOCAL])])).await;
+    let error = target(&table(), &endpoint).await.observe().await.expect_err("rtb-2 is missing");
+    assert_eq!((error.class, error.message.as_str()), (Class::Retry, "the answer leaves rtb-2 out"));
+}
+
+#[tokio::test]
+async fn a_refusal_in_a_friendly_answer_is_one() {
+    let endpoint =
+        Endpoint::start(|_| Reply::ok("<ReplaceRouteResponse><return>false</return></ReplaceRouteResponse>"));
+    let endpoint = endpoint.await;
+    let mut target = target(&table(), &endpoint).await;
+    let error = target.apply(&call(true), Serving::in_epoch(1).proof()).await.expect_err("it is refused");
+    assert_eq!(error.class, Class::Retry);
+}
+
+#[tokio::test]
+async fn a_route_leads_to_interfaces_and_instances_only() {
+    let endpoint = Endpoint::start(usual).await;
+    let table = steering::Route { target: Value::Is("10.0.1.12".into()), ..table() };
+    let error = target(&table, &endpoint).await.observe().await.expect_err("an address is no target");
+    assert_eq!(error.class, Class::Stop);
+    assert_eq!(endpoint.take().len(), 0);
+}
+
+// === the plan ===
+
+fn leads_to(interface: &str, blackhole: bool) -> Way {
+    Way::To { interface: Some(interface.into()), instance: None, other: None, blackhole }
+}
+
+fn observed(ways: &[Way]) -> Observed {
+    let tables = ways.iter().enumerate();
+    Observed {
+        me: Hop::of(ME).expect("an interface"),
+        tables: tables.map(|(n, way)| Table { id: format!("rtb-{}", n + 1), way: way.clone() }).collect(),
+    }
+}
+
+/// Turns of a loop that reads anew each time, at these seconds with these routes; the last one's plan.
+fn after(turns: &[(u64, [Way; 2])]) -> Plan<Call> {
+    let mut memory = Memory::default();
+    let mut last = None;
+    for (read, (seconds, ways)) in (1..).zip(turns) {
+        memory.note(&lead(1), &observed(ways), read, at(*seconds));
+        last = Some(plan::plan(
+            &Destination::parse("10.99.0.1"),
+            &memory,
+            &lead(1),
+            &observed(ways),
+            at(*seconds),
+        ));
+    }
+    last.expect("there are turns")
+}
+
+#[test]
+fn a_route_that_led_here_and_leads_elsewhere_was_taken_over() {
+    let (me, peer) = (leads_to(ME, false), leads_to(PEER, false));
+    let taken = [me.clone(), peer.clone()];
+    let fresh = (0, [peer.clone(), peer.clone()]);
+    let mine = (1, [me.clone(), me.clone()]);
+
+    let first_look = after(&[fresh.clone(), mine.clone(), (10, taken.clone())]);
+    assert_eq!(first_look.steps, [], "an answer may be out of date, and so is not acted on");
+    assert!(matches!(first_look.then, Outlook::Waiting { .. }), "{:?}", first_look.then);
+
+    let second_look = after(&[fresh.clone(), mine.clone(), (10, taken.clone()), (15, taken.clone())]);
+    assert_eq!(second_look.steps, []);
+    let by = format!("{PEER}, to which rtb-2 leads");
+    assert_eq!(second_look.then, Outlook::TakenOver { by });
+
+    let out_of_date =
+        after(&[fresh.clone(), mine.clone(), (10, taken.clone()), (12, mine.1.clone()), (16, taken.clone())]);
+    assert!(matches!(out_of_date.then, Outlook::Waiting { .. }), "it led here in between");
+
+    // One table that was reached is enough, though the other never was.
+    let half = [me.clone(), peer.clone()];
+    let lost = [peer.clone(), peer.clone()];
+    let plan = after(&[fresh, (1, half), (10, lost.clone()), (15, lost)]);
+    assert_eq!(plan.then, Outlook::TakenOver { by: format!("{PEER}, to which rtb-1 leads") });
+    assert_eq!(plan.steps, []);
+}
+
+#[test]
+fn what_was_read_before_the_promotion_tells_nothing_about_it() {
+    let old = (0, [leads_to(ME, false), leads_to(ME, false)]);
+    let plan = after(&[
+        old,
+        (1, [leads_to(PEER, false), leads_to(PEER, false)]),
+        (60, [leads_to(PEER, false), leads_to(PEER, false)]),
+    ]);
+    assert_eq!(plan.steps.len(), 2);
+}
+
+#[test]
+fn a_route_that_was_deleted_or_given_up_is_taken_again() {
+    let mine = [leads_to(ME, false), leads_to(ME, false)];
+    let deleted = [leads_to(ME, false), Way::Nowhere];
+    let plan = after(&[(0, mine.clone()), (1, mine.clone()), (10, deleted.clone()), (60, deleted)]);
+    assert_eq!(plan.steps.iter().map(Call::action).collect::<Vec<_>>(), ["CreateRoute"]);
+
+    let mut memory = Memory::default();
+    let lost = observed(&[leads_to(PEER, false)]);
+    for (read, observed) in
+        [(1, &observed(&[leads_to(ME, false)])), (2, &observed(&[leads_to(ME, false)])), (3, &lost)]
+    {
+        memory.note(&lead(1), observed, read, at(read));
+    }
+    let destination = Destination::parse("10.99.0.1");
+    assert!(plan::plan(&destination, &memory, &lead(1), &lost, at(60)).steps.is_empty());
+    assert_eq!(plan::plan(&destination, &memory, &lead(2), &lost, at(60)).steps.len(), 1, "promoted anew");
+    memory.forget(crate::steer::testing::epoch(1));
+    assert_eq!(plan::plan(&destination, &memory, &lead(1), &lost, at(60)).steps.len(), 1, "overruled");
+}
+
+#[test]
+fn what_no_call_can_mend_is_told() {
+    let detached = after(&[(0, [leads_to(ME, true), leads_to(PEER, true)])]);
+    assert_eq!(detached.steps.len(), 1, "the other table is taken all the same");
+    assert!(matches!(&detached.then, Outlook::Impossible { why } if why.contains("not attached")));
+    let local = after(&[(0, [Way::Local, leads_to(ME, false)])]);
+    assert_eq!(local.steps, []);
+    assert!(matches!(&local.then, Outlook::Impossible { why } if why.contains("VPC's own network")));
+}
+
+#[test]
+fn destinations_are_compared_as_networks() {
+    assert_eq!(Destination::parse("10.99.0.1"), Destination::parse("10.99.0.1/32"));
+    assert_eq!(Destination::parse("fd00:0:0::1"), Destination::parse("fd00::1/128"));
+    assert_eq!(Destination::parse("10.99.0.7/24").to_string(), "10.99.0.0/24");
+    assert_ne!(Destination::parse("10.99.0.1"), Destination::parse("somewhere"));
+}

@@ -1,0 +1,257 @@
+//! From what the zone says to what this member wants it to say: at most one batch. PURE.
+//!
+//! A batch of changes is atomic, and a DELETE in it succeeds only when it repeats the current record
+//! exactly. So DELETE of what was read and CREATE of what is wanted, with the [mark](super::mark) in the same
+//! batch, is a compare-and-swap on both: whoever wrote meanwhile makes it fail as a whole. The record is
+//! part of the batch even where only the mark changes, so that nobody's write between is overlooked.
+//!
+//! | mark | record | plan of a member that leads with a claim |
+//! |---|---|---|
+//! | this member's | as wanted | none: fulfilled, once the change has spread |
+//! | this member's, of an epoch up to the claim | otherwise | swap |
+//! | this member's, of an epoch above the claim | otherwise | none: an epoch never goes down |
+//! | another's, of an epoch below the claim | any | swap |
+//! | another's, of an epoch from the claim on | any | none: taken over |
+//! | none | any | swap, which adopts the record |
+//! | not readable | any | none: impossible |
+//!
+//! What the configuration does not speak of (a health check, a region's routing) stays as it was read.
+
+use std::fmt;
+
+use aws_sdk_route53::types::{Change, ChangeAction, ResourceRecord, ResourceRecordSet, RrType};
+
+use super::mark::{Mark, NoMark};
+use super::record::{Content, Key, canonical, describe, same};
+use crate::clock::Timestamp;
+use crate::config::steering::Write;
+use crate::steer::{Outlook, Plan, Step, Wish};
+
+#[cfg(test)]
+mod tests;
+
+/// What the mark's name has before the record's.
+const MARK_PREFIX: &str = "_mirrorvip.";
+
+/// How long a mark may be cached, in seconds. Nobody asks a name server for it.
+const MARK_TTL: i64 = 60;
+
+/// Marks of records with set identifiers need a weight to be told apart; they are never weighed.
+const MARK_WEIGHT: i64 = 1;
+
+/// What this member wants the zone to say while it leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Desired {
+    pub(super) zone: String,
+    pub(super) record: Key,
+    pub(super) content: Content,
+    pub(super) weight: Option<u8>,
+    pub(super) write: Write,
+    /// This member's name in marks.
+    pub(super) owner: String,
+}
+
+/// What the zone says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Observed {
+    /// The record; `None` when there is none of that name and type. It may turn out to have another set
+    /// identifier than ours, which is then in the way.
+    pub(super) record: Option<ResourceRecordSet>,
+    /// The TXT record beside it, whatever it holds.
+    pub(super) mark: Option<ResourceRecordSet>,
+    /// Our last change, while it has not reached every name server.
+    pub(super) spreading: Option<String>,
+}
+
+/// Who owns a record, as its mark tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RecordFact {
+    /// The member that wrote it last; `None` without a mark that can be read.
+    pub(crate) owner: Option<String>,
+    /// The number that it claimed; zero without a mark.
+    pub(crate) epoch: u64,
+    /// Whether that is the member who asks.
+    pub(crate) is_mine: bool,
+}
+
+/// One call of `ChangeResourceRecordSets`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Batch {
+    pub(super) zone: String,
+    pub(super) changes: Vec<Change>,
+    /// The number that the mark in it claims.
+    pub(super) claim: u64,
+    /// Whether it takes a record that bears no mark.
+    pub(super) adopts: bool,
+}
+
+// === impl Desired ===
+
+impl Desired {
+    /// Where the mark is.
+    pub(super) fn mark_key(&self) -> Key {
+        Key {
+            name: format!("{MARK_PREFIX}{}", self.record.name),
+            rr_type: RrType::Txt,
+            set_identifier: self.record.set_identifier.clone(),
+        }
+    }
+
+    /// The steps from `observed` to `wish`.
+    pub(super) fn plan(&self, wish: &Wish, observed: &Observed, now: Timestamp) -> Plan<Batch> {
+        let nothing = |then| Plan { steps: Vec::new(), then };
+        let wanted = match self.wanted(observed.record.as_ref()) {
+            Ok(wanted) => wanted,
+            Err(why) => return nothing(Outlook::Impossible { why }),
+        };
+        let mark = match self.write {
+            Write::CompareAndSwap => match self.mark(observed) {
+                Ok(mark) => mark,
+                Err(why) => return nothing(Outlook::Impossible { why }),
+            },
+            Write::Upsert => None,
+        };
+        let claim = match wish {
+            Wish::Lead { claim, .. } => *claim,
+            Wish::Follow | Wish::Hold { .. } => return nothing(Outlook::Fulfilled),
+        };
+        let is_wanted = observed.record.as_ref().is_some_and(|record| same(record, &wanted));
+        let is_mine = match &mark {
+            Some(mark) if mark.owner == self.owner && (is_wanted || mark.epoch <= claim) => true,
+            Some(mark) if mark.owner == self.owner => {
+                let what = format!("a claim above this member's own epoch {}, it is {claim}", mark.epoch);
+                return nothing(Outlook::Waiting { what });
+            }
+            Some(mark) if mark.epoch >= claim => {
+                return nothing(Outlook::TakenOver { by: mark.to_string() });
+            }
+            Some(_) => false,
+            None => self.write == Write::Upsert,
+        };
+        if is_wanted && is_mine {
+            return nothing(match &observed.spreading {
+                Some(change) => Outlook::Waiting { what: format!("change {change} to spread") },
+                None => Outlook::Fulfilled,
+            });
+        }
+        let batch = match self.write {
+            Write::CompareAndSwap => self.swap(observed, wanted, claim, now),
+            Write::Upsert => self.upsert(wanted, claim),
+        };
+        Plan { steps: vec![batch], then: Outlook::Waiting { what: "the change to spread".to_owned() } }
+    }
+
+    /// The record as this member wants it, with what it does not care about as it was `read`.
+    fn wanted(&self, read: Option<&ResourceRecordSet>) -> Result<ResourceRecordSet, String> {
+        let name = canonical(&self.record.name);
+        let mut wanted = match read {
+            Some(read) if read.set_identifier != self.record.set_identifier => {
+                let is = read.set_identifier().unwrap_or_default();
+                return Err(format!(
+                    "a record of that name and type has the set identifier `{is}`: write the one that is \
+                     meant into the configuration, `set_identifier`"
+                ));
+            }
+            Some(read) if read.traffic_policy_instance_id.is_some() => {
+                return Err(format!("{name} belongs to a traffic policy, which alone may change it"));
+            }
+            Some(read) => read.clone(),
+            None if self.record.set_identifier.is_some() && self.weight.is_none() => {
+                return Err(format!(
+                    "{name} does not exist, and cannot be made without a `weight` beside its set identifier"
+                ));
+            }
+            None => self.record.blank(),
+        };
+        self.content.put_into(&mut wanted);
+        if let Some(weight) = self.weight {
+            wanted.weight = Some(i64::from(weight));
+        }
+        Ok(wanted)
+    }
+
+    /// The mark that was read; the error says why none can be trusted or written.
+    fn mark(&self, observed: &Observed) -> Result<Option<Mark>, String> {
+        if !Mark::can_name(&self.owner) {
+            return Err(format!(
+                "the member's name `{}` cannot be written into a record: up to 128 printable ASCII \
+                 characters without blanks, quotes and backslashes can",
+                crate::observation::printable(&self.owner, 60)
+            ));
+        }
+        observed.read_mark().map_err(|error| {
+            let name = canonical(&self.mark_key().name);
+            let help = "remove it when no other program owns the record, or set `write = \"upsert\"`";
+            format!("the TXT record {name} does not tell who owns the record: {error}; {help}")
+        })
+    }
+
+    fn swap(&self, observed: &Observed, wanted: ResourceRecordSet, claim: u64, now: Timestamp) -> Batch {
+        let mark = Mark { owner: self.owner.clone(), epoch: claim, at: now.to_utc() };
+        let value = ResourceRecord::builder().value(mark.rdata()).build();
+        let mut mark = self.mark_key().blank();
+        mark.ttl = Some(MARK_TTL);
+        mark.weight = mark.set_identifier.as_ref().map(|_| MARK_WEIGHT);
+        mark.resource_records = Some(vec![value.expect("a value is all that a record needs")]);
+
+        let read = [&observed.record, &observed.mark];
+        let deletes = read.into_iter().flatten().cloned().map(|read| change(ChangeAction::Delete, read));
+        let creates = [wanted, mark].map(|wanted| change(ChangeAction::Create, wanted));
+        Batch {
+            zone: self.zone.clone(),
+            changes: deletes.chain(creates).collect(),
+            claim,
+            adopts: observed.record.is_some() && observed.mark.is_none(),
+        }
+    }
+
+    fn upsert(&self, wanted: ResourceRecordSet, claim: u64) -> Batch {
+        let changes = vec![change(ChangeAction::Upsert, wanted)];
+        Batch { zone: self.zone.clone(), changes, claim, adopts: false }
+    }
+}
+
+// === impl Observed ===
+
+impl Observed {
+    /// Who owns the record, seen by the member `owner`.
+    pub(crate) fn record_fact(&self, owner: &str) -> RecordFact {
+        match self.read_mark() {
+            Ok(Some(mark)) => {
+                RecordFact { is_mine: mark.owner == owner, epoch: mark.epoch, owner: Some(mark.owner) }
+            }
+            Ok(None) | Err(_) => RecordFact::default(),
+        }
+    }
+
+    fn read_mark(&self) -> Result<Option<Mark>, NoMark> {
+        self.mark.as_ref().map(Mark::of).transpose()
+    }
+}
+
+// === impl Batch ===
+
+impl Step for Batch {
+    fn moves_traffic(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChangeResourceRecordSets {}:", self.zone)?;
+        for (index, change) in self.changes.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ";" };
+            write!(f, "{separator} {}", change.action)?;
+            if let Some(record) = &change.resource_record_set {
+                write!(f, " {}", describe(record))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn change(action: ChangeAction, record: ResourceRecordSet) -> Change {
+    let change = Change::builder().action(action).resource_record_set(record).build();
+    change.expect("an action is all that a change needs")
+}

@@ -1,0 +1,323 @@
+//! The admin listener over real connections: the documents, the wake-up, who may ask, and who asks too much.
+
+mod support;
+
+#[path = "admin/openmetrics.rs"]
+mod openmetrics;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use mirrorvip::admin::metrics::METRICS;
+use serde_json::Value;
+use support::certificate::Certificate;
+use support::node::{Node, change, without_timer};
+use support::{Daemon, PATIENCE, eventually, get, mirrorvip, request};
+
+fn post(daemon: &Daemon, path: &str) -> u16 {
+    let text = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    request(daemon.admin, &text).expect("the admin listener answers").status
+}
+
+// === documents ===
+
+/// Every field of the documented schema: where it is, and what may stand there.
+const SCHEMA: &str = "\
+.build.commit null
+.build.version string
+.health.agent_check string
+.health.listen[] string
+.mirrors[].checkers[].address string
+.mirrors[].checkers[].checks number
+.mirrors[].checkers[].last_at string
+.mirrors[].checkers[].last_status number
+.mirrors[].epoch number
+.mirrors[].evidence.age_seconds number
+.mirrors[].evidence.asked_at string
+.mirrors[].evidence.outcome string
+.mirrors[].evidence.reason null|string
+.mirrors[].evidence.text string
+.mirrors[].last_checked_at null|string
+.mirrors[].name string
+.mirrors[].origin null|string
+.mirrors[].page number
+.mirrors[].paths[] string
+.mirrors[].probes.definite number
+.mirrors[].probes.no_evidence number
+.mirrors[].probes.unkillable number
+.mirrors[].probes.woken number
+.mirrors[].reason null|string
+.mirrors[].remaining_seconds null|number
+.mirrors[].role null|string
+.mirrors[].serving bool
+.mirrors[].state string
+.mirrors[].transitions[].at string
+.mirrors[].transitions[].epoch number
+.mirrors[].transitions[].evidence_age_seconds null|number
+.mirrors[].transitions[].from string
+.mirrors[].transitions[].origin null|string
+.mirrors[].transitions[].reason string
+.mirrors[].transitions[].to string
+.mirrors[].until null|string
+.now string
+.pid number
+.started_at string
+";
+
+fn collect(path: String, value: &Value, into: &mut BTreeMap<String, BTreeSet<&'static str>>) {
+    let kind = match value {
+        Value::Object(fields) => {
+            return fields.iter().for_each(|(name, value)| collect(format!("{path}.{name}"), value, into));
+        }
+        Value::Array(values) => {
+            return values.iter().for_each(|value| collect(format!("{path}[]"), value, into));
+        }
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+    };
+    into.entry(path).or_default().insert(kind);
+}
+
+/// One mirror that serves and is checked, and one that never gets an answer.
+fn two_mirrors(node: &Node) -> String {
+    let listeners = change(
+        &node.listeners(),
+        "max_connections = 16",
+        "max_connections = 16\nagent_check = \"127.0.0.1:0\"",
+    );
+    let mute = node.mirror("MUTE", "[\"/mute\"]");
+    let mute = mute.replace(&*node.iris.command().to_string_lossy(), "/nonexistent/iris");
+    listeners + &node.mirror("PROD", "[\"/csp/bin\"]") + &mute
+}
+
+#[test]
+fn status_has_every_documented_field() {
+    let node = Node::primary();
+    let daemon = Daemon::start(node.path(), &two_mirrors(&node));
+    daemon.wait_for_page(200);
+    eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object().then_some(()));
+    let answer = get(daemon.admin, "/status").unwrap();
+    assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
+    let mut fields = BTreeMap::new();
+    collect(String::new(), &serde_json::from_str(&answer.body).unwrap(), &mut fields);
+    let join = |kinds: BTreeSet<&str>| kinds.into_iter().collect::<Vec<_>>().join("|");
+    let schema: Vec<_> = fields.into_iter().map(|(path, kinds)| format!("{path} {}", join(kinds))).collect();
+    assert_eq!(schema, SCHEMA.lines().collect::<Vec<_>>());
+    let mute = daemon.mirror("MUTE");
+    assert_eq!((&mute["state"], &mute["page"]), (&"unanswerable".into(), &500.into()));
+    let prod = daemon.mirror("PROD");
+    assert_eq!((&prod["state"], &prod["role"]), (&"primary".into(), &"primary".into()));
+    let remaining = prod["remaining_seconds"].as_f64().unwrap();
+    assert!(remaining > 0.0 && remaining <= 6.0, "{remaining}");
+}
+
+#[test]
+fn metrics_are_openmetrics_and_those_of_the_table() {
+    let node = Node::primary();
+    let daemon = Daemon::start(node.path(), &two_mirrors(&node));
+    daemon.wait_for_page(200);
+    eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object().then_some(()));
+    let answer = get(daemon.admin, "/metrics").unwrap();
+    let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert!(answer.head.contains(kind), "{}", answer.head);
+    let families =
+        openmetrics::parse(&answer.body).unwrap_or_else(|error| panic!("{error}\n{}", answer.body));
+
+    let names: BTreeSet<_> = families.keys().map(String::as_str).collect();
+    assert_eq!(names, METRICS.iter().map(|metric| metric.name).collect());
+    for metric in METRICS {
+        let family = &families[metric.name];
+        assert_eq!(family.kind, if metric.counter { "counter" } else { "gauge" }, "{}", metric.name);
+        assert_eq!(family.help, metric.help, "{}", metric.name);
+        assert!(!family.samples.is_empty(), "{} has no sample", metric.name);
+    }
+
+    let value = |name: &str, mirror: &str| {
+        let of_mirror = format!("mirror=\"{mirror}\"");
+        let mut samples = families[name].samples.iter().filter(|sample| sample.labels.contains(&of_mirror));
+        samples.next().expect("each mirror has one").value
+    };
+    assert_eq!((value("mirrorvip_serving", "PROD"), value("mirrorvip_serving", "MUTE")), (1.0, 0.0));
+    assert_eq!(
+        (value("mirrorvip_page_status", "PROD"), value("mirrorvip_page_status", "MUTE")),
+        (200.0, 500.0)
+    );
+    assert_eq!((value("mirrorvip_epoch", "PROD"), value("mirrorvip_epoch", "MUTE")), (1.0, 0.0));
+    assert!(value("mirrorvip_checks", "PROD") >= 1.0);
+    assert!(value("mirrorvip_last_check_age_seconds", "PROD") >= 0.0);
+    assert!(value("mirrorvip_last_check_age_seconds", "MUTE").is_nan());
+    assert!(value("mirrorvip_evidence_age_seconds", "MUTE").is_nan());
+    let states: Vec<_> = families["mirrorvip_state"].samples.iter().map(|s| s.labels.as_str()).collect();
+    assert_eq!(
+        states,
+        ["mirror=\"PROD\",state=\"primary\"", "mirror=\"MUTE\",state=\"unanswerable\""],
+        "one state a mirror"
+    );
+}
+
+#[test]
+fn only_what_there_is_is_answered() {
+    let node = Node::primary();
+    let daemon = Daemon::start(node.path(), &node.config());
+    let head = |request_line: &str| {
+        let text =
+            format!("{request_line} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        request(daemon.admin, &text).unwrap()
+    };
+    assert!(head("GET /").body.contains("POST /probe"));
+    assert_eq!(head("GET /nothing").status, 404);
+    assert_eq!(head("HEAD /status").body, "");
+    for (line, allowed) in [
+        ("DELETE /status", "allow: GET, HEAD"),
+        ("POST /metrics", "allow: GET, HEAD"),
+        ("GET /probe", "allow: POST"),
+    ] {
+        let answer = head(line);
+        assert_eq!(answer.status, 405, "{line}");
+        assert!(answer.head.contains(allowed), "{line}: {}", answer.head);
+    }
+}
+
+// === waking ===
+
+#[test]
+fn post_probe_wakes_one_mirror_or_all() {
+    let node = Node::backup();
+    let other = Node::backup();
+    let config =
+        node.listeners() + &node.mirror("PROD", "[\"/csp/bin\"]") + &other.mirror("TEST", "[\"/test\"]");
+    let daemon = Daemon::start(node.path(), &without_timer(&config));
+    let state = |name: &str| daemon.mirror(name)["state"].as_str().unwrap_or_default().to_owned();
+    let wait_for = |name: &str, wanted: &str| {
+        eventually(&format!("{name} to be {wanted}"), || (state(name) == wanted).then_some(()));
+    };
+    wait_for("PROD", "backup");
+    wait_for("TEST", "backup");
+    for iris in [&node.iris, &other.iris] {
+        iris.set_role("Failover", "Primary").unwrap();
+    }
+    assert_eq!(post(&daemon, "/probe?mirror=UNKNOWN"), 404);
+    assert_eq!(post(&daemon, "/probe?name=TEST"), 400);
+    assert_eq!(post(&daemon, "/probe?mirror=test"), 202);
+    wait_for("TEST", "primary");
+    assert_eq!(state("PROD"), "backup");
+    assert_eq!(daemon.mirror("PROD")["probes"]["woken"], 0);
+    assert_eq!(post(&daemon, "/probe"), 202);
+    wait_for("PROD", "primary");
+}
+
+// === who may ask ===
+
+const TOKEN: &str = "5f1d7a90c3b24e68a1f0";
+
+/// The node's configuration with a token.
+fn guarded(node: &Node) -> String {
+    let token = node.path().join("token");
+    fs::write(&token, format!("{TOKEN}\n")).expect("the test's directory is writable");
+    change(&node.config(), "[admin]\n", &format!("[admin]\ntoken_file = \"{}\"\n", token.display()))
+}
+
+#[test]
+fn without_the_token_nothing_is_told_and_nothing_woken() {
+    let node = Node::primary();
+    let daemon = Daemon::start(node.path(), &guarded(&node));
+    for path in ["/", "/status", "/metrics", "/nothing"] {
+        let answer = get(daemon.admin, path).unwrap();
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(answer.head.contains("www-authenticate: Bearer"), "{}", answer.head);
+        assert_eq!(answer.body, "a bearer token is required\n");
+    }
+    assert_eq!(post(&daemon, "/probe"), 401);
+    let with = |authorization: &str| {
+        let text = format!(
+            "GET /status HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization}\r\nConnection: close\r\n\r\n"
+        );
+        request(daemon.admin, &text).unwrap().status
+    };
+    assert_eq!(with(&format!("Bearer {TOKEN}")), 200);
+    assert_eq!(with(&format!("bearer {TOKEN}")), 200);
+    assert_eq!(with(&format!("Bearer {TOKEN}x")), 401);
+    assert_eq!(with(&format!("Basic {TOKEN}")), 401);
+
+    let url = format!("http://{}", daemon.admin);
+    let status = |file: &[&str]| mirrorvip().args(["status", "--url", &url]).args(file).output().unwrap();
+    assert_eq!(status(&[]).status.code(), Some(77));
+    let token = node.path().join("token").to_string_lossy().into_owned();
+    assert!(status(&["--token-file", &token]).status.success());
+    assert_eq!(status(&["--token-file", "/nonexistent/token"]).status.code(), Some(77));
+    // Neither a log line nor a message ever shows it.
+    assert!(!daemon.log_text().contains(TOKEN));
+}
+
+#[test]
+fn over_tls_status_asks_by_name_or_by_configuration() {
+    let node = Node::primary();
+    let made = Certificate::new();
+    let config = guarded(&node) + &made.table("admin", node.path());
+    let daemon = Daemon::start(node.path(), &config);
+    let (certificate, token) = (node.path().join("tls.crt"), node.path().join("token"));
+    let url = format!("https://localhost:{}", daemon.admin.port());
+    let by_name = mirrorvip()
+        .args(["status", "--json", "--url", &url, "--ca-file"])
+        .arg(&certificate)
+        .arg("--token-file")
+        .arg(&token)
+        .output()
+        .unwrap();
+    assert!(by_name.status.success(), "{}", String::from_utf8_lossy(&by_name.stderr));
+    let document: Value = serde_json::from_slice(&by_name.stdout).unwrap();
+    assert_eq!(document["mirrors"][0]["name"], "PROD");
+
+    let listen = format!("listen = \"{}\"", daemon.admin);
+    let elsewhere = node.path().join("elsewhere.toml");
+    fs::write(&elsewhere, change(&config, "listen = \"127.0.0.1:0\"", &listen)).unwrap();
+    let by_configuration = mirrorvip().args(["status", "--config"]).arg(&elsewhere).output().unwrap();
+    assert!(by_configuration.status.success(), "{}", String::from_utf8_lossy(&by_configuration.stderr));
+
+    let stranger = node.path().join("stranger.crt");
+    fs::write(&stranger, Certificate::new().certificate).unwrap();
+    let distrusted =
+        mirrorvip().args(["status", "--url", &url, "--ca-file"]).arg(&stranger).output().unwrap();
+    assert_eq!(distrusted.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&distrusted.stderr).contains("ca_file"));
+    assert!(get(daemon.admin, "/status").is_ok_and(|answer| answer.status != 200), "nothing in the clear");
+
+    // A renewed certificate is taken up without a reload.
+    let renewed = Certificate::new();
+    renewed.write(node.path());
+    eventually("the renewed certificate", || renewed.get(daemon.admin, "/").ok());
+    assert!(made.get(daemon.admin, "/").is_err());
+}
+
+// === who asks too much ===
+
+#[test]
+fn silent_and_slow_clients_are_cut_and_do_not_keep_others_out() {
+    let node = Node::primary();
+    let daemon = Daemon::start(node.path(), &node.config());
+    daemon.wait_for_page(200);
+    let connect = || {
+        let stream = TcpStream::connect(daemon.admin).expect("the port is open");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a positive time");
+        stream
+    };
+    let mut silent: Vec<_> = (0..63).map(|_| connect()).collect();
+    let mut slow = connect();
+    slow.write_all(b"GET /status HTTP/1.1\r\nHo").unwrap();
+    // The port is full: whoever comes next is sent away, and waits for nothing.
+    let answer = get(daemon.admin, "/status");
+    assert!(answer.as_ref().map_or(true, |answer| answer.status == 0), "{answer:?}");
+    assert_eq!(daemon.page(), 200, "the status page has nothing to do with it");
+    // Each of them is cut when its time is over, and then there is room again.
+    for stream in silent.iter_mut().chain([&mut slow]) {
+        let mut rest = Vec::new();
+        let cut = stream.read_to_end(&mut rest);
+        assert!(cut.is_ok() || cut.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+        assert!(!rest.starts_with(b"HTTP/1.1 200"));
+    }
+    assert_eq!(get(daemon.admin, "/status").unwrap().status, 200);
+}

@@ -1,0 +1,124 @@
+//! What the check on line finds, and that it changes nothing.
+
+use serde_json::Value;
+
+use crate::aws::{Endpoint, Reply, Request};
+use crate::cloud::{TARGETS, action, answer, assert_read_only, run, text};
+
+/// Messages about a subject that contains `subject`, with their severity.
+fn about(document: &Value, subject: &str) -> Vec<(String, String)> {
+    let word = |value: &Value| value.as_str().expect("a string").to_owned();
+    let findings = document["findings"].as_array().expect("findings").iter();
+    let ours = findings.filter(|finding| word(&finding["subject"]).contains(subject));
+    ours.map(|finding| (word(&finding["severity"]), word(&finding["message"]))).collect()
+}
+
+#[track_caller]
+fn assert_told(found: &[(String, String)], severity: &str, words: &str) {
+    let told = found.iter().any(|(known, message)| known == severity && message.contains(words));
+    assert!(told, "no {severity} with {words:?} in {found:#?}");
+}
+
+#[tokio::test]
+async fn reads_everything_and_judges_it() {
+    let endpoint = Endpoint::start(answer).await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let output = run(&endpoint, directory.path(), TARGETS, &["check", "--json"]).await;
+    let requests = endpoint.take();
+    assert_read_only(&requests);
+    let asked: Vec<_> = requests.iter().map(action).collect();
+    for action in [
+        "GetCallerIdentity",
+        "DescribeTargetGroups",
+        "DescribeTargetGroupAttributes",
+        "DescribeTargetHealth",
+        "DescribeLoadBalancers",
+        "DescribeLoadBalancerAttributes",
+        "DescribeRouteTables",
+        "GET /2013-04-01/hostedzone/Z0123456789ABCDEFGHIJ/rrset",
+    ] {
+        assert!(asked.iter().any(|known| known == action), "{action} was not asked: {asked:?}");
+    }
+
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(output.status.code(), Some(78), "the group's errors are the configuration's");
+    assert_told(
+        &about(&document, "AWS credentials"),
+        "good",
+        "assumed-role/mirror/i-0 in account 123456789012",
+    );
+    let group = about(&document, "elbv2 targetgroup/iris");
+    assert_told(&group, "good", "fails open");
+    assert_told(&group, "error", "an open port is healthy on every member");
+    assert_told(&group, "error", "lb has 2 zones and does not share them");
+    assert_told(&group, "warning", "140s later than need be");
+    assert_told(&group, "warning", "are not cut even then");
+    assert_told(&about(&document, "classic_elb iris"), "good", "every 5s, thresholds 2 up and 2 down");
+    assert_told(&about(&document, "route53 db.example.internal"), "warning", "time to live of 300 s");
+    assert_told(
+        &about(&document, "route 192.168.99.1/32"),
+        "warning",
+        "eni-0123456789abcdef1, which is gone",
+    );
+
+    let recoveries = document["recoveries"].as_array().expect("recoveries");
+    let seconds: Vec<_> =
+        recoveries.iter().filter_map(|recovery| recovery["at_most_seconds"].as_f64()).collect();
+    // Role seen within 3 s; then the stages of each way.
+    assert_eq!(
+        seconds,
+        [3.0 + 1.0 + 300.0 + 60.0, 3.0 + 15.0, 3.0 + 1.0 + 60.0 + 5.0, 3.0 + 1.0 + 5.0, 3.0 + 1.0 + 180.0]
+    );
+}
+
+#[tokio::test]
+async fn people_read_the_stages_below_each_other() {
+    let endpoint = Endpoint::start(answer).await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let targets = "[[mirror.route53]]\nhosted_zone_id = 'Z0123456789ABCDEFGHIJ'\nrecord = 'db.example.internal'\n\
+                   type = 'A'\nvalue = '10.0.1.12'\n";
+    let output = run(&endpoint, directory.path(), targets, &["check"]).await;
+    let shown = text(&output.stdout);
+    let recovery = shown.split("\n\n").find(|part| part.contains("follow a promotion")).expect(&shown);
+    assert_eq!(
+        recovery,
+        "mirror PROD, route53 db.example.internal: clients follow a promotion within 69s\n  \
+         role seen                3s  interval 1s and an answer of up to 2s\n  \
+         page flipped             0s  with the answer\n  \
+         API accepts              1s  one call over a warm connection\n  \
+         record INSYNC           60s  Route 53 tells all its servers, mostly faster\n  \
+         caches expire            5s  time to live; clients that keep addresses for longer are not counted\n  \
+         depends on Route 53's control plane in us-east-1, then resolvers and clients"
+    );
+    assert!(shown.contains("has no [[mirror.peer]]"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_found_before_it_is_needed() {
+    let denying = |request: &Request| match action(request).as_str() {
+        "GetCallerIdentity" => answer(request),
+        other => Reply::query_error(403, "AccessDenied", other),
+    };
+    let endpoint = Endpoint::start(denying).await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let output = run(&endpoint, directory.path(), TARGETS, &["check", "--json"]).await;
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(output.status.code(), Some(77), "{document:#}");
+    for subject in ["elbv2", "classic_elb", "route53", "route 192"] {
+        assert_told(&about(&document, subject), "error", "AccessDenied");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_off_line_or_without_targets() {
+    let endpoint = Endpoint::start(answer).await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let offline = run(&endpoint, directory.path(), TARGETS, &["check", "--offline", "--json"]).await;
+    let without = run(&endpoint, directory.path(), "", &["check", "--json"]).await;
+    assert_eq!(endpoint.take().len(), 0);
+    for output in [offline, without] {
+        let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(document["recoveries"], Value::Array(Vec::new()));
+        assert!(output.status.success(), "{document:#}");
+    }
+}

@@ -1,0 +1,178 @@
+//! `mirrorvip check`: what is good, doubtful and wrong, and the exit code that follows.
+
+use std::fs;
+use std::net::TcpListener;
+
+use mirrorvip::simulation::Mode;
+use serde_json::Value;
+
+use crate::support::certificate::Certificate;
+use crate::support::node::{Node, change};
+use crate::support::transcript::Transcript;
+use crate::support::{as_ordinary_user, open_to_all};
+
+/// A node on which nothing is wrong, checked by an ordinary user.
+struct Checked {
+    node: Node,
+}
+
+fn checked() -> Checked {
+    let node = Node::primary();
+    let state = node.path().join("state");
+    fs::create_dir(&state).expect("the test's directory is writable");
+    open_to_all(&state, 0o777);
+    let checked = Checked { node };
+    checked.node.write(&checked.good());
+    checked
+}
+
+impl Checked {
+    /// A configuration at which there is nothing to say; load balancers reach its page.
+    fn good(&self) -> String {
+        change(&self.node.config(), "listen = [\"127.0.0.1:0\"]", "listen = [\"0.0.0.0:0\"]")
+    }
+
+    /// The exit code and everything that is not good.
+    fn findings(&self) -> (i32, Vec<Value>) {
+        let mut command = as_ordinary_user(self.node.path());
+        let output = command.args(["check", "--json", "--config"]).arg(self.node.config_file()).output();
+        let output = output.expect("the command starts");
+        let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(document["problems"], serde_json::json!([]));
+        let findings = document["findings"].as_array().expect("a list").iter();
+        let bad = findings.filter(|finding| finding["severity"] != "good").cloned().collect();
+        (output.status.code().expect("an exit code"), bad)
+    }
+
+    /// Expects exactly one finding that is not good.
+    fn expect(&self, code: i32, severity: &str, words: &[&str]) {
+        let (exit, findings) = self.findings();
+        let [finding] = &findings[..] else { panic!("one finding about {words:?}: {findings:#?}") };
+        assert_eq!(finding["severity"], severity, "{finding:#}");
+        assert_eq!(exit, code, "{finding:#}");
+        for word in words {
+            assert!(finding.to_string().contains(word), "no {word}: {finding:#}");
+        }
+        assert!(finding["help"].is_string() || severity == "error", "a warning says what to do: {finding:#}");
+    }
+}
+
+#[test]
+fn transcripts() {
+    let checked = checked();
+    let mut transcript = Transcript::new("check");
+    transcript.hide(checked.node.path().to_string_lossy(), "DIR");
+    transcript.run(
+        as_ordinary_user(checked.node.path()).args(["check", "--config"]).arg(checked.node.config_file()),
+    );
+    transcript.run(
+        as_ordinary_user(checked.node.path())
+            .args(["check", "--json", "--config"])
+            .arg(checked.node.config_file()),
+    );
+    let doubtful = change(&checked.good(), "stale_after = \"6s\"", "stale_after = \"7500ms\"\nrise = 3");
+    checked.node.write(&doubtful.replace("0.0.0.0:0", "127.0.0.1:0"));
+    fs::remove_dir(checked.node.path().join("state")).unwrap();
+    transcript.run(
+        as_ordinary_user(checked.node.path()).args(["check", "--config"]).arg(checked.node.config_file()),
+    );
+    checked.node.iris.set_mode(Mode::Nothing).unwrap();
+    transcript.run(
+        as_ordinary_user(checked.node.path()).args(["check", "--config"]).arg(checked.node.config_file()),
+    );
+    transcript.check();
+}
+
+#[test]
+fn the_instance() {
+    let checked = checked();
+    checked
+        .node
+        .write(&checked.good().replace(&*checked.node.iris.command().to_string_lossy(), "/nonexistent/iris"));
+    checked.expect(69, "error", &["/nonexistent/iris", "no evidence"]);
+    checked.node.write(&checked.good());
+    open_to_all(&checked.node.iris.command(), if rustix::process::geteuid().is_root() { 0o700 } else { 0 });
+    checked.expect(77, "error", &["may execute the command"]);
+    open_to_all(&checked.node.iris.command(), 0o755);
+    checked.node.iris.set_role("Failover", "In Trouble").unwrap();
+    checked.expect(69, "error", &["in trouble", "Mirror Monitor"]);
+    checked.node.iris.set_role("Failover", "Backup").unwrap();
+    assert_eq!(checked.findings(), (0, Vec::new()));
+}
+
+#[test]
+fn files() {
+    let checked = checked();
+    let wake_on = |path: &str| checked.good() + &format!("wake_on = \"{path}\"\n");
+    checked.node.write(&wake_on("/nonexistent/messages.log"));
+    checked.expect(0, "warning", &["/nonexistent/messages.log", "does not exist", "cconsole.log"]);
+    let log = checked.node.iris.messages_log();
+    checked.node.write(&wake_on(&log.to_string_lossy()));
+    assert_eq!(checked.findings(), (0, Vec::new()));
+    open_to_all(&log, 0o000);
+    checked.expect(77, "error", &["cannot be read", "access control list"]);
+    checked.node.write(&wake_on(&checked.node.path().to_string_lossy()));
+    checked.expect(78, "error", &["not a file"]);
+
+    let token = checked.node.path().join("token");
+    checked.node.write(&change(
+        &checked.good(),
+        "[admin]\n",
+        &format!("[admin]\ntoken_file = \"{}\"\n", token.display()),
+    ));
+    checked.expect(78, "error", &["token_file", "No such file"]);
+    fs::write(&token, "0123456789abcdef0123456789abcdef\n").unwrap();
+    open_to_all(&token, 0o644);
+    checked.expect(0, "warning", &["every user", "chmod o-r"]);
+    fs::write(&token, "short\n").unwrap();
+    checked.expect(78, "error", &["5 characters", "openssl rand"]);
+
+    checked.node.write(&checked.good());
+    open_to_all(&checked.node.path().join("state"), 0o555);
+    checked.expect(0, "warning", &["state_directory", "cannot be written"]);
+}
+
+#[test]
+fn addresses() {
+    let checked = checked();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    checked.node.write(
+        &change(&checked.good(), "0.0.0.0:0", &taken)
+            .replace("max_connections", "agent_check = \"0.0.0.0:0\"\nmax_connections"),
+    );
+    let (exit, findings) = checked.findings();
+    assert_eq!(exit, 69);
+    assert!(findings.iter().any(|f| f.to_string().contains("another program uses it")), "{findings:#?}");
+    // TEST-NET-1 of RFC 5737: no machine has it.
+    checked.node.write(&change(&checked.good(), "0.0.0.0:0", "192.0.2.1:8080"));
+    checked.expect(69, "error", &["not an address of this machine"]);
+}
+
+#[test]
+fn certificates() {
+    let checked = checked();
+    let reconfigure = |made: &Certificate| {
+        checked.node.write(&(checked.good() + &made.table("health", checked.node.path())));
+        open_to_all(&checked.node.path().join("tls.key"), 0o644);
+    };
+    reconfigure(&Certificate::new());
+    assert_eq!(checked.findings(), (0, Vec::new()));
+    reconfigure(&Certificate::valid((1975, 1, 1), (2001, 1, 1)));
+    checked.expect(78, "error", &["ended at 2001-01-01", "Renew it"]);
+    reconfigure(&Certificate::valid((3001, 1, 1), (4096, 1, 1)));
+    checked.expect(78, "error", &["not valid before 3001-01-01"]);
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 9);
+    let day = soon.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let part = |part: i8| u8::try_from(part).expect("months and days are positive");
+    reconfigure(&Certificate::valid((1975, 1, 1), (day.year().into(), part(day.month()), part(day.day()))));
+    checked.expect(0, "warning", &["ends in 8 days", "Renew it"]);
+
+    let (one, other) = (Certificate::new(), Certificate::new());
+    reconfigure(&Certificate { certificate: one.certificate, key: other.key });
+    checked.expect(78, "error", &["the key does not belong"]);
+    open_to_all(&checked.node.path().join("tls.key"), 0o000);
+    checked.expect(77, "error", &["tls.key", "Permission denied"]);
+    fs::remove_file(checked.node.path().join("tls.key")).unwrap();
+    checked.expect(78, "error", &["tls.key", "No such file"]);
+}

@@ -1,0 +1,205 @@
+//! A page that says what a test wants, a boto3 that makes calls, the AWS command line, and raw requests.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mirrorvip::simulation::cloud::{Settings, SimulatedCloud};
+use serde_json::Value;
+
+/// No honest step takes this long on any machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A status page on a port of its own; its thread ends with it.
+pub(crate) struct Page {
+    pub(crate) address: SocketAddr,
+    serves: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// A Python process that makes calls by boto3.
+pub(crate) struct Boto3 {
+    child: Child,
+    requests: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+/// A cloud that runs fifty times as fast as AWS.
+pub(crate) fn fast_cloud() -> SimulatedCloud {
+    let settings = Settings { second: Duration::from_millis(20), ..Settings::default() };
+    SimulatedCloud::start(settings).expect("loopback ports are free")
+}
+
+/// Waits until `condition` gives something, and fails with `what` if it never does.
+pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A program of the Python environment that `tests/run` installs.
+fn python_program(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/.venv/bin").join(name);
+    assert!(path.exists(), "{} is not there: run `tests/run`, which installs it", path.display());
+    path
+}
+
+/// A command with the environment of a member of the cloud and nothing else of ours.
+fn command(program: PathBuf, environment: Vec<(String, String)>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("AWS_PAGER", "").envs(environment);
+    command
+}
+
+/// Runs the AWS command line; its answer as JSON (null if there is none), or what it wrote to standard error.
+pub(crate) fn aws(environment: Vec<(String, String)>, arguments: &[&str]) -> Result<Value, String> {
+    let output = command(python_program("aws"), environment)
+        .args(arguments)
+        .args(["--output", "json"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the AWS command line starts");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+}
+
+/// Sends a signed-looking request of the Query protocol; the connection can be used further.
+pub(crate) fn send_query(stream: &mut TcpStream, key: &str, service: &str, body: &str) {
+    let region = if service == "route53" { "us-east-1" } else { "eu-west-1" };
+    let scope = format!("{key}/20260101/{region}/{service}/aws4_request");
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: cloud\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("the cloud takes requests");
+}
+
+/// Connects to the cloud.
+pub(crate) fn connect(cloud: &SimulatedCloud) -> TcpStream {
+    let endpoint = cloud.endpoint();
+    let address = endpoint.strip_prefix("http://").expect("it is plain");
+    let stream = TcpStream::connect(address).expect("the cloud listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    stream
+}
+
+/// Reads one whole answer.
+pub(crate) fn read_answer(stream: &mut TcpStream) -> std::io::Result<(u16, String)> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let lower = head.to_ascii_lowercase();
+            let length = lower.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.and_then(|length| length.parse().ok()).expect("a length");
+            if body.len() >= length {
+                let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+                return Ok((status.expect("a status"), body.to_owned()));
+            }
+        }
+        match stream.read(&mut chunk)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            count => bytes.extend_from_slice(&chunk[..count]),
+        }
+    }
+}
+
+// === impl Page ===
+
+impl Page {
+    /// A page that says SUCCESS or FAILED.
+    pub(crate) fn start(serves: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback ports are free");
+        let address = listener.local_addr().expect("it is bound");
+        let (serves, stopping) = (Arc::new(AtomicBool::new(serves)), Arc::new(AtomicBool::new(false)));
+        let (says, stop) = (Arc::clone(&serves), Arc::clone(&stopping));
+        let thread = std::thread::spawn(move || {
+            while let Ok((mut client, _)) = listener.accept() {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let mut head = [0; 1024];
+                let _request = client.read(&mut head);
+                let answer: &[u8] = if says.load(Ordering::Relaxed) {
+                    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 7\r\n\r\nSUCCESS"
+                } else {
+                    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 6\r\n\r\nFAILED"
+                };
+                let _answered = client.write_all(answer);
+            }
+        });
+        Self { address, serves, stopping, thread: Some(thread) }
+    }
+
+    /// Changes what it says.
+    pub(crate) fn say(&self, serves: bool) {
+        self.serves.store(serves, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        let _wake_up = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+// === impl Boto3 ===
+
+impl Boto3 {
+    /// Starts the process with this environment.
+    pub(crate) fn start(environment: Vec<(String, String)>) -> Self {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/python/calls.py");
+        let mut child = command(python_program("python"), environment)
+            .arg(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python starts");
+        let requests = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
+        Self { child, requests, answers }
+    }
+
+    /// Makes one call; what came of it.
+    pub(crate) fn call(&mut self, service: &str, method: &str, parameters: &Value) -> Value {
+        let line = serde_json::json!([service, method, parameters]);
+        let requests = self.requests.as_mut().expect("it is open until the end");
+        writeln!(requests, "{line}").expect("Python reads");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("Python writes");
+        serde_json::from_str(&answer).expect("Python writes JSON, unless it failed: see above")
+    }
+
+    /// Makes one call that must succeed; its answer.
+    pub(crate) fn ok(&mut self, service: &str, method: &str, parameters: &Value) -> Value {
+        let mut outcome = self.call(service, method, parameters);
+        assert!(outcome.get("ok").is_some(), "{service} {method}: {outcome}");
+        outcome["ok"].take()
+    }
+}
+
+impl Drop for Boto3 {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
