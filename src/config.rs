@@ -125,7 +125,7 @@ pub struct Mirror {
     pub member: Option<String>,
     /// The other members, asked before anything is taken from them.
     pub peers: Vec<steering::Peer>,
-    /// What the page says while another member was promoted later.
+    /// What the page says while a peer that was promoted later serves.
     pub superseded: steering::Superseded,
     /// The cloud objects that direct clients.
     pub targets: Vec<steering::Target>,

@@ -215,13 +215,8 @@ impl Daemon {
         for entry in self.mirrors.entries() {
             let name = entry.config.name.clone();
             let Watchers { cancelled, tasks } = &self.watchers;
-            tasks.spawn(keep::keep(
-                store.clone(),
-                name.clone(),
-                entry.snapshot.clone(),
-                entry.claims.subscribe(),
-                cancelled.clone(),
-            ));
+            let (snapshot, claims) = (entry.snapshot.clone(), entry.claims.subscribe());
+            tasks.spawn(keep::keep(store.clone(), name.clone(), snapshot, claims, cancelled.clone()));
             if let Some(limit) = self.config.health.unasked_warning {
                 let (checkers, clock) = (self.health.checkers(), self.clock.clone());
                 let snapshot = entry.snapshot.clone();

@@ -284,8 +284,8 @@ impl Tracker {
     /// What to leave to the next process, or to the next way of asking; `None` when nothing is known. What the
     /// process before left is handed on, whether this one has seen a role or not.
     pub fn remember(&self) -> Option<Remembered> {
+        let known = self.standing.is_some() || self.epoch > Epoch(0) || !self.lost;
         let (epoch, primary, promotion) = (self.epoch, !self.lost, self.promotion());
-        let known = self.standing.is_some() || epoch > Epoch(0) || primary;
         known.then_some(Remembered { epoch, primary, promotion })
     }
 

@@ -75,7 +75,8 @@ pub enum Wish {
     Lead {
         /// The promotion in whose name.
         epoch: Epoch,
-        /// The fencing number of its writes, see [`Authority::Clear`].
+        /// The fencing number of its writes, see [`Authority::Clear`]; while authority is in doubt, what it
+        /// would be.
         claim: u64,
     },
     /// Clients go elsewhere; the primary sees to that, this member only keeps itself enrolled.
@@ -97,8 +98,8 @@ pub(crate) trait Target: Send {
     /// The table's name and which object, for logs and status: `elbv2 targetgroup/iris/0123456789abcdef`.
     fn name(&self) -> &str;
 
-    /// The pause after which a turn is wanted even though the wish is fulfilled, for an object that is
-    /// published to; `None` leaves it to the pace of drift checks.
+    /// The pause after which a turn is wanted even though the wish is fulfilled; `None` leaves it to the pace
+    /// of drift checks.
     fn pace(&self) -> Option<Duration> {
         None
     }
@@ -157,7 +158,8 @@ pub(crate) enum Outlook {
         /// For what.
         what: String,
     },
-    /// Another member took the object over while the wish was to lead: a sign of a later promotion.
+    /// Another member took over what this one had, or was about to have, in the epoch in which it wishes to
+    /// lead: a sign of a later promotion. An object that is still to be taken is none.
     TakenOver {
         /// By whom, as far as the object tells.
         by: String,
@@ -219,7 +221,7 @@ impl Wish {
         }
     }
 
-    /// Whether both wish for the same, whatever their reasons.
+    /// Whether both wish for the same, whatever their reasons and claims.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Lead { epoch, .. }, Self::Lead { epoch: others, .. }) => epoch == others,

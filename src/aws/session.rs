@@ -10,7 +10,7 @@ use crate::config::steering::{Target, Value};
 use crate::steer::{CallError, Class};
 
 /// Where questions about things without a region go: Route 53's own.
-pub(crate) const GLOBAL_REGION: &str = "us-east-1";
+const GLOBAL_REGION: &str = "us-east-1";
 
 /// Answers that do not change while a verb runs.
 #[derive(Default)]

@@ -8,8 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -32,14 +31,13 @@ pub(super) struct Steering {
     clock: Clock,
     tasks: TaskTracker,
     mirrors: Vec<Mirror>,
-    sdk: Arc<OnceCell<SdkConfig>>,
 }
 
 #[derive(Debug)]
 struct Mirror {
     name: String,
-    /// This member's own name in it.
-    member: Arc<str>,
+    /// This member's name as the owner of records.
+    member: String,
     peers: Vec<Peer>,
     superseded: Superseded,
     snapshot: watch::Receiver<Snapshot>,
@@ -69,7 +67,7 @@ struct Ended {
 impl Steering {
     /// Nothing is steered yet; the tasks will belong to `tasks`.
     pub(super) fn new(clock: Clock, tasks: TaskTracker) -> Self {
-        Self { clock, tasks, mirrors: Vec::new(), sdk: Arc::default() }
+        Self { clock, tasks, mirrors: Vec::new() }
     }
 
     /// Steers the mirrors of `entries`, and no other.
@@ -136,7 +134,7 @@ impl Steering {
         let task = self.tasks.spawn(standing.run(cancelled.clone()));
         Mirror {
             name: config.name.clone(),
-            member: config.member_name().into(),
+            member: config.member_name(),
             peers: config.peers.clone(),
             superseded: config.superseded,
             snapshot: entry.snapshot.clone(),
@@ -167,11 +165,7 @@ impl Steering {
         let cancelled = CancellationToken::new();
         let task = self.tasks.spawn(steer::start(
             target.clone(),
-            Member {
-                mirror: mirror.name.as_str().into(),
-                name: mirror.member.clone(),
-                sdk: Arc::clone(&self.sdk),
-            },
+            Member { mirror: mirror.name.as_str().into(), name: mirror.member.as_str().into() },
             mirror.snapshot.clone(),
             mirror.counsel.clone(),
             sender,
@@ -189,9 +183,9 @@ impl Mirror {
     fn goes_on(&self, entry: &Entry) -> bool {
         self.name == entry.config.name
             && self.snapshot.same_channel(&entry.snapshot)
-            && *self.member == *entry.config.member_name()
             && self.peers == entry.config.peers
             && self.superseded == entry.config.superseded
+            && self.member == entry.config.member_name()
             && is_steered(entry)
     }
 

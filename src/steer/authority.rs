@@ -25,13 +25,13 @@
 //! | 2 | one serves and was promoted later | any | any | superseded, and the page may refuse |
 //! | 3 | one serves, nobody can tell the order | any | any | unsure |
 //! | 4 | each certainly does not serve, or was promoted earlier | any | any | clear |
-//! | 5 | silent, in doubt, or none configured | an object was taken after all was done in this epoch | any | unsure |
-//! | 6 | the same | promoted | another's claim is above the one that was written there in this epoch | superseded |
-//! | 7 | the same | promoted | otherwise: they are of earlier promotions | clear |
-//! | 8 | the same | resumed, or found as primary | another's claim is above the one that was written there in this epoch | superseded |
+//! | 5 | silent, in doubt, or none configured | any | another's claim is above the one that was written there in this epoch | superseded |
+//! | 6 | the same | an object was taken after all was done in this epoch | any | unsure |
+//! | 7 | the same | promoted | any: they are of earlier promotions | clear |
+//! | 8 | the same | resumed | another's claim | unsure |
 //! | 9 | the same | found, role remembered as held | another's claim is above all that was known | superseded |
 //! | 10 | the same | found, role remembered as lost | another's claim, known before the restart | as one's own: it is earlier |
-//! | 11 | the same | resumed or found, in any other way | another's claim | unsure |
+//! | 11 | the same | found, in any other way | another's claim | unsure |
 //! | 12 | the same | resumed or found | its own, at least one | clear |
 //! | 13 | the same | resumed or found | none carries a claim | unsure |
 //!
@@ -78,7 +78,7 @@ pub enum Authority {
     Unsure {
         /// Why, and what would help.
         why: String,
-        /// The fencing number to plan with; nothing is written in its name before the ruling is clear.
+        /// What the claim would be.
         claim: u64,
     },
 }
@@ -256,12 +256,15 @@ fn without_rivals(facts: &Facts) -> Evidence {
     } else {
         format!("{} cannot tell", silent.join(", "))
     };
+    if let Some(superseded) = above_what_was_written(facts) {
+        return superseded;
+    }
     if let Some(by) = &facts.taken {
         return Evidence::Unsure(format!("{by} took over what this member had; {help}"));
     }
     match facts.origin {
-        Origin::Promoted => above_what_was_written(facts).unwrap_or(Evidence::Clear),
-        Origin::Resumed | Origin::Found => above_what_was_written(facts).unwrap_or_else(|| {
+        Origin::Promoted => Evidence::Clear,
+        Origin::Resumed | Origin::Found => {
             let judged: Vec<Evidence> =
                 facts.records.iter().map(|record| judge(facts, &record.record, &help)).collect();
             let worst = |wanted: fn(&Evidence) -> bool| judged.iter().find(|e| wanted(e)).cloned();
@@ -269,11 +272,11 @@ fn without_rivals(facts: &Facts) -> Evidence {
                 .or_else(|| worst(|e| matches!(e, Evidence::Unsure(_))))
                 .or_else(|| judged.first().cloned())
                 .unwrap_or_else(|| Evidence::Unsure(format!("this member's promotion was not seen; {help}")))
-        }),
+        }
     }
 }
 
-/// Rows 6 and 8: somebody wrote a higher claim after this member had written its own.
+/// Row 5: somebody wrote a higher claim after this member had written its own.
 fn above_what_was_written(facts: &Facts) -> Option<Evidence> {
     facts.records.iter().find_map(|RecordFacts { record, written }| match (&record.owner, written) {
         (Owner::Other(name), Some(written)) if record.claim > *written => {
@@ -286,7 +289,7 @@ fn above_what_was_written(facts: &Facts) -> Option<Evidence> {
     })
 }
 
-/// Rows 9 to 12, for one record.
+/// Rows 8 to 12, for one record.
 fn judge(facts: &Facts, record: &Record, help: &str) -> Evidence {
     let Owner::Other(name) = &record.owner else { return Evidence::Clear };
     match (facts.origin, facts.memory) {

@@ -46,6 +46,12 @@ impl Backoff {
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }
+
+    /// Failures in a row.
+    #[cfg(test)]
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
 }
 
 // === impl Budget ===
@@ -85,6 +91,7 @@ mod tests {
         assert_eq!(ceilings, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
         backoff.succeeded();
         assert_eq!(backoff.failed(Class::Throttled, 0.5), Duration::from_millis(250));
+        assert_eq!(backoff.failures(), 1);
     }
 
     #[test]

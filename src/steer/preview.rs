@@ -81,7 +81,7 @@ pub async fn promotion(config: &Config, clock: &Clock) -> Vec<Preview> {
     let mut previews = Vec::new();
     for mirror in &config.mirrors {
         // Without the last epoch the first number is shown: only its distance to the next would differ.
-        let last = store.load(&mirror.name).ok().flatten().map(|kept| kept.role.epoch);
+        let last = store.load(&mirror.name).ok().flatten().map(|state| state.role.epoch);
         let epoch = last.unwrap_or_default().next();
         for table in &mirror.targets {
             previews.push(object(mirror, table, epoch, &mut session, clock).await);

@@ -19,12 +19,13 @@ use aws_config::SdkConfig;
 use aws_sdk_route53::Client;
 use aws_sdk_route53::types::{ChangeBatch, ChangeStatus, ResourceRecordSet};
 
-use super::authority::{self, Owner};
+use super::authority::{Owner, Record};
 use super::{CallError, Class, Outlook, Plan, Proof, Target, Wish};
 use crate::aws::error::call_error;
 use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, RecordType, RecordValue, Value, Write};
+use crate::observation::printable;
 
 mod error;
 mod mark;
@@ -33,9 +34,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "the loop tells the authority what records say"))]
-pub(crate) use plan::RecordFact;
-pub(crate) use plan::{Batch, Observed};
+pub(crate) use plan::{Batch, Observed, RecordFact};
 
 use error::change_error;
 use plan::Desired;
@@ -231,12 +230,6 @@ impl Target for Route53 {
         Ok(Observed { record, mark, spreading: self.spreading.clone() })
     }
 
-    fn record(&self, observed: &Observed) -> Option<authority::Record> {
-        let fact = observed.record_fact(&self.owner);
-        let owner = if fact.is_mine { Owner::Me } else { Owner::Other(fact.owner?) };
-        Some(authority::Record { owner, claim: fact.epoch })
-    }
-
     fn plan(&self, wish: &Wish, observed: &Observed, now: Timestamp) -> Plan<Batch> {
         match &self.desired {
             Some(desired) => desired.plan(wish, observed, now),
@@ -247,6 +240,12 @@ impl Target for Route53 {
                 },
             },
         }
+    }
+
+    fn record(&self, observed: &Observed) -> Option<Record> {
+        let RecordFact { owner, epoch, is_mine } = observed.record_fact(&self.owner);
+        let owner = if is_mine { Owner::Me } else { Owner::Other(printable(&owner?, 64)) };
+        Some(Record { owner, claim: epoch })
     }
 
     async fn apply(&mut self, step: &Batch, proof: Proof<'_>) -> Result<(), CallError> {

@@ -60,6 +60,9 @@ const WINDOW: Duration = Duration::from_mins(10);
 /// Lost swaps in a row that are answered by looking again at once.
 const SWAPS: u32 = 3;
 
+/// Times in a row that a target is told at once that authority is clear, and still plans nothing.
+const OVERRULED: u32 = 3;
+
 /// What a loop needs besides its target.
 #[derive(Debug)]
 pub(super) struct Surroundings {
@@ -92,12 +95,12 @@ struct Loop<T: Target> {
     reads: Backoff,
     writes: Backoff,
     lost_swaps: u32,
+    /// How often in a row authority was clear about an object that another member has.
+    overruled: u32,
     moves: Budget,
     publications: Budget,
     /// The epoch that was begun to be steered last.
     begun: Option<Epoch>,
-    /// The epoch in which the last turn found the object taken over, and told the standing of it.
-    told_taken: Option<Epoch>,
     /// The wish that was fulfilled last, as long as it is the wish.
     fulfilled: Option<Wish>,
     /// Whether steps were made since then.
@@ -120,6 +123,8 @@ struct Aim {
     wish: Wish,
     /// Whether authority was clear, which is worth another look when it becomes so.
     clear: bool,
+    /// The claim that is planned with; zero where nothing is claimed.
+    claim: u64,
     /// The right to write, if the wish is to lead.
     permit: Option<Permit>,
     /// Whether this process saw the promotion.
@@ -151,10 +156,10 @@ impl<T: Target> Loop<T> {
             reads: Backoff::default(),
             writes: Backoff::default(),
             lost_swaps: 0,
+            overruled: 0,
             moves: Budget::new(MOVES, WINDOW),
             publications: Budget::new(PUBLICATIONS, WINDOW),
             begun: None,
-            told_taken: None,
             fulfilled: None,
             repairing: false,
         }
@@ -171,7 +176,7 @@ impl<T: Target> Loop<T> {
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => {}
-                () = self.world.changed(|now| !now.wish.agrees_with(&aim.wish) || (now.clear && !aim.clear)) => {}
+                () = self.world.changed(|now| now.calls_for_another_look(&aim)) => {}
                 () = sleep(pause) => {}
             }
         }
@@ -195,10 +200,7 @@ impl<T: Target> Loop<T> {
         let Plan { steps, then } = self.target.plan(&aim.wish, &observed, now);
         let sighting = Sighting { record: self.target.record(&observed), taken: taken(aim, &then) };
         self.world.counsel.saw(&self.name, sighting).await;
-        if steps.is_empty() {
-            return self.rest(aim, then);
-        }
-        self.make(aim, steps).await
+        if steps.is_empty() { self.rest(aim, then).await } else { self.make(aim, steps).await }
     }
 
     /// What is known to be there without looking again.
@@ -252,13 +254,14 @@ impl<T: Target> Loop<T> {
     }
 
     /// There is nothing to send.
-    fn rest(&mut self, aim: &Aim, then: Outlook) -> Duration {
+    async fn rest(&mut self, aim: &Aim, then: Outlook) -> Duration {
         match then {
             Outlook::Fulfilled => {
                 self.writes.succeeded();
                 self.lost_swaps = 0;
                 let repaired = std::mem::take(&mut self.repairing);
                 self.fulfilled = Some(aim.wish.clone());
+                self.overruled = 0;
                 self.journal.fulfilled(&aim.wish, repaired);
                 self.drift()
             }
@@ -266,22 +269,30 @@ impl<T: Target> Loop<T> {
                 self.journal.enter(State::Waiting { what });
                 WAITING
             }
-            Outlook::TakenOver { by } => {
-                // The turn before told of it: an authority that is clear all the same knows better.
-                if let Wish::Lead { epoch, .. } = aim.wish
-                    && self.told_taken.replace(epoch) == Some(epoch)
-                    && aim.clear
-                {
-                    self.told_taken = None;
-                    self.target.overrule(epoch);
-                    return Duration::ZERO;
-                }
-                self.journal.enter(State::Holding { why: format!("{by} took it over") });
-                HOLDING
-            }
+            Outlook::TakenOver { by } => self.taken_over(aim, &by).await,
             Outlook::Impossible { why } => {
                 self.journal.impossible(why);
                 self.drift()
+            }
+        }
+    }
+
+    /// Another member has the object, and the target plans nothing against it before authority has heard of it.
+    async fn taken_over(&mut self, aim: &Aim, by: &str) -> Duration {
+        let authority = self.world.counsel.consult(&self.name).await;
+        match (&authority, &aim.wish) {
+            (Authority::Clear { .. }, Wish::Lead { epoch, .. }) if self.overruled < OVERRULED => {
+                self.overruled += 1;
+                self.target.overrule(*epoch);
+                Duration::ZERO
+            }
+            (Authority::Clear { .. }, _) => {
+                self.journal.enter(State::Holding { why: format!("{by} has it") });
+                HOLDING
+            }
+            (Authority::Superseded { .. } | Authority::Unsure { .. }, _) => {
+                self.journal.held(&format!("take it from {by}"), &authority.to_string());
+                HOLDING
             }
         }
     }
@@ -315,6 +326,7 @@ impl<T: Target> Loop<T> {
             match result {
                 Ok(()) => {
                     self.writes.succeeded();
+                    self.overruled = 0;
                     self.journal.made(&step, started.elapsed());
                 }
                 Err(error) => {
@@ -338,6 +350,12 @@ impl<T: Target> Loop<T> {
             self.journal.contested();
             return Err(self.drift());
         }
+        if let Authority::Clear { claim } = authority
+            && claim != aim.claim
+        {
+            // Somebody's higher claim became known since: what was planned with the lower one is void.
+            return Err(Duration::ZERO);
+        }
         let Some(permit) = &aim.permit else {
             // Only a wish to lead plans such a step, and only a verdict that permits wishes to lead.
             self.journal.enter(State::Holding { why: "there is no permit".to_owned() });
@@ -356,7 +374,7 @@ impl<T: Target> Loop<T> {
                 Err(WAITING)
             }
             Err(no @ NoWarrant::Authority(_)) => {
-                self.journal.held(step, &no.to_string());
+                self.journal.held(&step.to_string(), &no.to_string());
                 Err(HOLDING)
             }
         }
@@ -380,17 +398,32 @@ impl<T: Target> Loop<T> {
 
     /// Until the next drift check: a tenth more or less, so that the members' reads do not march in step.
     fn drift(&self) -> Duration {
-        let interval = self.target.pace().unwrap_or(DRIFT).min(DRIFT);
-        interval.mul_f64(0.9 + 0.2 * (self.chance)())
+        let Some(pace) = self.target.pace() else {
+            return DRIFT.mul_f64(0.9 + 0.2 * (self.chance)());
+        };
+        // What is published is published on time.
+        pace.min(DRIFT)
     }
 }
 
-/// Who took the object over.
+/// Who took over an object that this member had in this epoch, fulfilled or on the way there: the target
+/// tells the one that is taken from the one that is still to be taken.
 fn taken(aim: &Aim, then: &Outlook) -> Option<String> {
     match (then, &aim.wish) {
         (Outlook::TakenOver { by }, Wish::Lead { .. }) => Some(by.clone()),
         (Outlook::TakenOver { .. }, Wish::Follow | Wish::Hold { .. }) => None,
         (Outlook::Fulfilled | Outlook::Waiting { .. } | Outlook::Impossible { .. }, _) => None,
+    }
+}
+
+// === impl Aim ===
+
+impl Aim {
+    /// Whether there is something to do that there was not at the time of `before`.
+    fn calls_for_another_look(&self, before: &Self) -> bool {
+        !self.wish.agrees_with(&before.wish)
+            || (self.clear && !before.clear)
+            || (self.claim > before.claim && before.clear)
     }
 }
 
@@ -401,8 +434,10 @@ impl World {
     fn aim(&self) -> Aim {
         let now = self.clock.now();
         let (snapshot, authority) = (self.snapshot.borrow(), self.authority.borrow());
+        let wish = Wish::at(&snapshot, &authority, now);
         Aim {
-            wish: Wish::at(&snapshot, &authority, now),
+            claim: if let Wish::Lead { claim, .. } = wish { claim } else { 0 },
+            wish,
             clear: matches!(*authority, Authority::Clear { .. }),
             permit: snapshot.verdict().permit(now),
             promoted: snapshot.tracker().origin() == Some(Origin::Promoted),

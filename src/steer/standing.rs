@@ -181,10 +181,8 @@ impl Counsel {
         };
         // A round of questions may be about to end when another has to be waited for.
         let ruling = timeout(2 * TIMEOUT + FRESH, consult).await.ok().flatten();
-        ruling.unwrap_or_else(|| Authority::Unsure {
-            why: "nobody rules; mirrorvip is stopping".to_owned(),
-            claim: 0,
-        })
+        let why = "nobody rules; mirrorvip is stopping";
+        ruling.unwrap_or_else(|| Authority::Unsure { why: why.to_owned(), claim: 0 })
     }
 }
 
@@ -232,6 +230,7 @@ impl Standing {
     pub(crate) async fn run(mut self, cancelled: CancellationToken) {
         let mut poll_at = Instant::now();
         self.follow_verdict();
+        self.rule();
         loop {
             // Cancel-safe: channels lose no message, `Peers::next` no answer, and the timer is a moment.
             tokio::select! {
@@ -293,11 +292,8 @@ impl Standing {
                     let claim = record.claim;
                     self.change_claims(|claims| claims.seen = claims.seen.max(claim));
                 }
-                let seen = self.targets.entry(target).or_default();
-                if seen.sighting != sighting {
-                    seen.sighting = sighting;
-                    self.rule();
-                }
+                self.targets.entry(target).or_default().sighting = sighting;
+                self.rule();
             }
             Message::Consult { target, answer } if self.facts_are_fresh() => self.answer(&target, answer),
             Message::Consult { target, answer } => {
@@ -385,7 +381,8 @@ impl Standing {
     fn rule(&mut self) -> Authority {
         let now = self.clock.now();
         let Some((epoch, facts)) = self.facts(now) else {
-            let authority = Authority::Unsure { why: "this member is not the primary".to_owned(), claim: 0 };
+            let claim = self.next_claim(None);
+            let authority = Authority::Unsure { why: "this member is not the primary".to_owned(), claim };
             self.publish(authority.clone());
             return authority;
         };
@@ -459,15 +456,15 @@ impl Standing {
             taken: self.targets.values().find_map(|seen| seen.sighting.taken.clone()),
             memory: self.past.memory,
             known_before: self.past.claims.own.max(self.past.claims.seen),
-            claim: self.next_claim(epoch),
+            claim: self.next_claim(Some(epoch)),
             records: self.targets.values().filter_map(record).collect(),
             peers: self.known.iter().map(|peer| peer.facts(now)).collect(),
         };
         Some((epoch, facts))
     }
 
-    /// One claim an epoch, above every claim of others that is known.
-    fn next_claim(&self, epoch: Epoch) -> u64 {
+    /// One claim an epoch, above every claim of others that is known; without an epoch, that of the next one.
+    fn next_claim(&self, epoch: Option<Epoch>) -> u64 {
         let claims = *self.ruled.claims.borrow();
         let others = self.targets.values().filter_map(|seen| match &seen.sighting.record {
             Some(Record { owner: Owner::Other(_), claim }) => Some(*claim),
@@ -475,7 +472,7 @@ impl Standing {
         });
         let others = others.max().unwrap_or(0);
         match self.claim {
-            Some((then, claim)) if then == epoch && claim > others => claim,
+            Some((then, claim)) if Some(then) == epoch && claim > others => claim,
             Some(_) | None => claims.own.max(claims.seen).max(others).saturating_add(1),
         }
     }

@@ -1,35 +1,41 @@
 //! From a steering table of the configuration to its running loop: the one place that knows every kind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::classic_elb::ClassicElb;
 use super::cloudwatch::CloudWatch;
 use super::elbv2::Elbv2;
 use super::hook::Hook;
-use super::report::Report;
+use super::report::{Report, State};
 use super::route::Route;
 use super::route53::Route53;
-use super::run::{self, Surroundings};
+use super::run::{Surroundings, run};
 use super::standing::Counsel;
 use crate::aws;
 use crate::clock::Clock;
-use crate::config::steering;
+use crate::config::steering::{self, Value};
 use crate::snapshot::Snapshot;
 
-/// Who steers, and with what.
+/// Between two attempts to learn the region, which the instance metadata service knows.
+const IDENTITY_RETRY: Duration = Duration::from_secs(5);
+
+/// Who steers.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     /// The mirror's name.
     pub(crate) mirror: Arc<str>,
     /// The member's own name, as records carry it.
     pub(crate) name: Arc<str>,
-    /// The SDK's configuration, made when it is first needed: all targets share connections and credentials.
-    pub(crate) sdk: Arc<OnceCell<SdkConfig>>,
 }
+
+/// Where a service without a region is asked.
+const GLOBAL_REGION: &str = "us-east-1";
 
 /// What the table is called before its target is made: for reports.
 pub(crate) fn name(target: &steering::Target) -> String {
@@ -59,30 +65,64 @@ pub(crate) async fn start(
     clock: Clock,
     cancelled: CancellationToken,
 ) {
-    let Member { mirror, name, sdk } = member;
-    let remembered = snapshot.borrow().tracker().remember();
-    let snapshots = snapshot.clone();
-    let around =
-        Surroundings { mirror: Arc::clone(&mirror), snapshot, counsel, report, clock, chance, cancelled };
-    if let steering::Target::Hook(settings) = &target {
-        return run::run(Hook::new(settings, &mirror, &name, remembered, snapshots), around).await;
-    }
-    // A target with a region of its own, in its table or from the instance, goes there; this one is for the
-    // services that have none.
-    let sdk = sdk.get_or_init(|| aws::sdk_config(aws::session::GLOBAL_REGION)).await;
+    let mirror = Arc::clone(&member.mirror);
+    let around = Surroundings { mirror, snapshot, counsel, report, clock, chance, cancelled };
+    // The services' clients are large; one is boxed a loop.
     match target {
-        steering::Target::Elbv2(settings) => run::run(Elbv2::new(&settings, None, sdk), around).await,
-        steering::Target::ClassicElb(settings) => {
-            run::run(ClassicElb::new(&settings, None, sdk), around).await;
+        steering::Target::Elbv2(table) => {
+            let region = Value::Is(table.target_group_arn.split(':').nth(3).unwrap_or_default().to_owned());
+            let Some(sdk) = sdk(&region, &around).await else { return };
+            Box::pin(run(Elbv2::new(&table, None, &sdk), around)).await;
         }
-        steering::Target::Route53(settings) => {
-            run::run(Route53::new(&settings, &name, None, sdk), around).await;
+        steering::Target::ClassicElb(table) => {
+            let Some(sdk) = sdk(&table.region, &around).await else { return };
+            Box::pin(run(ClassicElb::new(&table, None, &sdk), around)).await;
         }
-        steering::Target::Route(settings) => run::run(Route::new(&settings, None, sdk), around).await,
-        steering::Target::CloudWatch(settings) => {
-            run::run(CloudWatch::new(&settings, &mirror, None, sdk), around).await;
+        steering::Target::Route53(table) => {
+            // A global service; the SDK signs for its one region, wherever it is called from.
+            let Some(sdk) = sdk(&Value::Is(GLOBAL_REGION.to_owned()), &around).await else { return };
+            Box::pin(run(Route53::new(&table, &member.name, None, &sdk), around)).await;
         }
-        steering::Target::Hook(_) => unreachable!("hooks were started above; they need no SDK"),
+        steering::Target::Route(table) => {
+            let Some(sdk) = sdk(&table.region, &around).await else { return };
+            Box::pin(run(Route::new(&table, None, &sdk), around)).await;
+        }
+        steering::Target::CloudWatch(table) => {
+            let Some(sdk) = sdk(&table.region, &around).await else { return };
+            Box::pin(run(CloudWatch::new(&table, &member.mirror, None, &sdk), around)).await;
+        }
+        steering::Target::Hook(table) => {
+            let remembered = around.snapshot.borrow().tracker().remember();
+            let snapshots = around.snapshot.clone();
+            let hook = Hook::new(&table, &member.mirror, &member.name, remembered, snapshots);
+            Box::pin(run(hook, around)).await;
+        }
+    }
+}
+
+/// The SDK's configuration for `region`; `None` when cancelled before it was known.
+async fn sdk(region: &Value, around: &Surroundings) -> Option<SdkConfig> {
+    loop {
+        let region = match region {
+            Value::Is(region) => Ok(region.clone()),
+            Value::Auto => {
+                let asked = around.cancelled.run_until_cancelled(aws::Identity::ask()).await?;
+                asked.map(|identity| identity.region)
+            }
+        };
+        match region {
+            Ok(region) => return Some(aws::sdk_config(&region).await),
+            Err(error) => {
+                let changed = around.report.send_if_modified(|report| {
+                    report.enter(State::Failing { how: error.to_string() }, around.clock.now())
+                });
+                if changed {
+                    let (mirror, help) = (&*around.mirror, error.help());
+                    tracing::error!(mirror, %error, help, "the region is not known; nothing is steered before it is");
+                }
+                around.cancelled.run_until_cancelled(sleep(IDENTITY_RETRY)).await?;
+            }
+        }
     }
 }
 

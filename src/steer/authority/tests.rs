@@ -95,22 +95,24 @@ fn row_4_every_peer_certainly_does_not_serve() {
         rules(&alone, "clear", false);
         let mut doubtful = alone;
         doubtful.peers.push(peer(PeerState::Unreachable));
-        rules(&doubtful, "unsure", false);
+        rules(&doubtful, "superseded", false);
     }
 }
 
 #[test]
-fn row_5_what_was_taken_is_not_taken_back_without_a_peers_word() {
+fn row_6_what_was_taken_is_not_taken_back_without_a_peers_word() {
     for origin in ORIGINS {
         for peers in [vec![], vec![peer(PeerState::Unreachable)], vec![peer(PeerState::Indefinite)]] {
             let taken = Facts { taken: Some("b".into()), peers, records: vec![mine(9)], ..facts(origin) };
             rules(&taken, "unsure", false);
+            let claimed = Facts { records: vec![mine(9), others(10, Some(9))], ..taken };
+            rules(&claimed, "superseded", false);
         }
     }
 }
 
 #[test]
-fn rows_6_and_7_promoted() {
+fn rows_5_and_7_promoted() {
     for peers in [vec![], vec![peer(PeerState::Unreachable)], vec![peer(PeerState::Indefinite)]] {
         let promoted = Facts { peers, ..facts(Origin::Promoted) };
         rules(&promoted, "clear", false);
@@ -121,7 +123,7 @@ fn rows_6_and_7_promoted() {
 }
 
 #[test]
-fn rows_8_to_13_resumed_or_found() {
+fn rows_5_and_8_to_13_resumed_or_found() {
     use Memory::{Held, Lost, Nothing};
     use Origin::{Found, Resumed};
     // origin, memory, highest claim known before, records -> ruling

@@ -147,10 +147,10 @@ impl Journal {
     }
 
     /// A step may not be made for lack of authority.
-    pub(super) fn held(&mut self, step: &impl Step, why: &str) {
+    pub(super) fn held(&mut self, step: &str, why: &str) {
         if self.say(why) {
             let (mirror, target) = (&*self.mirror, &*self.target);
-            tracing::error!(mirror, target, %step, why, "traffic is not moved to this member");
+            tracing::error!(mirror, target, step, why, "traffic is not moved to this member");
         }
         self.enter(State::Holding { why: why.to_owned() });
     }
