@@ -29,11 +29,13 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::observation::{NoEvidence, Observation, Role};
 
+mod lease;
 mod permit;
 mod promotion;
 #[cfg(test)]
 mod tests;
 
+pub use lease::Lease;
 pub use permit::{Held, Permit, PermitLost};
 pub use promotion::Promotion;
 
@@ -76,13 +78,6 @@ pub enum Reason {
     },
     /// The daemon is stopping.
     Stopping,
-}
-
-/// A right to be believed that ends by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Lease {
-    asked_at: Timestamp,
-    valid_for: Duration,
 }
 
 /// Number of a promotion, counted by this member: rises by one at each that it sees. Zero is before the first.
@@ -438,30 +433,6 @@ impl fmt::Display for Reason {
             Self::Superseded { by } => write!(f, "superseded: {by}"),
             Self::Stopping => f.write_str("mirrorvip is stopping"),
         }
-    }
-}
-
-// === impl Lease ===
-
-impl Lease {
-    /// Whether the lease still runs at `now`.
-    pub fn covers(self, now: Timestamp) -> bool {
-        self.asked_at.age_at(now) < self.valid_for
-    }
-
-    /// How long it still runs at `now`; zero when it does not.
-    pub fn remaining(self, now: Timestamp) -> Duration {
-        self.valid_for.saturating_sub(self.asked_at.age_at(now))
-    }
-
-    /// When the question was asked whose answer granted the lease.
-    pub fn asked_at(self) -> Timestamp {
-        self.asked_at
-    }
-
-    /// The moment at which it ends, if the two clocks keep in step.
-    pub fn ends_at(self) -> Timestamp {
-        self.asked_at.later_by(self.valid_for)
     }
 }
 

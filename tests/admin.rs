@@ -29,6 +29,10 @@ const SCHEMA: &str = "\
 .build.version string
 .health.agent_check string
 .health.listen[] string
+.mirrors[].authority null
+.mirrors[].authority.claim number
+.mirrors[].authority.reason null
+.mirrors[].authority.ruling string
 .mirrors[].checkers[].address string
 .mirrors[].checkers[].checks number
 .mirrors[].checkers[].last_at string
@@ -53,6 +57,28 @@ const SCHEMA: &str = "\
 .mirrors[].role null|string
 .mirrors[].serving bool
 .mirrors[].state string
+.mirrors[].steering[].attempts number
+.mirrors[].steering[].calls[].action string
+.mirrors[].steering[].calls[].count number
+.mirrors[].steering[].calls[].result string
+.mirrors[].steering[].drift_repaired number
+.mirrors[].steering[].ladder.accepted null|string
+.mirrors[].steering[].ladder.epoch number
+.mirrors[].steering[].ladder.fulfilled null|string
+.mirrors[].steering[].ladder.page_flipped string
+.mirrors[].steering[].ladder.role_changed string
+.mirrors[].steering[].last_error null
+.mirrors[].steering[].last_error.action string
+.mirrors[].steering[].last_error.at string
+.mirrors[].steering[].last_error.class string
+.mirrors[].steering[].last_error.code null
+.mirrors[].steering[].last_error.message string
+.mirrors[].steering[].last_success string
+.mirrors[].steering[].reason null|string
+.mirrors[].steering[].since string
+.mirrors[].steering[].state string
+.mirrors[].steering[].target string
+.mirrors[].steering[].writes_left number
 .mirrors[].transitions[].at string
 .mirrors[].transitions[].epoch number
 .mirrors[].transitions[].evidence_age_seconds null|number
@@ -91,14 +117,22 @@ fn two_mirrors(node: &Node) -> String {
     );
     let mute = node.mirror("MUTE", "[\"/mute\"]");
     let mute = mute.replace(&*node.iris.command().to_string_lossy(), "/nonexistent/iris");
-    listeners + &node.mirror("PROD", "[\"/csp/bin\"]") + &mute
+    // One hook that works and one that fails stand for everything that is steered.
+    let hooks = "[[mirror.hook]]\ncommand = [\"true\"]\n[[mirror.hook]]\ncommand = [\"false\"]\n";
+    listeners + &node.mirror("PROD", "[\"/csp/bin\"]") + hooks + &mute
 }
 
 #[test]
 fn status_has_every_documented_field() {
-    let node = Node::primary();
+    let node = Node::backup();
     let daemon = Daemon::start(node.path(), &two_mirrors(&node));
+    daemon.wait_for_page(503);
+    node.iris.set_role("Failover", "Primary").unwrap();
     daemon.wait_for_page(200);
+    eventually("both hooks' outcome", || {
+        let steering = &daemon.mirror("PROD")["steering"];
+        (steering[0]["state"] == "fulfilled" && steering[1]["last_error"].is_object()).then_some(())
+    });
     eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object().then_some(()));
     let answer = get(daemon.admin, "/status").unwrap();
     assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
