@@ -87,9 +87,7 @@ fn every_file_says_its_job_first() {
 fn files_have_one_job() {
     for (path, text) in sources() {
         let lines = code(&text).lines().count();
-        // Tests in a file of their own may tell one long story more.
-        let limit = if path.ends_with("tests.rs") { 600 } else { 400 };
-        assert!(lines <= limit, "{} has {lines} lines of code: are those two jobs?", path.display());
+        assert!(lines <= 400, "{} has {lines} lines of code: are those two jobs?", path.display());
     }
 }
 
