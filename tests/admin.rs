@@ -29,6 +29,10 @@ const SCHEMA: &str = "\
 .build.version string
 .health.agent_check string
 .health.listen[] string
+.mirrors[].authority null
+.mirrors[].authority.claim null
+.mirrors[].authority.reason string
+.mirrors[].authority.ruling string
 .mirrors[].checkers[].address string
 .mirrors[].checkers[].checks number
 .mirrors[].checkers[].last_at string
@@ -53,6 +57,23 @@ const SCHEMA: &str = "\
 .mirrors[].role null|string
 .mirrors[].serving bool
 .mirrors[].state string
+.mirrors[].steering[].attempts number
+.mirrors[].steering[].calls[].action string
+.mirrors[].steering[].calls[].count number
+.mirrors[].steering[].calls[].result string
+.mirrors[].steering[].drift_repaired number
+.mirrors[].steering[].ladder.accepted null
+.mirrors[].steering[].ladder.epoch number
+.mirrors[].steering[].ladder.fulfilled null
+.mirrors[].steering[].ladder.page_flipped string
+.mirrors[].steering[].ladder.role_changed string
+.mirrors[].steering[].last_error null
+.mirrors[].steering[].last_success null
+.mirrors[].steering[].reason string
+.mirrors[].steering[].since string
+.mirrors[].steering[].state string
+.mirrors[].steering[].target string
+.mirrors[].steering[].writes_left number
 .mirrors[].transitions[].at string
 .mirrors[].transitions[].epoch number
 .mirrors[].transitions[].evidence_age_seconds null|number
@@ -91,15 +112,26 @@ fn two_mirrors(node: &Node) -> String {
     );
     let mute = node.mirror("MUTE", "[\"/mute\"]");
     let mute = mute.replace(&*node.iris.command().to_string_lossy(), "/nonexistent/iris");
-    listeners + &node.mirror("PROD", "[\"/csp/bin\"]") + &mute
+    // The promotion of a primary that was found was not seen, so nobody may run its hook.
+    let hook = "[[mirror.hook]]\ncommand = [\"/bin/true\"]\n";
+    listeners + &node.mirror("PROD", "[\"/csp/bin\"]") + hook + &mute
+}
+
+/// Waits until there is something to tell about each part of each mirror.
+fn wait_for_all(daemon: &Daemon) {
+    daemon.wait_for_page(200);
+    eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object().then_some(()));
+    eventually("the hook to be held", || {
+        let steering = &daemon.mirror("PROD")["steering"][0];
+        steering["reason"].as_str().is_some_and(|reason| reason.starts_with("unsure")).then_some(())
+    });
 }
 
 #[test]
 fn status_has_every_documented_field() {
     let node = Node::primary();
     let daemon = Daemon::start(node.path(), &two_mirrors(&node));
-    daemon.wait_for_page(200);
-    eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object().then_some(()));
+    wait_for_all(&daemon);
     let answer = get(daemon.admin, "/status").unwrap();
     assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
     let mut fields = BTreeMap::new();
@@ -119,8 +151,7 @@ fn status_has_every_documented_field() {
 fn metrics_are_openmetrics_and_those_of_the_table() {
     let node = Node::primary();
     let daemon = Daemon::start(node.path(), &two_mirrors(&node));
-    daemon.wait_for_page(200);
-    eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object().then_some(()));
+    wait_for_all(&daemon);
     let answer = get(daemon.admin, "/metrics").unwrap();
     let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert!(answer.head.contains(kind), "{}", answer.head);
