@@ -17,10 +17,10 @@
 //! | [`Wish::Follow`] | the instance is definitely something else | those that any role may make |
 //! | [`Wish::Hold`] | anything else: silence, expiry, superseded, stopping | those that any role may make |
 //!
-//! While [authority](authority) is in doubt the wish is to lead, so that a member for which nothing is left to do
+//! While [authority] is in doubt the wish is to lead, so that a member for which nothing is left to do
 //! knows that; but no warrant is minted, so nothing is taken.
 //!
-//! A step that moves traffic needs a [`Warrant`], minted right before it from the verdict and the authority
+//! A step that moves traffic needs a warrant, minted right before it from the verdict and the authority
 //! of that very moment. A demotion therefore cancels whatever was not sent. What has been sent is waited for
 //! within its deadline and then verified: dropping a request does not un-send it. The steps that any role
 //! may make are enrolling oneself in a pool of all members, and publishing one's own verdict.
@@ -158,7 +158,8 @@ pub(crate) enum Outlook {
         /// For what.
         what: String,
     },
-    /// Another member took the object over while the wish was to lead: a sign of a later promotion.
+    /// Another member took over what this one had, or was about to have, in the epoch in which it wishes to
+    /// lead: a sign of a later promotion. An object that is still to be taken is none.
     TakenOver {
         /// By whom, as far as the object tells.
         by: String,

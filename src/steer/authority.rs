@@ -9,7 +9,7 @@
 //!
 //! Wall clocks of two members are never compared. In the order of their weight:
 //!
-//! - *Order seen* ([`witness`]): a peer that was certainly not primary after this member was promoted, and
+//! - *Order seen* (`witness`): a peer that was certainly not primary after this member was promoted, and
 //!   serves, was promoted later. A peer whose present promotion was seen before this member was promoted, was
 //!   promoted earlier. This holds even where a virtual machine was paused and its clocks do not know.
 //! - *Spans*: both sides tell how long ago they were promoted, at the same moment.
@@ -36,7 +36,7 @@
 //! | 13 | the same | resumed or found | none carries a claim | unsure |
 //!
 //! A state file that was lost counts as nothing remembered: rows 11 to 13. The order of two that serve: the
-//! order seen; otherwise the spans, where both are known and differ by more than [`MARGIN`]; otherwise, a peer
+//! order seen; otherwise the spans, where both are known and differ by more than two seconds; otherwise, a peer
 //! that cannot tell its span was promoted earlier than a member whose promotion this process saw. In any other
 //! case nobody can tell: not even when the peer knows its span and this member does not, for a true primary
 //! whose state file was lost must not give way to an old one that comes back.

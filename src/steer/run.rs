@@ -101,8 +101,6 @@ struct Loop<T: Target> {
     publications: Budget,
     /// The epoch that was begun to be steered last.
     begun: Option<Epoch>,
-    /// The last epoch in which the wish to lead was fulfilled.
-    led: Option<Epoch>,
     /// The wish that was fulfilled last, as long as it is the wish.
     fulfilled: Option<Wish>,
     /// Whether steps were made since then.
@@ -162,7 +160,6 @@ impl<T: Target> Loop<T> {
             moves: Budget::new(MOVES, WINDOW),
             publications: Budget::new(PUBLICATIONS, WINDOW),
             begun: None,
-            led: None,
             fulfilled: None,
             repairing: false,
         }
@@ -201,7 +198,7 @@ impl<T: Target> Loop<T> {
         let now = self.world.clock.now();
         self.target.note(&aim.wish, &observed, now);
         let Plan { steps, then } = self.target.plan(&aim.wish, &observed, now);
-        let sighting = Sighting { record: self.target.record(&observed), taken: self.taken(aim, &then) };
+        let sighting = Sighting { record: self.target.record(&observed), taken: taken(aim, &then) };
         self.world.counsel.saw(&self.name, sighting).await;
         if steps.is_empty() { self.rest(aim, then).await } else { self.make(aim, steps).await }
     }
@@ -256,17 +253,6 @@ impl<T: Target> Loop<T> {
         }
     }
 
-    /// Who took the object over, if it had been as this member wished in this epoch.
-    fn taken(&self, aim: &Aim, then: &Outlook) -> Option<String> {
-        match (then, &aim.wish) {
-            (Outlook::TakenOver { by }, Wish::Lead { epoch, .. }) if self.led == Some(*epoch) => {
-                Some(by.clone())
-            }
-            (Outlook::TakenOver { .. }, _) => None,
-            (Outlook::Fulfilled | Outlook::Waiting { .. } | Outlook::Impossible { .. }, _) => None,
-        }
-    }
-
     /// There is nothing to send.
     async fn rest(&mut self, aim: &Aim, then: Outlook) -> Duration {
         match then {
@@ -275,9 +261,6 @@ impl<T: Target> Loop<T> {
                 self.lost_swaps = 0;
                 let repaired = std::mem::take(&mut self.repairing);
                 self.fulfilled = Some(aim.wish.clone());
-                if let Wish::Lead { epoch, .. } = aim.wish {
-                    self.led = Some(epoch);
-                }
                 self.overruled = 0;
                 self.journal.fulfilled(&aim.wish, repaired);
                 self.drift()
@@ -420,6 +403,16 @@ impl<T: Target> Loop<T> {
         };
         // What is published is published on time.
         pace.min(DRIFT)
+    }
+}
+
+/// Who took over an object that this member had in this epoch, fulfilled or on the way there: the target
+/// tells the one that is taken from the one that is still to be taken.
+fn taken(aim: &Aim, then: &Outlook) -> Option<String> {
+    match (then, &aim.wish) {
+        (Outlook::TakenOver { by }, Wish::Lead { .. }) => Some(by.clone()),
+        (Outlook::TakenOver { .. }, Wish::Follow | Wish::Hold { .. }) => None,
+        (Outlook::Fulfilled | Outlook::Waiting { .. } | Outlook::Impossible { .. }, _) => None,
     }
 }
 
