@@ -113,7 +113,9 @@ impl Journal {
     pub(super) fn fulfilled(&mut self, wish: &Wish, repaired: bool) {
         let now = self.clock.now();
         let (mirror, target) = (&*self.mirror, &*self.target);
-        self.report.last_success = Some(now);
+        if !matches!(wish, Wish::Hold { .. }) {
+            self.report.last_success = Some(now);
+        }
         if repaired {
             self.report.drift_repaired += 1;
             tracing::info!(mirror, target, "what others had changed is put right");

@@ -1,0 +1,267 @@
+//! A cloud with a script: a pool of members that the primary takes for itself, the faults that lie in wait, and
+//! a member beside it whose instance says what the test wants.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Mutex;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::super::*;
+use crate::observation::{Observation, Outcome, Role};
+use crate::role::{Settings, Tracker};
+use crate::steer::standing::Message;
+
+pub(super) const STALE_AFTER: Duration = Duration::from_secs(4);
+
+/// The object, and the faults that lie in wait.
+#[derive(Debug, Default)]
+pub(super) struct Cloud {
+    pub(super) members: BTreeSet<&'static str>,
+    /// Whether the pool has to hold every member, whatever its role.
+    pub(super) enrol: bool,
+    pub(super) taken_by: Option<&'static str>,
+    pub(super) unhealthy: bool,
+    /// Whether the pool is of a kind that cannot be steered.
+    pub(super) unsuitable: bool,
+    pub(super) reads: Vec<u64>,
+    pub(super) writes: Vec<(u64, String)>,
+    pub(super) read_faults: VecDeque<Fault>,
+    pub(super) write_faults: VecDeque<Fault>,
+    pub(super) write_takes: Duration,
+    /// Puts this member back after each write.
+    pub(super) opponent: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    Error(Class),
+    Hang,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Observed {
+    members: BTreeSet<&'static str>,
+    enrol: bool,
+    taken_by: Option<&'static str>,
+    unhealthy: bool,
+    unsuitable: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Call {
+    Enrol,
+    Add,
+    Remove(&'static str),
+}
+
+pub(super) struct Pool {
+    cloud: Arc<Mutex<Cloud>>,
+    start: Instant,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enrol => f.write_str("Enrol a"),
+            Self::Add => f.write_str("Add a"),
+            Self::Remove(member) => write!(f, "Remove {member}"),
+        }
+    }
+}
+
+impl Step for Call {
+    fn moves_traffic(&self) -> bool {
+        !matches!(self, Self::Enrol)
+    }
+}
+
+impl Pool {
+    fn millis(&self) -> u64 {
+        u64::try_from((Instant::now() - self.start).as_millis()).unwrap()
+    }
+}
+
+pub(super) async fn suffer(fault: Option<Fault>, action: &'static str) -> Result<(), CallError> {
+    match fault {
+        None => Ok(()),
+        Some(Fault::Error(class)) => Err(CallError::new(action, class, "as scripted")),
+        Some(Fault::Hang) => {
+            sleep(Duration::from_secs(8)).await;
+            Err(CallError::new(action, Class::Retry, "no answer in time"))
+        }
+    }
+}
+
+impl Target for Pool {
+    type Observed = Observed;
+    type Step = Call;
+
+    fn name(&self) -> &'static str {
+        "pool test"
+    }
+
+    async fn observe(&mut self) -> Result<Observed, CallError> {
+        let fault = {
+            let mut cloud = self.cloud.lock().unwrap();
+            cloud.reads.push(self.millis());
+            cloud.read_faults.pop_front()
+        };
+        suffer(fault, "Describe").await?;
+        let cloud = self.cloud.lock().unwrap();
+        let (members, enrol) = (cloud.members.clone(), cloud.enrol);
+        let Cloud { taken_by, unhealthy, unsuitable, .. } = *cloud;
+        Ok(Observed { members, enrol, taken_by, unhealthy, unsuitable })
+    }
+
+    fn plan(&self, wish: &Wish, observed: &Observed, _now: Timestamp) -> Plan<Call> {
+        let mut steps = Vec::new();
+        let mut then = Outlook::Fulfilled;
+        let present = observed.members.contains("a");
+        if observed.unsuitable {
+            return Plan { steps, then: Outlook::Impossible { why: "it is of another kind".to_owned() } };
+        }
+        if observed.enrol {
+            steps.extend((!present).then_some(Call::Enrol));
+        } else if let Wish::Lead { .. } = wish {
+            steps.extend((!present).then_some(Call::Add));
+            if observed.unhealthy {
+                then = Outlook::Waiting { what: "health".to_owned() };
+            } else {
+                steps.extend(observed.members.iter().filter(|m| **m != "a").map(|m| Call::Remove(m)));
+            }
+            if let Some(by) = observed.taken_by {
+                then = Outlook::TakenOver { by: by.to_owned() };
+            }
+        }
+        Plan { steps, then }
+    }
+
+    async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
+        let proof = match proof {
+            Proof::Warrant(warrant) => format!(" (epoch {}, claim {})", warrant.epoch(), warrant.claim()),
+            Proof::AnyRole => String::new(),
+        };
+        let (fault, takes) = {
+            let mut cloud = self.cloud.lock().unwrap();
+            let at = self.millis();
+            cloud.writes.push((at, format!("{step}{proof}")));
+            (cloud.write_faults.pop_front(), cloud.write_takes)
+        };
+        sleep(takes).await;
+        suffer(fault, "Change").await?;
+        let mut cloud = self.cloud.lock().unwrap();
+        match step {
+            Call::Enrol | Call::Add => cloud.members.insert("a"),
+            Call::Remove(member) => cloud.members.remove(member),
+        };
+        cloud.taken_by = None;
+        let opponent = cloud.opponent;
+        cloud.members.extend(opponent);
+        Ok(())
+    }
+}
+
+pub(super) struct Bench {
+    pub(super) cloud: Arc<Mutex<Cloud>>,
+    pub(super) snapshot: watch::Sender<Snapshot>,
+    pub(super) authority: watch::Sender<Authority>,
+    pub(super) sightings: Arc<Mutex<Vec<Sighting>>>,
+    pub(super) report: watch::Receiver<Report>,
+    pub(super) clock: Clock,
+    pub(super) cancelled: CancellationToken,
+    pub(super) task: JoinHandle<()>,
+    pub(super) council: JoinHandle<()>,
+}
+
+pub(super) const CLEAR: Authority = Authority::Clear { claim: 3 };
+
+pub(super) fn unsure() -> Authority {
+    Authority::Unsure { why: "a peer is silent".to_owned(), claim: 3 }
+}
+
+/// A member that was the backup before the loop began, beside a cloud.
+#[expect(clippy::disallowed_methods, reason = "the test owns the tasks and ends them")]
+pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
+    let start = Instant::now();
+    let clock = Clock::from_fn(move || {
+        let since = Instant::now() - start;
+        Timestamp::new(Duration::from_secs(500) + since, Duration::from_secs(1_795_228_800) + since)
+    });
+    let settings = Settings { stale_after: STALE_AFTER, rise: std::num::NonZeroU32::MIN };
+    let snapshot = watch::Sender::new(Snapshot::new(Tracker::new(settings, None)));
+    for role in before {
+        says(&snapshot, &clock, Ok(role.clone()));
+    }
+    let authority = watch::Sender::new(CLEAR);
+    let (messages, mut heard) = mpsc::channel(8);
+    let (sightings, rules) = (Arc::new(Mutex::new(Vec::new())), authority.subscribe());
+    let seen = Arc::clone(&sightings);
+    let council = tokio::spawn(async move {
+        while let Some(message) = heard.recv().await {
+            match message {
+                Message::Saw { sighting, .. } => seen.lock().unwrap().push(sighting),
+                Message::Consult { answer, .. } => drop(answer.send(rules.borrow().clone())),
+            }
+        }
+    });
+    let cloud = Arc::new(Mutex::new(cloud));
+    let (report_to, report) = watch::channel(Report::new("pool test".into(), clock.now()));
+    let cancelled = CancellationToken::new();
+    let around = Surroundings {
+        mirror: "PROD".into(),
+        snapshot: snapshot.subscribe(),
+        counsel: Counsel::new(messages, authority.subscribe()),
+        report: report_to,
+        clock: clock.clone(),
+        chance: || 0.5,
+        cancelled: cancelled.clone(),
+    };
+    let task = tokio::spawn(run(Pool { cloud: Arc::clone(&cloud), start }, around));
+    Bench { cloud, snapshot, authority, sightings, report, clock, cancelled, task, council }
+}
+
+pub(super) fn says(snapshot: &watch::Sender<Snapshot>, clock: &Clock, outcome: Outcome) {
+    let now = clock.now();
+    let observation = Observation { asked_at: now, answered_at: now, outcome, evidence: String::new() };
+    snapshot.send_modify(|snapshot| {
+        snapshot.rule(now, |tracker| tracker.observe(&observation));
+    });
+}
+
+impl Bench {
+    pub(super) fn says(&self, role: Role) {
+        says(&self.snapshot, &self.clock, Ok(role));
+    }
+
+    /// Lets time pass while the instance keeps saying what it is.
+    pub(super) async fn pass(&self, seconds: u64, role: Role) {
+        for _ in 0..seconds {
+            self.says(role.clone());
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    pub(super) fn cloud(&self) -> std::sync::MutexGuard<'_, Cloud> {
+        self.cloud.lock().unwrap()
+    }
+
+    pub(super) fn steps(&self) -> Vec<String> {
+        self.cloud().writes.iter().map(|(_, step)| step.clone()).collect()
+    }
+
+    pub(super) fn state(&self) -> &'static str {
+        self.report.borrow().state.word()
+    }
+
+    pub(super) fn taken(&self) -> Option<Sighting> {
+        self.sightings.lock().unwrap().iter().rfind(|seen| seen.taken.is_some()).cloned()
+    }
+
+    pub(super) async fn stop(self) {
+        self.cancelled.cancel();
+        self.task.await.expect("the loop does not panic");
+        self.council.abort();
+    }
+}
