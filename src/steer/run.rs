@@ -28,14 +28,16 @@ use super::report::{Ladder, Report, State};
 use super::standing::{Counsel, Sighting};
 use super::{NoWarrant, Outlook, Plan, Proof, Step, Target, Warrant, Wish};
 use crate::clock::{Clock, Timestamp};
-use crate::role::{Epoch, Origin, Permit};
+use crate::role::Epoch;
 use crate::snapshot::Snapshot;
 
 mod journal;
 #[cfg(test)]
 mod tests;
+mod world;
 
 use journal::Journal;
+use world::{Aim, World};
 
 /// Between two drift checks. Warm connections need it within 45 s; half a minute is 120 reads an hour.
 const DRIFT: Duration = Duration::from_secs(30);
@@ -105,30 +107,6 @@ struct Loop<T: Target> {
     fulfilled: Option<Wish>,
     /// Whether steps were made since then.
     repairing: bool,
-}
-
-/// What the loop follows.
-#[derive(Debug)]
-struct World {
-    snapshot: watch::Receiver<Snapshot>,
-    authority: watch::Receiver<Authority>,
-    counsel: Counsel,
-    clock: Clock,
-    cancelled: CancellationToken,
-}
-
-/// What one turn is for.
-#[derive(Clone, Debug)]
-struct Aim {
-    wish: Wish,
-    /// Whether authority was clear, which is worth another look when it becomes so.
-    clear: bool,
-    /// The claim that is planned with; zero where nothing is claimed.
-    claim: u64,
-    /// The right to write, if the wish is to lead.
-    permit: Option<Permit>,
-    /// Whether this process saw the promotion.
-    promoted: bool,
 }
 
 /// How a read ended.
@@ -413,54 +391,5 @@ fn taken(aim: &Aim, then: &Outlook) -> Option<String> {
         (Outlook::TakenOver { by }, Wish::Lead { .. }) => Some(by.clone()),
         (Outlook::TakenOver { .. }, Wish::Follow | Wish::Hold { .. }) => None,
         (Outlook::Fulfilled | Outlook::Waiting { .. } | Outlook::Impossible { .. }, _) => None,
-    }
-}
-
-// === impl Aim ===
-
-impl Aim {
-    /// Whether there is something to do that there was not at the time of `before`.
-    fn calls_for_another_look(&self, before: &Self) -> bool {
-        !self.wish.agrees_with(&before.wish)
-            || (self.clear && !before.clear)
-            || (self.claim > before.claim && before.clear)
-    }
-}
-
-// === impl World ===
-
-impl World {
-    /// What to bring about at this moment.
-    fn aim(&self) -> Aim {
-        let now = self.clock.now();
-        let (snapshot, authority) = (self.snapshot.borrow(), self.authority.borrow());
-        let wish = Wish::at(&snapshot, &authority, now);
-        Aim {
-            claim: if let Wish::Lead { claim, .. } = wish { claim } else { 0 },
-            wish,
-            clear: matches!(*authority, Authority::Clear { .. }),
-            permit: snapshot.verdict().permit(now),
-            promoted: snapshot.tracker().origin() == Some(Origin::Promoted),
-        }
-    }
-
-    /// Until what there is to bring about `differs`. Cancel-safe.
-    async fn changed(&mut self, differs: impl Fn(&Aim) -> bool) {
-        loop {
-            // Marked as seen before it is looked at: a change in between is seen at the next turn.
-            self.snapshot.borrow_and_update();
-            self.authority.borrow_and_update();
-            if differs(&self.aim()) {
-                return;
-            }
-            let changed = tokio::select! {
-                changed = self.snapshot.changed() => changed,
-                changed = self.authority.changed() => changed,
-            };
-            if changed.is_err() {
-                // The writers have ended: so will this loop, when it is cancelled.
-                std::future::pending::<()>().await;
-            }
-        }
     }
 }

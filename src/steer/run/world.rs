@@ -1,0 +1,84 @@
+//! What a loop follows, and what follows from it for one turn.
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::super::Wish;
+use super::super::authority::Authority;
+use super::super::standing::Counsel;
+use crate::clock::Clock;
+use crate::role::{Origin, Permit};
+use crate::snapshot::Snapshot;
+
+/// What the loop follows.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) snapshot: watch::Receiver<Snapshot>,
+    pub(super) authority: watch::Receiver<Authority>,
+    pub(super) counsel: Counsel,
+    pub(super) clock: Clock,
+    pub(super) cancelled: CancellationToken,
+}
+
+/// What one turn is for.
+#[derive(Clone, Debug)]
+pub(super) struct Aim {
+    pub(super) wish: Wish,
+    /// Whether authority was clear, which is worth another look when it becomes so.
+    pub(super) clear: bool,
+    /// The claim that is planned with; zero where nothing is claimed.
+    pub(super) claim: u64,
+    /// The right to write, if the wish is to lead.
+    pub(super) permit: Option<Permit>,
+    /// Whether this process saw the promotion.
+    pub(super) promoted: bool,
+}
+
+// === impl Aim ===
+
+impl Aim {
+    /// Whether there is something to do that there was not at the time of `before`.
+    pub(super) fn calls_for_another_look(&self, before: &Self) -> bool {
+        !self.wish.agrees_with(&before.wish)
+            || (self.clear && !before.clear)
+            || (self.claim > before.claim && before.clear)
+    }
+}
+
+// === impl World ===
+
+impl World {
+    /// What to bring about at this moment.
+    pub(super) fn aim(&self) -> Aim {
+        let now = self.clock.now();
+        let (snapshot, authority) = (self.snapshot.borrow(), self.authority.borrow());
+        let wish = Wish::at(&snapshot, &authority, now);
+        Aim {
+            claim: if let Wish::Lead { claim, .. } = wish { claim } else { 0 },
+            wish,
+            clear: matches!(*authority, Authority::Clear { .. }),
+            permit: snapshot.verdict().permit(now),
+            promoted: snapshot.tracker().origin() == Some(Origin::Promoted),
+        }
+    }
+
+    /// Until what there is to bring about `differs`. Cancel-safe.
+    pub(super) async fn changed(&mut self, differs: impl Fn(&Aim) -> bool) {
+        loop {
+            // Marked as seen before it is looked at: a change in between is seen at the next turn.
+            self.snapshot.borrow_and_update();
+            self.authority.borrow_and_update();
+            if differs(&self.aim()) {
+                return;
+            }
+            let changed = tokio::select! {
+                changed = self.snapshot.changed() => changed,
+                changed = self.authority.changed() => changed,
+            };
+            if changed.is_err() {
+                // The writers have ended: so will this loop, when it is cancelled.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
