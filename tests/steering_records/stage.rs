@@ -101,7 +101,7 @@ impl Stage {
         let places = [("a", free_port()), ("b", free_port())];
         let members = places.map(|(name, own)| {
             let others = places.iter().filter(|(other, _)| peers == Peers::Known && *other != name);
-            let peers: String = others
+            let mut tables: Vec<String> = others
                 .map(|(other, page)| {
                     format!(
                         "[[mirror.peer]]\naddress = \"{other}\"\n\
@@ -109,7 +109,8 @@ impl Stage {
                     )
                 })
                 .collect();
-            Member::new(name, own, &(peers + targets))
+            tables.push(targets.to_owned());
+            Member::new(name, own, &tables.concat())
         });
         let mut stage = Self { members: members.into(), cloud, primary, turned: Cell::new(0) };
         for name in ["a", "b"] {
