@@ -222,8 +222,8 @@ fn names(value: &Value) -> BTreeSet<String> {
     }
 }
 
-#[test]
-fn log_messages_are_the_programs() {
+/// All of `src/`, one after the other.
+fn sources() -> String {
     let mut sources = String::new();
     let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(directory) = directories.pop() {
@@ -236,7 +236,12 @@ fn log_messages_are_the_programs() {
             }
         }
     }
-    let readme = readme();
+    sources
+}
+
+#[test]
+fn log_messages_are_the_programs() {
+    let (sources, readme) = (sources(), readme());
     let mut messages = 0;
     for row in readme.lines() {
         let mut cells = row.trim_matches('|').split('|').map(str::trim);
@@ -246,6 +251,39 @@ fn log_messages_are_the_programs() {
         messages += 1;
     }
     assert!(messages >= 10, "only {messages} messages found");
+}
+
+/// What `src/lib.rs` says holds an invariant: files and directories of tests, and tests by their names.
+#[test]
+fn the_tests_of_the_invariants_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = fs::read_to_string(root.join("src/lib.rs")).expect("there is a library");
+    let (_, invariants) = library.split_once("# Invariants").expect("the invariants have a heading");
+    let (invariants, _) = invariants.split_once("\npub mod").expect("modules follow");
+    let sources = sources();
+    let mut found = 0;
+    for word in invariants.split('`').skip(1).step_by(2) {
+        if let Some(path) = word.strip_prefix("tests/") {
+            let (path, name) = path.split_once("::").unwrap_or((path, ""));
+            let stem = path.trim_end_matches('/').trim_end_matches(".rs").trim_end_matches('*');
+            let mut there = fs::read_dir(root.join("tests")).expect("there are tests");
+            let exists = there.any(|entry| {
+                let name = entry.expect("readable").file_name();
+                name.to_str().is_some_and(|name| name.starts_with(stem))
+            });
+            assert!(exists, "there is no {word}");
+            let text = fs::read_to_string(root.join("tests").join(path)).unwrap_or_default();
+            assert!(name.is_empty() || text.contains(&format!("fn {name}(")), "{path} has no test {name}");
+        } else if word.contains('_') && word.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c)) {
+            let name = word.rsplit("::").next().unwrap_or(word);
+            let is_setting = matches!(name, "stale_after" | "disallowed_methods");
+            assert!(is_setting || sources.contains(&format!("fn {name}(")), "no source has the test {word}");
+        } else {
+            continue;
+        }
+        found += 1;
+    }
+    assert!(found >= 25, "only {found} names found");
 }
 
 #[test]
