@@ -15,7 +15,7 @@ use mirrorvip::admin::status::Status;
 use mirrorvip::config::steering::Target;
 use mirrorvip::config::{self, WhenAbsent};
 use serde_json::Value;
-use support::Daemon;
+use support::{Daemon, mirrorvip};
 
 /// A block of code: what stands behind its fence, and its lines.
 struct Block {
@@ -83,6 +83,39 @@ fn configurations_are_valid() {
     }
     assert_eq!(targets.len(), 6, "README shows every way to steer, not only {targets:?}");
     assert_eq!(probes.len(), 5, "README shows every way to ask, not only {probes:?}");
+}
+
+/// For every way to steer, README names the rights that `mirrorvip iam-policy` asks for.
+#[test]
+fn the_rights_are_those_of_the_policy() {
+    let (readme, directory) = (readme(), tempfile::tempdir().expect("a temporary directory"));
+    let path = directory.path().join("mirrorvip.toml");
+    let mut rights = BTreeSet::new();
+    for block in blocks("toml").iter().filter(|block| block.text.contains("[[mirror.")) {
+        for pool in ["all-members", "primary-only"] {
+            let text = completed(block).replace("primary-only", pool);
+            let text = match pool {
+                "all-members" => {
+                    text.lines().filter(|line| !line.starts_with("owned_")).collect::<Vec<_>>().join("\n")
+                }
+                _ => text,
+            };
+            fs::write(&path, text).expect("the test's directory is writable");
+            let printed = mirrorvip().args(["iam-policy", "--config"]).arg(&path).output();
+            let printed = printed.expect("it runs");
+            assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+            let policy: Value = serde_json::from_slice(&printed.stdout).unwrap_or_default();
+            let statements = policy["Statement"].as_array().cloned().unwrap_or_default();
+            for action in statements.iter().filter_map(|statement| statement["Action"].as_array()).flatten() {
+                rights.insert(action.as_str().expect("an action is text").to_owned());
+            }
+        }
+    }
+    assert!(rights.len() >= 12, "only {rights:?}");
+    for right in rights {
+        let (_, action) = right.split_once(':').expect("an action has a service");
+        assert!(readme.contains(&format!("`{action}`")), "README does not name the right {right}");
+    }
 }
 
 #[test]
