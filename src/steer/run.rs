@@ -282,6 +282,8 @@ impl<T: Target> Loop<T> {
         let authority = self.world.counsel.consult(&self.name).await;
         match (&authority, &aim.wish) {
             (Authority::Clear { .. }, Wish::Lead { epoch, .. }) if self.overruled < OVERRULED => {
+                // Asked, and nothing sent yet: the step that follows asks again.
+                self.world.counsel.not_written(&self.name).await;
                 self.overruled += 1;
                 self.target.overrule(*epoch);
                 Duration::ZERO
@@ -331,6 +333,9 @@ impl<T: Target> Loop<T> {
                 }
                 Err(error) => {
                     let class = error.class;
+                    if class == Class::Observe {
+                        self.world.counsel.not_written(&self.name).await;
+                    }
                     self.journal.step_failed(&step, started.elapsed(), error);
                     return self.after_failure(class, made == 0);
                 }

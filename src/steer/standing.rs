@@ -92,6 +92,7 @@ pub(crate) struct Sighting {
 pub(super) enum Message {
     Saw { target: Arc<str>, sighting: Sighting },
     Consult { target: Arc<str>, answer: oneshot::Sender<Authority> },
+    NotWritten { target: Arc<str> },
 }
 
 /// The task's state.
@@ -137,6 +138,8 @@ struct Known {
 struct Seen {
     sighting: Sighting,
     written: Option<(Epoch, u64)>,
+    /// What was written before that, in case the last write was none.
+    before: Option<(Epoch, u64)>,
 }
 
 // === impl Past ===
@@ -172,7 +175,7 @@ impl Counsel {
     }
 
     /// The ruling on fresh facts, for a write to `target` that follows at once: one that is clear counts as
-    /// written with its claim.
+    /// written with its claim, until [`not_written`](Self::not_written) says that it was not.
     pub(super) async fn consult(&self, target: &Arc<str>) -> Authority {
         let (answer, ruling) = oneshot::channel();
         let consult = async {
@@ -183,6 +186,12 @@ impl Counsel {
         let ruling = timeout(2 * TIMEOUT + FRESH, consult).await.ok().flatten();
         let why = "nobody rules; mirrorvip is stopping";
         ruling.unwrap_or_else(|| Authority::Unsure { why: why.to_owned(), claim: 0 })
+    }
+
+    /// Tells that the write for which `target` consulted last was refused, or never sent: an owner that is found
+    /// there was there before, and took nothing. Not for a write of which nobody knows what became.
+    pub(super) async fn not_written(&self, target: &Arc<str>) {
+        let _ = self.messages.send(Message::NotWritten { target: Arc::clone(target) }).await;
     }
 }
 
@@ -295,6 +304,10 @@ impl Standing {
                 self.targets.entry(target).or_default().sighting = sighting;
                 self.rule();
             }
+            Message::NotWritten { target } => {
+                let seen = self.targets.entry(target).or_default();
+                seen.written = seen.before;
+            }
             Message::Consult { target, answer } if self.facts_are_fresh() => self.answer(&target, answer),
             Message::Consult { target, answer } => {
                 self.waiting.push((target, answer));
@@ -370,7 +383,8 @@ impl Standing {
         if let (Authority::Clear { claim }, Some(epoch)) = (&authority, self.epoch) {
             let claim = *claim;
             self.claim = Some((epoch, claim));
-            self.targets.entry(Arc::clone(target)).or_default().written = Some((epoch, claim));
+            let seen = self.targets.entry(Arc::clone(target)).or_default();
+            seen.before = seen.written.replace((epoch, claim));
             self.change_claims(|claims| claims.own = claims.own.max(claim));
         }
         // Whoever asked may have been cancelled.
