@@ -32,6 +32,7 @@ mod commands;
 mod directory;
 mod http;
 mod member;
+mod names;
 mod report;
 mod sampler;
 mod scenario;

@@ -20,6 +20,7 @@ use super::board::Board;
 use super::client::{self, Service};
 use super::cloud::{self, Cloud, Reigns, Written};
 use super::member::Member;
+use super::names::{describe_change, name_page};
 use super::report::{self, Page, Report, Reporter, Sight, Stopwatch};
 use super::sampler::{self, Witness};
 use super::timeline::{BAD, DEED, DIM, GOOD, PLAIN, Timeline, span};
@@ -422,22 +423,4 @@ async fn listen() -> Result<(TcpListener, SocketAddr), DemoError> {
         Ok((listener, address))
     };
     bind.await.map_err(|source| DemoError::SetUp { what: "open a port on 127.0.0.1", source })
-}
-
-/// In short, unless the kind of member changes.
-fn describe_change(from: Instance, to: Instance) -> String {
-    if from.member_type != to.member_type {
-        format!("instance {from} -> {to}")
-    } else if to.hung && !from.hung {
-        format!("instance {} hangs", from.status)
-    } else {
-        format!("instance {} -> {}", from.status, to.status)
-    }
-}
-
-fn name_page(page: Page) -> String {
-    match page {
-        Page::Silent => "silent".to_owned(),
-        Page::Status(status) => status.to_string(),
-    }
 }
