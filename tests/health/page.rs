@@ -71,9 +71,7 @@ fn the_answer_expires_with_nobody_writing() {
     assert_eq!(rig.check(), SUCCESS);
     rig.pass(Duration::from_millis(1));
     assert_eq!(rig.check(), FAILED);
-    assert!(
-        ask(rig.address(), "GET /primary HTTP/1.1\r\n\r\n").ends_with("the last evidence is too old\n")
-    );
+    assert!(ask(rig.address(), "GET /primary HTTP/1.1\r\n\r\n").ends_with("the last evidence is too old\n"));
 }
 
 #[test]
