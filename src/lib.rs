@@ -86,11 +86,11 @@
 //! 6. Only a current verdict to serve mints a permit, and it ends with the verdict and with the epoch.
 //!    *`role::tests::a_permit_ends_with_the_verdict_and_with_the_epoch`.*
 //! 7. The health port touches no disk, name service, cloud or database while it answers, and no client delays
-//!    another's check. *`tests/health*.rs`.*
+//!    another's check. *`tests/health/`.*
 //! 8. Unknown text is never primary; parsers are total. *`probe::qlist` and its siblings: proptests;
 //!    `tests/fuzz/` and `tests/fuzz_smoke.rs`.*
 //! 9. Every child process, socket and request has a deadline; every queue and buffer has a bound.
-//!    *`tests/probe*.rs`, `tests/health*.rs`.*
+//!    *`tests/probe/`, `tests/health/`.*
 //! 10. A panic anywhere ends the process. *`main.rs`; `tests/cli.rs`.*
 //! 11. Age is the larger of boot-time and wall-clock elapsed time. *`clock::tests`.*
 //! 12. A reload that fails changes nothing, and one that succeeds drops no listener, verdict or epoch of a

@@ -1,15 +1,13 @@
 //! Two members of a mirror behind an HAProxy: each has a simulated `iris` command, a real daemon and a stand-in
 //! for the database that tells its name to whoever connects.
 //!
-//! Each member and the load balancer have a loopback address of their own, as hosts do: a daemon that comes
-//! back finds its port free, because nobody else in any other test looks for one there.
+//! Each member and the load balancer have a loopback address of their own, as hosts do.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,6 +18,7 @@ use tempfile::TempDir;
 use crate::balancer::{Balancer, Checks};
 use crate::clients::Clients;
 use crate::support::Daemon;
+use crate::support::address::{free_port, own_address};
 
 /// After this long without an answer the members under test stop saying SUCCESS.
 pub(crate) const STALE_AFTER: Duration = Duration::from_millis(1500);
@@ -55,22 +54,6 @@ pub(crate) struct Database {
     pub(crate) address: SocketAddr,
     listener: Arc<TcpListener>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// A loopback address that nobody else uses.
-pub(crate) fn own_address() -> IpAddr {
-    static TAKEN: AtomicU8 = AtomicU8::new(0);
-    let number = TAKEN.fetch_add(1, Ordering::Relaxed);
-    assert!(number < 200, "more addresses than this scheme has");
-    let [.., high, low] = std::process::id().to_be_bytes();
-    // 127.0.x.y and 127.1.x.y are left to those who choose by hand.
-    Ipv4Addr::new(127, 2 + number, high, low).into()
-}
-
-/// A port on an address of one's own; it stays free, since nobody else chooses ports there.
-pub(crate) fn free_port(address: IpAddr) -> SocketAddr {
-    let socket = TcpListener::bind((address, 0)).expect("a loopback address can be bound");
-    socket.local_addr().expect("a bound socket has an address")
 }
 
 // === impl Stage ===
@@ -228,7 +211,8 @@ impl Drop for Member {
 
 impl Database {
     fn start(address: IpAddr, name: &str) -> Self {
-        let listener = Arc::new(TcpListener::bind((address, 0)).expect("a loopback address can be bound"));
+        let listener =
+            Arc::new(TcpListener::bind(free_port(address)).expect("a loopback address can be bound"));
         let address = listener.local_addr().expect("a bound socket has an address");
         let (accepting, name) = (Arc::clone(&listener), name.to_owned());
         let thread = std::thread::spawn(move || {

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use crate::balancer::{Balancer, Checks};
 use crate::crowd::Crowd;
-use crate::stage::{Member, free_port, own_address};
+use crate::stage::Member;
+use crate::support::address::{free_port, own_address};
 use crate::support::eventually;
 
 /// Checks a second.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+pub mod address;
 pub mod certificate;
 pub mod node;
 pub mod transcript;
