@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::authority::witness::Witness;
@@ -25,10 +25,17 @@ use super::authority::{
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::steering::{Peer, Superseded};
-use crate::peer::{Peers, Reply, Report, TIMEOUT, Told};
+use crate::peer::{Peers, Reply, Report, Told};
 use crate::role::{Epoch, Origin, Verdict};
 use crate::snapshot::Snapshot;
 use crate::state::{Claims, Kept};
+
+mod counsel;
+#[cfg(test)]
+mod tests;
+
+pub(super) use counsel::Message;
+pub(crate) use counsel::{Counsel, Sighting};
 
 /// How old the answers may be on which traffic is moved.
 pub(super) const FRESH: Duration = Duration::from_secs(2);
@@ -70,28 +77,6 @@ pub(crate) struct Ruled {
     pub(crate) claims: Arc<watch::Sender<Claims>>,
     /// What the page has to do about it.
     pub(crate) orders: Arc<watch::Sender<Option<Supersede>>>,
-}
-
-/// How the loops speak with the task.
-#[derive(Clone, Debug)]
-pub(crate) struct Counsel {
-    messages: mpsc::Sender<Message>,
-    authority: watch::Receiver<Authority>,
-}
-
-/// What a loop saw of its object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sighting {
-    /// Whose name it carries.
-    pub(crate) record: Option<Record>,
-    /// Who took it after this member had made it its own in this epoch.
-    pub(crate) taken: Option<String>,
-}
-
-#[derive(Debug)]
-pub(super) enum Message {
-    Saw { target: Arc<str>, sighting: Sighting },
-    Consult { target: Arc<str>, answer: oneshot::Sender<Authority> },
 }
 
 /// The task's state.
@@ -150,39 +135,6 @@ impl Past {
             None => Memory::Nothing,
         };
         Self { memory, claims: kept.map(|kept| kept.claims).unwrap_or_default() }
-    }
-}
-
-// === impl Counsel ===
-
-impl Counsel {
-    pub(super) fn new(messages: mpsc::Sender<Message>, authority: watch::Receiver<Authority>) -> Self {
-        Self { messages, authority }
-    }
-
-    /// The ruling as it was published last: to know when to look, never to act on.
-    pub(super) fn authority(&self) -> watch::Receiver<Authority> {
-        self.authority.clone()
-    }
-
-    /// Tells what a loop saw.
-    pub(super) async fn saw(&self, target: &Arc<str>, sighting: Sighting) {
-        // Nobody listens: the daemon is stopping.
-        let _ = self.messages.send(Message::Saw { target: Arc::clone(target), sighting }).await;
-    }
-
-    /// The ruling on fresh facts, for a write to `target` that follows at once: one that is clear counts as
-    /// written with its claim.
-    pub(super) async fn consult(&self, target: &Arc<str>) -> Authority {
-        let (answer, ruling) = oneshot::channel();
-        let consult = async {
-            let _ = self.messages.send(Message::Consult { target: Arc::clone(target), answer }).await;
-            ruling.await.ok()
-        };
-        // A round of questions may be about to end when another has to be waited for.
-        let ruling = timeout(2 * TIMEOUT + FRESH, consult).await.ok().flatten();
-        let why = "nobody rules; mirrorvip is stopping";
-        ruling.unwrap_or_else(|| Authority::Unsure { why: why.to_owned(), claim: 0 })
     }
 }
 
@@ -503,6 +455,3 @@ impl Known {
         PeerFacts { name: self.name.clone(), state }
     }
 }
-
-#[cfg(test)]
-mod tests;

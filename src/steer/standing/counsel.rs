@@ -1,0 +1,68 @@
+//! How the steering loops speak with the standing of their mirror: what they saw, and whether they may write.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::FRESH;
+use crate::peer::TIMEOUT;
+use crate::steer::authority::{Authority, Record};
+
+/// How the loops speak with the task.
+#[derive(Clone, Debug)]
+pub(crate) struct Counsel {
+    messages: mpsc::Sender<Message>,
+    authority: watch::Receiver<Authority>,
+}
+
+/// What a loop saw of its object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sighting {
+    /// Whose name it carries.
+    pub(crate) record: Option<Record>,
+    /// Who took it after this member had made it its own in this epoch.
+    pub(crate) taken: Option<String>,
+}
+
+#[derive(Debug)]
+pub(in crate::steer) enum Message {
+    Saw { target: Arc<str>, sighting: Sighting },
+    Consult { target: Arc<str>, answer: oneshot::Sender<Authority> },
+}
+
+// === impl Counsel ===
+
+impl Counsel {
+    pub(in crate::steer) fn new(
+        messages: mpsc::Sender<Message>,
+        authority: watch::Receiver<Authority>,
+    ) -> Self {
+        Self { messages, authority }
+    }
+
+    /// The ruling as it was published last: to know when to look, never to act on.
+    pub(in crate::steer) fn authority(&self) -> watch::Receiver<Authority> {
+        self.authority.clone()
+    }
+
+    /// Tells what a loop saw.
+    pub(in crate::steer) async fn saw(&self, target: &Arc<str>, sighting: Sighting) {
+        // Nobody listens: the daemon is stopping.
+        let _ = self.messages.send(Message::Saw { target: Arc::clone(target), sighting }).await;
+    }
+
+    /// The ruling on fresh facts, for a write to `target` that follows at once: one that is clear counts as
+    /// written with its claim.
+    pub(in crate::steer) async fn consult(&self, target: &Arc<str>) -> Authority {
+        let (answer, ruling) = oneshot::channel();
+        let consult = async {
+            let _ = self.messages.send(Message::Consult { target: Arc::clone(target), answer }).await;
+            ruling.await.ok()
+        };
+        // A round of questions may be about to end when another has to be waited for.
+        let ruling = timeout(2 * TIMEOUT + FRESH, consult).await.ok().flatten();
+        let why = "nobody rules; mirrorvip is stopping";
+        ruling.unwrap_or_else(|| Authority::Unsure { why: why.to_owned(), claim: 0 })
+    }
+}
