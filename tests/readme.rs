@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use mirrorvip::admin::status::Status;
+use mirrorvip::config::steering::Target;
 use mirrorvip::config::{self, WhenAbsent};
 use serde_json::Value;
 use support::Daemon;
@@ -47,15 +48,16 @@ fn blocks(of: &str) -> Vec<Block> {
     blocks
 }
 
-/// A fragment is a part of a mirror, or everything but the mirror.
+/// A fragment is a mirror's probe, its steering tables, or everything but the mirror.
 fn completed(block: &Block) -> String {
+    const MIRROR: &str = "\n[[mirror]]\nname = \"PROD\"\n";
+    const PROBE: &str = "[mirror.probe.qlist]\ninstance = \"IRIS\"\n";
     let Block { language, text } = block;
     match language.as_str() {
         "toml" => text.clone(),
-        "toml fragment" if text.contains("[mirror.") => format!("[[mirror]]\nname = \"PROD\"\n{text}"),
-        "toml fragment" => {
-            format!("{text}\n[[mirror]]\nname = \"PROD\"\n[mirror.probe.qlist]\ninstance = \"IRIS\"\n")
-        }
+        "toml fragment" if text.contains("[mirror.probe.") => format!("{MIRROR}{text}"),
+        "toml fragment" if text.contains("[[mirror.") => format!("{MIRROR}{PROBE}{text}"),
+        "toml fragment" => format!("{text}{MIRROR}{PROBE}"),
         other => panic!("README has a block of an unknown kind: {other}"),
     }
 }
@@ -63,12 +65,23 @@ fn completed(block: &Block) -> String {
 #[test]
 fn configurations_are_valid() {
     let blocks = blocks("toml");
-    let mut probes = BTreeSet::new();
+    let (mut probes, mut targets) = (BTreeSet::new(), BTreeSet::new());
     for block in &blocks {
         let config = config::parse(&completed(block), "README.md");
         let config = config.unwrap_or_else(|report| panic!("{}", report.render(false)));
         probes.extend(config.mirrors.iter().map(|mirror| mirror.probe.kind()));
+        for table in config.mirrors.iter().flat_map(|mirror| &mirror.targets) {
+            targets.insert(match table {
+                Target::Elbv2(_) => "elbv2",
+                Target::ClassicElb(_) => "classic_elb",
+                Target::Route53(_) => "route53",
+                Target::Route(_) => "route",
+                Target::CloudWatch(_) => "cloudwatch",
+                Target::Hook(_) => "hook",
+            });
+        }
     }
+    assert_eq!(targets.len(), 6, "README shows every way to steer, not only {targets:?}");
     assert_eq!(probes.len(), 5, "README shows every way to ask, not only {probes:?}");
 }
 

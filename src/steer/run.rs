@@ -12,7 +12,8 @@
 //! | a wish that changed | at once, and a read under way is dropped for it |
 //!
 //! The first write of a promotion that was seen does not wait for a read: the last drift check's is the start
-//! of its plan, if it is young enough. A step in flight is never dropped: it stands in no `select!`.
+//! of its plan, if it is young enough and there is something to write. A step in flight is never dropped: it
+//! stands in no `select!`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,7 +198,12 @@ impl<T: Target> Loop<T> {
         let still_valid = std::mem::take(&mut self.still_valid);
         let now = self.world.clock.now();
         let (observed, at) = self.known.as_ref()?;
-        ((begins || still_valid) && at.age_at(now) < KNOWN_FOR).then(|| observed.clone())
+        // A write shows whether what it rests on is true. That nothing is to be done is proven by a read only:
+        // who is promoted again soon remembers the object as its own.
+        let usable = (begins || still_valid)
+            && at.age_at(now) < KNOWN_FOR
+            && !self.target.plan(&aim.wish, observed, now).steps.is_empty();
+        usable.then(|| observed.clone())
     }
 
     async fn read(&mut self, aim: &Aim) -> Read<T::Observed> {

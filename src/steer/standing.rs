@@ -20,22 +20,20 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::authority::witness::Witness;
-use super::authority::{
-    Authority, Facts, Memory, Owner, PeerFacts, PeerState, Record, RecordFacts, Ruling, rule,
-};
+use super::authority::{Authority, Facts, Owner, PeerFacts, PeerState, Record, RecordFacts, Ruling, rule};
 use crate::clock::{Clock, Timestamp};
 use crate::config::steering::{Peer, Superseded};
 use crate::peer::{Peers, Reply, Report, Told};
 use crate::role::{Epoch, Origin, Verdict};
 use crate::snapshot::Snapshot;
-use crate::state::{Claims, Kept};
+use crate::state::Claims;
 
 mod counsel;
-#[cfg(test)]
-mod tests;
+mod past;
 
 pub(super) use counsel::Message;
 pub(crate) use counsel::{Counsel, Sighting};
+pub(crate) use past::Past;
 
 /// How old the answers may be on which traffic is moved.
 pub(super) const FRESH: Duration = Duration::from_secs(2);
@@ -49,15 +47,6 @@ const FORGOTTEN: Duration = Duration::from_secs(15);
 
 /// Messages on their way; a loop has one at a time.
 const QUEUE: usize = 64;
-
-/// What the process before this one left about a mirror.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Past {
-    /// Its role.
-    pub(crate) memory: Memory,
-    /// Its claims.
-    pub(crate) claims: Claims,
-}
 
 /// An order to the probe loop: in this epoch the member is superseded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,20 +111,6 @@ struct Known {
 struct Seen {
     sighting: Sighting,
     written: Option<(Epoch, u64)>,
-}
-
-// === impl Past ===
-
-impl Past {
-    /// What the state file holds, if there is one.
-    pub(crate) fn of(kept: Option<&Kept>) -> Self {
-        let memory = match kept.map(|kept| kept.role.primary) {
-            Some(true) => Memory::Held,
-            Some(false) => Memory::Lost,
-            None => Memory::Nothing,
-        };
-        Self { memory, claims: kept.map(|kept| kept.claims).unwrap_or_default() }
-    }
 }
 
 // === impl Standing ===
@@ -455,3 +430,6 @@ impl Known {
         PeerFacts { name: self.name.clone(), state }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,11 @@ pub(super) fn plan(when: When, wish: &Wish, observed: &Observed) -> Plan<Run> {
     let (event, epoch, due) = match wish {
         Wish::Lead { epoch, .. } => {
             let epoch = u64::from(*epoch);
+            if facts.epoch != epoch {
+                // The command is told of the promotion that it is run for, never of the state before.
+                let what = format!("the facts of epoch {epoch}");
+                return Plan { steps: Vec::new(), then: Outlook::Waiting { what } };
+            }
             (Event::Promotion, epoch, when.on_promotion && memory.promoted != epoch)
         }
         // Epoch zero: there was no promotion that this could end.

@@ -53,6 +53,14 @@ fn it_is_due_once_for_the_present_state() {
 }
 
 #[test]
+fn facts_from_before_a_promotion_are_not_told_of_it() {
+    let memory = Memory::new(Some(remembered(3, false)));
+    let plan = plan::plan(BOTH, &lead(4), &seen(3, &memory));
+    assert_eq!(plan.steps, []);
+    assert!(matches!(plan.then, Outlook::Waiting { .. }), "they are read anew");
+}
+
+#[test]
 fn only_the_events_that_are_asked_for() {
     let memory = Memory::new(Some(remembered(3, true)));
     let promotion = |when| plan::plan(when, &lead(4), &seen(4, &memory)).steps.len();

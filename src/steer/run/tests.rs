@@ -48,6 +48,16 @@ async fn the_first_write_of_a_promotion_leaves_without_a_read_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_promoted_again_does_not_take_an_old_read_for_the_truth() {
+    let bench = start(pool(&["a"]), &[Role::Backup]);
+    bench.pass(10, Role::Backup).await;
+    bench.cloud().members = ["b"].into();
+    bench.pass(1, Role::Primary).await;
+    assert_eq!(bench.steps(), TAKE, "the drift check of ten seconds ago saw that all was well");
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_read_too_long_ago_is_read_again() {
     let bench = start(pool(&["b"]), &[Role::Backup]);
     sleep(Duration::from_millis(10)).await;

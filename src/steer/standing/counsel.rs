@@ -1,13 +1,13 @@
-//! How the steering loops speak with the standing of their mirror: what they saw, and whether they may write.
+//! How the loops speak with the standing: they tell what they saw, and ask before they move traffic.
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::super::authority::{Authority, Record};
 use super::FRESH;
 use crate::peer::TIMEOUT;
-use crate::steer::authority::{Authority, Record};
 
 /// How the loops speak with the task.
 #[derive(Clone, Debug)]

@@ -7,6 +7,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use tokio::time::timeout;
+
+use super::super::authority::Memory;
+
 use super::*;
 use crate::config::HttpTarget;
 use crate::observation::{Observation, Role};

@@ -1,0 +1,24 @@
+//! Records, routes, metrics and hooks that follow the primary: real daemons against the simulated cloud,
+//! their instances played by simulated commands.
+//!
+//! Asserted in every scenario: within the bound ([`support::PATIENCE`]) after the last fault the object leads
+//! to the primary and to nobody else; no object was ever left empty; no member changed where clients are led
+//! but the primary of that moment. What a paused, isolated or restarted old primary does *not* do is asserted
+//! after it has looked at the cloud again, so that nothing passes for want of an attempt.
+
+#![expect(clippy::print_stderr, reason = "a failing test shows the logs of the processes that it ran")]
+
+mod support;
+
+#[path = "steering_records/handover.rs"]
+mod handover;
+#[path = "steering_records/hook.rs"]
+mod hook;
+#[path = "steering_records/metric.rs"]
+mod metric;
+#[path = "steering_records/route.rs"]
+mod route;
+#[path = "steering_records/stage.rs"]
+mod stage;
+#[path = "steering_records/stale.rs"]
+mod stale;

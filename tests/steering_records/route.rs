@@ -1,0 +1,95 @@
+//! The overlay address: its route in two tables follows, through faults, and is never taken back.
+
+use mirrorvip::simulation::cloud::{Effect, Fault, Service};
+
+use crate::stage::{Peers, Stage, fast_cloud};
+use crate::support::eventually;
+
+const OVERLAY: &str = "10.99.0.1/32";
+const LOOK: &str = "DescribeRouteTables";
+
+/// Two tables: one has a route already, the other none.
+fn stage(peers: Peers) -> (Stage, [String; 2]) {
+    let cloud = fast_cloud();
+    let tables = [cloud.create_route_table(), cloud.create_route_table()];
+    cloud.create_route(&tables[0], OVERLAY, "c");
+    let table = format!(
+        "[[mirror.route]]\nroute_tables = [\"{}\", \"{}\"]\ndestination = \"{OVERLAY}\"\n",
+        tables[0], tables[1]
+    );
+    (Stage::new(cloud, peers, &table), tables)
+}
+
+fn lead_to(stage: &Stage, tables: &[String; 2], name: &str) -> bool {
+    let interface = stage.interface(name);
+    tables.iter().all(|table| stage.cloud.route(table, OVERLAY).as_ref() == Some(&interface))
+}
+
+fn follow(stage: &Stage, tables: &[String; 2], name: &str) {
+    eventually(&format!("both routes to {name}"), || lead_to(stage, tables, name).then_some(()));
+    stage.until_led_to(name);
+    assert!(lead_to(stage, tables, name));
+    stage.assert_clean();
+}
+
+#[test]
+fn routes_of_both_tables_follow_through_faults() {
+    let (stage, tables) = stage(Peers::Unknown);
+    assert_eq!(stage.cloud.mutations(), [], "no backup touches them");
+    stage.elect("a");
+    follow(&stage, &tables, "a");
+    let on = |action, effect| Fault::new(effect).on(Service::Ec2).action(action);
+    let shifts = [
+        vec![on("ReplaceRoute", Effect::Throttle).times(3)],
+        vec![on("ReplaceRoute", Effect::ServerError(503)).times(1), on(LOOK, Effect::Throttle).times(2)],
+        vec![on("ReplaceRoute", Effect::HangAfter).times(1)],
+        vec![on("ReplaceRoute", Effect::Hang).times(1), on(LOOK, Effect::Reset).times(1)],
+    ];
+    for (faults, to) in shifts.iter().zip(["b", "a"].into_iter().cycle()) {
+        stage.break_for(to, faults);
+        stage.fail_over(to);
+        follow(&stage, &tables, to);
+        assert_eq!(stage.cloud.faults_left(), 0, "every fault struck");
+    }
+}
+
+#[test]
+fn one_table_that_refuses_does_not_hold_up_for_ever() {
+    let (stage, tables) = stage(Peers::Known);
+    stage.elect("a");
+    follow(&stage, &tables, "a");
+    // The second call is lost: one table leads to the new primary, the other to the old one, for a moment.
+    let slow = Fault::new(Effect::Reset).on(Service::Ec2).action("ReplaceRoute").times(2);
+    stage.break_for("b", &[slow]);
+    stage.fail_over("b");
+    follow(&stage, &tables, "b");
+    stage.fail_over("a");
+    follow(&stage, &tables, "a");
+}
+
+#[test]
+fn an_old_primary_never_takes_routes_back() {
+    for peers in [Peers::Unknown, Peers::Known] {
+        let (mut stage, tables) = stage(peers);
+        stage.elect("a");
+        follow(&stage, &tables, "a");
+        stage.freeze("a");
+        stage.elect("b");
+        follow(&stage, &tables, "b");
+        stage.thaw("a");
+        for memory in [None, Some(true), Some(false)] {
+            match memory {
+                None => {}
+                Some(true) => stage.restart("a"),
+                Some(false) => stage.restart_without_memory("a"),
+            }
+            stage.until_ruling("a", &["superseded", "unsure"]);
+            stage.until_looked("a", LOOK);
+            assert!(lead_to(&stage, &tables, "b"), "{peers:?}, {memory:?}");
+            stage.assert_clean();
+        }
+        stage.fail_over("b");
+        stage.fail_over("a");
+        follow(&stage, &tables, "a");
+    }
+}

@@ -1,0 +1,119 @@
+//! An old primary that still looks primary to itself: paused and resumed after a takeover, isolated,
+//! restarted with its memory and without. It never takes the record back.
+
+use crate::stage::{MARK, Peers, RECORD, Stage, fast_cloud, record_table, zone_with_record};
+
+const LIST: &str = "ListResourceRecordSets";
+
+/// `a` was primary, was frozen, and awakes where `b` is primary and the record is `b`'s. Its instance says
+/// that it is still primary.
+fn awakened(peers: Peers, extra: &str) -> (Stage, String) {
+    let cloud = fast_cloud();
+    let zone = zone_with_record(&cloud);
+    let table = record_table(&zone) + extra;
+    let stage = Stage::new(cloud, peers, &table);
+    stage.elect("a");
+    stage.record_follows(&zone, "a");
+    stage.freeze("a");
+    stage.elect("b");
+    stage.record_follows(&zone, "b");
+    stage.thaw("a");
+    (stage, zone)
+}
+
+/// `a` has had its chance, and the record is still `b`'s.
+fn keeps_off(stage: &Stage, zone: &str, rulings: &[&str]) {
+    stage.until_ruling("a", rulings);
+    stage.until_looked("a", LIST);
+    assert_eq!(stage.record(zone), [stage.address("b").as_str()]);
+    stage.assert_clean();
+}
+
+#[test]
+fn a_record_with_a_later_claim_is_never_taken_back() {
+    let (mut stage, zone) = awakened(Peers::Unknown, "");
+    keeps_off(&stage, &zone, &["superseded"]);
+    stage.restart("a");
+    keeps_off(&stage, &zone, &["superseded"]);
+    stage.restart_without_memory("a");
+    keeps_off(&stage, &zone, &["unsure"]);
+
+    // Its instance loses the role and regains it: that makes its word good again.
+    stage.fail_over("b");
+    stage.fail_over("a");
+    stage.record_follows(&zone, "a");
+}
+
+#[test]
+fn with_peers_its_page_refuses_too() {
+    let (mut stage, zone) = awakened(Peers::Known, "");
+    keeps_off(&stage, &zone, &["superseded"]);
+    stage.daemon("a").wait_for_page(503);
+    assert_eq!(stage.daemon("b").page(), 200);
+    stage.restart("a");
+    keeps_off(&stage, &zone, &["superseded"]);
+    stage.restart_without_memory("a");
+    keeps_off(&stage, &zone, &["superseded", "unsure"]);
+    // The true primary forgets everything, too, while the other claims to be one: it loses nothing.
+    stage.restart_without_memory("b");
+    stage.until_looked("b", LIST);
+    assert_eq!(stage.record(&zone), [stage.address("b").as_str()]);
+    stage.assert_clean();
+}
+
+#[test]
+fn an_isolated_primary_hears_of_the_later_promotion_and_stops() {
+    let cloud = fast_cloud();
+    let zone = zone_with_record(&cloud);
+    let table = record_table(&zone);
+    let stage = Stage::new(cloud, Peers::Known, &table);
+    stage.elect("a");
+    stage.record_follows(&zone, "a");
+    stage.elect("b");
+    stage.record_follows(&zone, "b");
+    stage.until_ruling("a", &["superseded"]);
+    stage.daemon("a").wait_for_page(503);
+    // It is alone in the world again, and knows it all the same.
+    stage.freeze("b");
+    stage.until_looked("a", LIST);
+    assert_eq!(stage.record(&zone), [stage.address("b").as_str()]);
+    assert_eq!(stage.daemon("a").page(), 503);
+    stage.assert_clean();
+}
+
+#[test]
+fn an_upsert_that_carries_no_claim_is_not_taken_back_either() {
+    let (mut stage, zone) = awakened(Peers::Unknown, "write = \"upsert\"\n");
+    keeps_off(&stage, &zone, &["superseded", "unsure"]);
+    stage.restart("a");
+    keeps_off(&stage, &zone, &["superseded", "unsure"]);
+    stage.restart_without_memory("a");
+    keeps_off(&stage, &zone, &["superseded", "unsure"]);
+}
+
+#[test]
+fn a_later_claim_of_somebody_unknown_supersedes() {
+    let cloud = fast_cloud();
+    let zone = zone_with_record(&cloud);
+    let table = record_table(&zone);
+    let mut stage = Stage::new(cloud, Peers::Unknown, &table);
+    stage.elect("a");
+    stage.record_follows(&zone, "a");
+    stage.freeze("a");
+    let mark = "\"mirrorvip1 owner=member-c epoch=50 at=2026-11-21T02:40:00Z\"";
+    stage.cloud.create_record(&zone, MARK, "TXT", 60, &[mark]);
+    stage.cloud.create_record(&zone, RECORD, "A", 5, &["10.0.1.13"]);
+    stage.thaw("a");
+    for restart in [false, true] {
+        if restart {
+            stage.restart("a");
+        }
+        stage.until_ruling("a", &["superseded"]);
+        stage.until_looked("a", LIST);
+        assert_eq!(stage.record(&zone), ["10.0.1.13"]);
+    }
+    // A promotion that is seen is later than any of that, and claims more.
+    stage.fail_over("b");
+    stage.record_follows(&zone, "b");
+    assert!(stage.mark(&zone).contains("owner=member-b epoch=51 "), "{}", stage.mark(&zone));
+}
