@@ -1,6 +1,7 @@
 //! mirrorvip answers load balancers' health checks from the mirror role of the local InterSystems IRIS (or
 //! Caché) instance, where a virtual IP cannot exist. It elects nobody: IRIS decides who is primary, and this
-//! daemon makes everybody else know it, fast, and never wrongly.
+//! daemon makes everybody else know it, fast, and never wrongly. Where a health check is not enough, it moves
+//! target groups, records and routes in AWS to the primary as well.
 //!
 //! # Words
 //!
@@ -10,7 +11,11 @@
 //! | *observation* | one answer: a definite role, or no evidence and why: [`observation`] |
 //! | *verdict* | what the role machine rules: serve until a moment, or refuse for a reason: [`role`] |
 //! | *epoch* | number of a promotion that this member saw |
-//! | *permit* | the right to write to a cloud, checked into `Held` before each step; only a verdict to serve mints it |
+//! | *permit* | the right to act as the primary, checked into `Held` before each step; only a verdict to serve mints it |
+//! | *steering target* | what directs clients in a cloud: a pool, a record, a route; one table of the configuration each: [`steer`] |
+//! | *authority* | the ruling whether this member may take traffic among its peers: clear, unsure, superseded: [`steer::authority`] |
+//! | *claim* | the number that a write carries, above every one known; the fencing token in a record |
+//! | *warrant* | permit and clear authority of one moment, for one step that moves traffic |
 //! | *health listener* | the port that load balancers poll, the data plane: [`health`] |
 //! | *admin listener* | status, metrics, wake-up, the control plane: [`admin`] |
 //!
@@ -21,11 +26,19 @@
 //! timer ──────────────────────────────┤
 //!                                     ▼
 //!            probe loop ──Observation──► role::Tracker ──Snapshot──┬─► health: verdict(now) at each request
-//!            (one in flight,             (pure)                    ├─► admin: /status, /metrics
-//!             deadline, kill)                                      ├─► state file, warnings
-//!                                                                  └─► one steering loop a cloud object, with a
-//!                                                                       warrant for each step; standing among peers
+//!            (one in flight,    ▲        (pure)                    ├─► admin: /status, /metrics
+//!             deadline, kill)   │                                  ├─► state file, warnings
+//!                               │ order: superseded                │
+//!                               └──────────── standing ◄───────────┤
+//!             peers' /promotion ─────────────► (rules   │          │
+//!                                             authority)│ ▲        │
+//!                                   clear, with a claim ▼ │ what records say
+//!             AWS ◄──── step, with a warrant ──── steering loop ◄──┘
+//!                 ───── what is there ──────────► (one a target: observe, plan, apply, observe)
 //! ```
+//!
+//! Verdicts flow away from the role machine. One arrow leads back: the order that a member which another
+//! superseded refuses, and the probe loop alone carries it out.
 //!
 //! # Code map
 //!
@@ -35,9 +48,15 @@
 //! | [`observation`] | roles and the reasons for not knowing them; PURE |
 //! | [`role`] | the role machine: observations in, verdicts out; PURE |
 //! | [`snapshot`] | what a probe loop publishes about its mirror |
-//! | `peer` | asks the mirror's other members what they are |
-//! | [`steer`] | makes cloud objects direct clients to the primary; [`steer::authority`] is PURE |
-//! | [`aws`] | the AWS SDK as this daemon uses it |
+//! | `peer` | asks the mirror's other members what they are; draws no conclusions |
+//! | [`steer`] | makes cloud objects direct clients to the primary; its own documentation tells how |
+//! | [`steer::authority`] | the table of cases: who may take traffic; PURE |
+//! | `steer::standing` | gathers what authority rules on, one task a mirror |
+//! | `steer::run`, `steer::pace` | the loop round one target; how fast to try again (PURE) |
+//! | `steer::{elbv2, classic_elb, route53, route, cloudwatch, hook}` | one kind of target each, a thin shell round a pure `plan` |
+//! | `steer::pool` | what to do about who is registered, for every load balancer; PURE |
+//! | `steer::preview`, `steer::iam` | `mirrorvip plan`, and the rights (PURE) |
+//! | [`aws`] | the AWS SDK as this daemon uses it: deadlines, warm connections, classes of errors, who we are |
 //! | [`probe`] | the probe loop and five ways to ask, each a thin shell round a pure parser |
 //! | [`wake`] | follows logs, so that a probe is asked at once |
 //! | `child`, `blocking` | run a command, and a call that may hang in the kernel, at most one at a time |
@@ -76,10 +95,25 @@
 //! 11. Age is the larger of boot-time and wall-clock elapsed time. *`clock::tests`.*
 //! 12. A reload that fails changes nothing, and one that succeeds drops no listener, verdict or epoch of a
 //!     mirror that did not change. *`tests/reload.rs`.*
-//! 13. No step that moves traffic is sent without a warrant of that very moment, a step in flight is never
-//!     dropped, and nothing is withdrawn because of silence, an error or a stop. *`steer::run::tests`.*
-//! 14. A member that another superseded moves no traffic until its own instance loses the role and regains it.
-//!     *`steer::authority::tests::a_stale_member_is_never_clear`, `steer::standing::tests`, `tests/steer.rs`.*
+//! 13. No step that moves traffic is sent without a warrant of that very moment.
+//!     *`steer::run::tests::a_demotion_cancels_what_was_not_sent_and_finishes_what_was`,
+//!     `a_verdict_that_expires_with_nobody_publishing_it_moves_nothing_more`; each target's
+//!     `nothing_is_sent_without_a_warrant` or its like; `tests/steering.rs` looks at every change that the
+//!     simulated cloud saw.*
+//! 14. A step in flight is never dropped, and nothing is withdrawn because of silence, an error or a stop.
+//!     *`steer::run::tests::a_stop_finishes_the_step_in_flight_and_withdraws_nothing`,
+//!     `silence_withdraws_nothing_and_takes_nothing`.*
+//! 15. Add before remove: no step leaves a pool or a record empty, and strangers stay.
+//!     *`steer::pool::tests::the_primary_adds_itself_then_waits_then_removes_the_others`;
+//!     `steer::route53::tests::a_swap_goes_over_the_wire_as_recorded`: one batch.*
+//! 16. A member that another superseded moves no traffic until its own instance loses the role and regains it,
+//!     and clocks of two members are never compared. *`steer::authority::tests::a_stale_member_is_never_clear`;
+//!     `steer::standing::tests::what_was_superseded_is_remembered_across_a_restart`; `tests/steer.rs`;
+//!     `tests/steering.rs::an_old_primary_that_was_paused_takes_nothing_back`.*
+//! 17. A true primary is not stuck in the common cases. *`steer::authority::tests::a_true_primary_is_not_stuck`.*
+//! 18. Every error of a call has one class, and pauses end within ten seconds.
+//!     *`aws::error::tests::what_passes_is_tried_again_and_what_does_not_is_told`;
+//!     `steer::pace::tests::the_ceiling_doubles_up_to_ten_seconds_and_starts_anew_after_success`.*
 
 pub mod admin;
 pub mod aws;

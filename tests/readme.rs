@@ -15,7 +15,7 @@ use mirrorvip::admin::status::Status;
 use mirrorvip::config::steering::Target;
 use mirrorvip::config::{self, WhenAbsent};
 use serde_json::Value;
-use support::Daemon;
+use support::{Daemon, mirrorvip};
 
 /// A block of code: what stands behind its fence, and its lines.
 struct Block {
@@ -83,6 +83,39 @@ fn configurations_are_valid() {
     }
     assert_eq!(targets.len(), 6, "README shows every way to steer, not only {targets:?}");
     assert_eq!(probes.len(), 5, "README shows every way to ask, not only {probes:?}");
+}
+
+/// For every way to steer, README names the rights that `mirrorvip iam-policy` asks for.
+#[test]
+fn the_rights_are_those_of_the_policy() {
+    let (readme, directory) = (readme(), tempfile::tempdir().expect("a temporary directory"));
+    let path = directory.path().join("mirrorvip.toml");
+    let mut rights = BTreeSet::new();
+    for block in blocks("toml").iter().filter(|block| block.text.contains("[[mirror.")) {
+        for pool in ["all-members", "primary-only"] {
+            let text = completed(block).replace("primary-only", pool);
+            let text = match pool {
+                "all-members" => {
+                    text.lines().filter(|line| !line.starts_with("owned_")).collect::<Vec<_>>().join("\n")
+                }
+                _ => text,
+            };
+            fs::write(&path, text).expect("the test's directory is writable");
+            let printed = mirrorvip().args(["iam-policy", "--config"]).arg(&path).output();
+            let printed = printed.expect("it runs");
+            assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+            let policy: Value = serde_json::from_slice(&printed.stdout).unwrap_or_default();
+            let statements = policy["Statement"].as_array().cloned().unwrap_or_default();
+            for action in statements.iter().filter_map(|statement| statement["Action"].as_array()).flatten() {
+                rights.insert(action.as_str().expect("an action is text").to_owned());
+            }
+        }
+    }
+    assert!(rights.len() >= 12, "only {rights:?}");
+    for right in rights {
+        let (_, action) = right.split_once(':').expect("an action has a service");
+        assert!(readme.contains(&format!("`{action}`")), "README does not name the right {right}");
+    }
 }
 
 #[test]
@@ -222,8 +255,8 @@ fn names(value: &Value) -> BTreeSet<String> {
     }
 }
 
-#[test]
-fn log_messages_are_the_programs() {
+/// All of `src/`, one after the other.
+fn sources() -> String {
     let mut sources = String::new();
     let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(directory) = directories.pop() {
@@ -236,7 +269,12 @@ fn log_messages_are_the_programs() {
             }
         }
     }
-    let readme = readme();
+    sources
+}
+
+#[test]
+fn log_messages_are_the_programs() {
+    let (sources, readme) = (sources(), readme());
     let mut messages = 0;
     for row in readme.lines() {
         let mut cells = row.trim_matches('|').split('|').map(str::trim);
@@ -246,6 +284,39 @@ fn log_messages_are_the_programs() {
         messages += 1;
     }
     assert!(messages >= 10, "only {messages} messages found");
+}
+
+/// What `src/lib.rs` says holds an invariant: files and directories of tests, and tests by their names.
+#[test]
+fn the_tests_of_the_invariants_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = fs::read_to_string(root.join("src/lib.rs")).expect("there is a library");
+    let (_, invariants) = library.split_once("# Invariants").expect("the invariants have a heading");
+    let (invariants, _) = invariants.split_once("\npub mod").expect("modules follow");
+    let sources = sources();
+    let mut found = 0;
+    for word in invariants.split('`').skip(1).step_by(2) {
+        if let Some(path) = word.strip_prefix("tests/") {
+            let (path, name) = path.split_once("::").unwrap_or((path, ""));
+            let stem = path.trim_end_matches('/').trim_end_matches(".rs").trim_end_matches('*');
+            let mut there = fs::read_dir(root.join("tests")).expect("there are tests");
+            let exists = there.any(|entry| {
+                let name = entry.expect("readable").file_name();
+                name.to_str().is_some_and(|name| name.starts_with(stem))
+            });
+            assert!(exists, "there is no {word}");
+            let text = fs::read_to_string(root.join("tests").join(path)).unwrap_or_default();
+            assert!(name.is_empty() || text.contains(&format!("fn {name}(")), "{path} has no test {name}");
+        } else if word.contains('_') && word.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c)) {
+            let name = word.rsplit("::").next().unwrap_or(word);
+            let is_setting = matches!(name, "stale_after" | "disallowed_methods");
+            assert!(is_setting || sources.contains(&format!("fn {name}(")), "no source has the test {word}");
+        } else {
+            continue;
+        }
+        found += 1;
+    }
+    assert!(found >= 25, "only {found} names found");
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn answers_that_never_come_do_not_stop_it() {
         vec![on(CHANGE, Effect::Hang).times(1)],
         vec![on(CHANGE, Effect::HangAfter).times(1)],
         vec![on(CHANGE, Effect::Reset).times(1), on(LIST, Effect::Reset).times(1)],
-        vec![on(CHANGE, Effect::CutOff).times(1), on(CHANGE, Effect::DeadKeepAlive).times(1)],
+        vec![on(CHANGE, Effect::CutOff).times(1), on(LIST, Effect::DeadKeepAlive).times(1)],
     ]);
 }
 

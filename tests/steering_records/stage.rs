@@ -101,13 +101,16 @@ impl Stage {
         let places = [("a", free_port()), ("b", free_port())];
         let members = places.map(|(name, own)| {
             let others = places.iter().filter(|(other, _)| peers == Peers::Known && *other != name);
-            let peers = others.map(|(other, page)| {
-                format!(
-                    "[[mirror.peer]]\naddress = \"{other}\"\n\
-                     page = \"http://{page}/csp/bin/mirrorstatus.cxw\"\n"
-                )
-            });
-            Member::new(name, own, &(peers.collect::<Vec<_>>().concat() + targets))
+            let mut tables: Vec<String> = others
+                .map(|(other, page)| {
+                    format!(
+                        "[[mirror.peer]]\naddress = \"{other}\"\n\
+                         page = \"http://{page}/csp/bin/mirrorstatus.cxw\"\n"
+                    )
+                })
+                .collect();
+            tables.push(targets.to_owned());
+            Member::new(name, own, &tables.concat())
         });
         let mut stage = Self { members: members.into(), cloud, primary, turned: Cell::new(0) };
         for name in ["a", "b"] {

@@ -112,7 +112,8 @@ fn a_later_claim_of_somebody_unknown_supersedes() {
         stage.until_looked("a", LIST);
         assert_eq!(stage.record(&zone), ["10.0.1.13"]);
     }
-    // A promotion that is seen is later than any of that, and claims more.
+    // A promotion that is seen is later than all that was known before it, and claims more.
+    stage.until_looked("b", LIST);
     stage.fail_over("b");
     stage.record_follows(&zone, "b");
     assert!(stage.mark(&zone).contains("owner=member-b epoch=51 "), "{}", stage.mark(&zone));
