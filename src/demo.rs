@@ -1,14 +1,15 @@
 //! `mirrorvip demo`: a whole mirror on loopback, and what load balancer and clients see when it fails over.
 //!
-//! Three members, each a complete daemon in a process of its own with the real health listener and the real
-//! probe code; only the instances that they ask are simulated, by [`simulation`](crate::simulation). This
-//! module owns the stage: processes, the simulated instances' ports, the observers, and the order in which
+//! Three members, each a complete daemon in a process of its own with the real health listener, the real
+//! probe code and the real AWS SDK; only the instances that they ask and the cloud that they steer are
+//! simulated, by [`simulation`](crate::simulation). This module owns the stage: processes, the simulated instances' ports, the observers, and the order in which
 //! all of it begins and ends. What happens on it is in `scenario`, what it looks like in `timeline`.
 //!
 //! ```text
 //! simulated mirror ─ iris qlist, messages.log ─► daemons A B C ─ status page ─► balancer ◄─ client
 //!        │                                          │                             │          │
-//!        └────────────── the stage ◄── reports ── sampler ◄───────────────────────┴──────────┘
+//!        │                                     └─ AWS APIs ─► cloud ─ checks, watch ──┐    │          │
+//!        └────────────── the stage ◄── reports ── sampler ◄──────────────────────┴────┴──────────┘
 //! ```
 //!
 //! Everything ends with the demo, however it ends: daemons are told to die with their parent, simulated
@@ -26,6 +27,7 @@ use crate::simulation::{FakeIrisError, MemberId, SimulationError, Timing};
 mod balancer;
 mod board;
 mod client;
+mod cloud;
 mod commands;
 mod directory;
 mod http;
@@ -89,6 +91,8 @@ pub struct Summary {
     pub scenarios: Vec<Figures>,
     /// How many answers of status pages were looked at; never did two members answer SUCCESS together.
     pub samples: u64,
+    /// How often the members changed the cloud; each time its primary did it, and nothing was left empty.
+    pub writes: usize,
 }
 
 /// What one failover took. But for the last two, counted from the moment at which the new primary's
@@ -103,6 +107,10 @@ pub struct Figures {
     pub page_flipped: Duration,
     /// Until the load balancer found it healthy.
     pub balancer_switched: Duration,
+    /// Until the cloud's target group sent new connections to its healthy target, and to no other.
+    pub group_follows: Duration,
+    /// Until resolvers answered the record with its address.
+    pub record_follows: Duration,
     /// Until the client first got its answer. A load balancer that fails open may be quicker with that than
     /// with its checks.
     pub client_reached: Duration,
@@ -173,6 +181,19 @@ pub enum DemoError {
         /// When.
         windows: String,
     },
+    /// What must never happen, either.
+    #[error("{member} sent {action} to the cloud at {at:?}, when it was not primary")]
+    WroteWithoutRole {
+        /// Who.
+        member: MemberId,
+        /// What.
+        action: String,
+        /// When, since the demo began.
+        at: Duration,
+    },
+    /// Nor this.
+    #[error("the cloud led clients to nobody: {0}")]
+    Empty(String),
     /// The machine has no ports or file descriptors left.
     #[error(
         "the machine ran out of ports or file descriptors while the demo was looking; try again in a minute"
@@ -242,7 +263,14 @@ default). The load balancer checks the pages every {check} and changes its mind
 after {threshold} checks in a row, which takes {low} to {high}: a Network Load
 Balancer that checks every 5 s needs 5 to 10 s, one that checks every 10 s needs
 10 to 20 s. Like it, this one sends to all members when none is healthy (it
-fails open), and cuts the connections to a member that becomes unhealthy.",
+fails open), and cuts the connections to a member that becomes unhealthy.
+Beside it the primary's daemon steers a simulated AWS: a target group with the
+primary alone in it, and the record {record}. There a target is
+registered within {registration} (AWS: minutes) and a record in sync within
+{insync} (AWS: up to a minute).",
+        record = cloud::RECORD,
+        registration = span(cloud::REGISTRATION),
+        insync = span(cloud::INSYNC),
         ask = span(ASK_INTERVAL),
         stale = span(STALE_AFTER),
         qos = span(TIMING.detection),

@@ -1,7 +1,7 @@
 //! The demo from end to end: the real binary, its real daemons, and nothing left behind.
 //!
-//! Whatever the figures are is not judged here: the demo itself fails when a step does not come, or when two
-//! members answer SUCCESS together.
+//! Whatever the figures are is not judged here: the demo itself fails when a step does not come, when two members
+//! answer SUCCESS together, when somebody else than the primary writes to the cloud, or leaves it empty.
 
 #![cfg(feature = "simulation")]
 
@@ -120,8 +120,14 @@ fn plays_all_scenarios_and_leaves_nothing() {
     for scenario in ["orderly failover", "crash", "hung instance", "promotion of C"] {
         let row = summary.lines().find(|line| line.trim_start().starts_with(scenario));
         let row = row.unwrap_or_else(|| panic!("{scenario} is missing in the summary\n{output}"));
+        assert_eq!(row.matches(" ms").count() + row.matches(" s").count(), 7, "all figures: {row}");
         assert!(!row.contains('?'), "each daemon tells when it saw the role change: {row}");
     }
+    for line in ["A         writes the target group: nobody -> A", "cloud     target group sends to C"] {
+        assert!(output.contains(line), "{line}\n{output}");
+    }
+    assert!(output.contains("cloud     db.example.internal resolves to C\n"), "{output}");
+    assert!(summary.contains("Only the primary wrote to the cloud"), "{output}");
     assert!(!output.contains('\u{1b}'), "no colours into a pipe");
     let longest = output.lines().max_by_key(|line| line.chars().count()).expect("it prints");
     assert!(longest.chars().count() <= 80, "{longest}");

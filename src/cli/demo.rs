@@ -37,7 +37,11 @@ fn exit(error: &DemoError) -> Exit {
         DemoError::Directory { .. } | DemoError::FakeIris(_) | DemoError::SetUp { .. } => Exit::System,
         DemoError::Start { .. } | DemoError::Exhausted(_) | DemoError::Output(_) => Exit::System,
         DemoError::MemberEnded { .. } | DemoError::NotInTime { .. } => Exit::Unavailable,
-        DemoError::TwoSuccess { .. } | DemoError::Simulation(_) | DemoError::ObserverEnded => Exit::Software,
+        DemoError::TwoSuccess { .. }
+        | DemoError::WroteWithoutRole { .. }
+        | DemoError::Empty(_)
+        | DemoError::Simulation(_)
+        | DemoError::ObserverEnded => Exit::Software,
         DemoError::Interrupted => Exit::Interrupted,
     }
 }

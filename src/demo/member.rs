@@ -2,9 +2,11 @@
 //!
 //! The daemon is this very program, `run --config FILE`, told to end with its parent; what it logs goes
 //! into a file of the demo's directory. Ports are found by binding port 0 and letting go just before the
-//! daemon binds them: somebody else may be quicker, so a first start tries again with others. A restart
-//! keeps its ports, as a real member would.
+//! daemon binds them: somebody else may be quicker, so the first start tries again with others. It is one for
+//! all members, because each is configured with its peers' addresses. A restart keeps its ports, as a real
+//! member would.
 
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +17,12 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::cloud::Cloud;
 use super::{ASK_INTERVAL, ASK_TIMEOUT, DemoError, MIRROR_NAME, PAGE_PATH, STALE_AFTER, TIMING, http};
 use crate::observation::printable;
 use crate::simulation::{FakeIris, INSTANCE_NAME, MemberId};
 
-/// How often a first start is tried with other ports.
+/// How often the first start of all is tried with other ports.
 const START_ATTEMPTS: u32 = 3;
 /// How long a daemon may take until its page answers; generous for debug builds on busy machines.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -32,7 +35,7 @@ const REAP_LIMIT: Duration = Duration::from_secs(2);
 const LOG_LINES: usize = 5;
 const LOG_WIDTH: usize = 300;
 
-/// Variables by which a service manager speaks to the demo; they are not meant for its daemons.
+/// Variables by which a service manager speaks to the demo.
 const SERVICE_MANAGER_VARIABLES: [&str; 6] =
     ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
@@ -44,39 +47,52 @@ pub(crate) struct Member {
     directory: PathBuf,
     page: SocketAddr,
     admin: SocketAddr,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
 impl Member {
-    /// Starts the daemon of member `id` for the instance of `iris`, with files in `directory`.
-    pub(crate) async fn start(
-        id: MemberId,
+    /// Starts the daemons of all members, each for its instance of `irises`, with files in `directory`.
+    pub(crate) async fn start_all(
         program: &Path,
         directory: &Path,
-        iris: &FakeIris,
-    ) -> Result<Self, DemoError> {
+        irises: [&FakeIris; 3],
+        cloud: &Cloud,
+    ) -> Result<Vec<Self>, DemoError> {
         let mut attempt = 1;
         loop {
-            let [page, admin] = free_addresses().map_err(|source| DemoError::Start { member: id, source })?;
-            let (program, directory) = (program.to_owned(), directory.to_owned());
-            let mut member = Self { id, program, directory, page, admin, child: None };
-            let config = configuration(&member, iris);
-            std::fs::write(member.config(), config)
-                .map_err(|source| DemoError::Start { member: id, source })?;
-            match member.restart().await {
-                Ok(()) => return Ok(member),
-                Err(DemoError::MemberEnded { .. }) if attempt < START_ATTEMPTS && member.lost_a_port() => {
+            let mut members = prepare(program, directory, irises, cloud)?;
+            match start_each(&mut members).await {
+                Ok(()) => return Ok(members),
+                Err(failed) => {
+                    // Their ports must be free before they are looked at.
+                    for member in &mut members {
+                        member.kill().await;
+                    }
+                    let lost_a_port = matches!(failed, DemoError::MemberEnded { .. })
+                        && members.iter().any(Self::lost_a_port);
+                    if attempt == START_ATTEMPTS || !lost_a_port {
+                        return Err(failed);
+                    }
                     attempt += 1;
                 }
-                Err(error) => return Err(error),
             }
         }
     }
 
     /// Starts its daemon, which must not run, and waits until its page answers anything.
     pub(crate) async fn restart(&mut self) -> Result<(), DemoError> {
+        self.launch()?;
+        self.wait_for_page().await
+    }
+
+    fn launch(&mut self) -> Result<(), DemoError> {
         let child = self.spawn().map_err(|source| DemoError::Start { member: self.id, source })?;
         self.child = Some(child);
+        Ok(())
+    }
+
+    async fn wait_for_page(&mut self) -> Result<(), DemoError> {
         let deadline = Instant::now() + START_LIMIT;
         while http::get(self.page, PAGE_PATH, START_LIMIT).await.is_err() {
             self.check_alive()?;
@@ -152,9 +168,10 @@ impl Member {
         command.arg("run").arg("--config").arg(self.config());
         command.args(["--exit-with-parent", "--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        for variable in SERVICE_MANAGER_VARIABLES {
+        for (variable, _) in std::env::vars_os().filter(|(variable, _)| is_not_for_daemons(variable)) {
             command.env_remove(variable);
         }
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         // A group of its own: Ctrl-C in the terminal is for the demo, which then stops its daemons.
         command.process_group(0).kill_on_drop(true).spawn()
     }
@@ -173,12 +190,71 @@ impl Member {
     }
 }
 
-/// Two addresses that nobody uses at the moment.
-fn free_addresses() -> io::Result<[SocketAddr; 2]> {
-    // Both are held until both are known, or they could be the same.
-    let page = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    let admin = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    Ok([page.local_addr()?, admin.local_addr()?])
+/// Writes the configurations of members that do not run yet.
+fn prepare(
+    program: &Path,
+    directory: &Path,
+    irises: [&FakeIris; 3],
+    cloud: &Cloud,
+) -> Result<Vec<Member>, DemoError> {
+    let addresses =
+        free_addresses().map_err(|source| DemoError::SetUp { what: "find free ports", source })?;
+    let members: Vec<_> = MemberId::ALL
+        .into_iter()
+        .zip(addresses)
+        .map(|(id, [page, admin])| Member {
+            id,
+            program: program.to_owned(),
+            directory: directory.to_owned(),
+            page,
+            admin,
+            environment: cloud.environment(id),
+            child: None,
+        })
+        .collect();
+    for (member, iris) in members.iter().zip(irises) {
+        let peers = members.iter().filter(|peer| peer.id != member.id).map(|peer| {
+            let (address, page) = (cloud.address(peer.id), peer.page);
+            format!("\n[[mirror.peer]]\naddress = \"{address}\"\npage = \"http://{page}{PAGE_PATH}\"\n")
+        });
+        let config = configuration(member, iris) + &peers.collect::<String>() + &cloud.tables();
+        std::fs::write(member.config(), config)
+            .map_err(|source| DemoError::Start { member: member.id, source })?;
+    }
+    Ok(members)
+}
+
+/// Starts all before it waits for the first, as they start beside each other in reality.
+async fn start_each(members: &mut [Member]) -> Result<(), DemoError> {
+    for member in members.iter_mut() {
+        member.launch()?;
+    }
+    for member in members {
+        member.wait_for_page().await?;
+    }
+    Ok(())
+}
+
+/// Two addresses for each member that nobody uses at the moment.
+fn free_addresses() -> io::Result<[[SocketAddr; 2]; 3]> {
+    // All are held until all are known, or two could be the same.
+    let mut held = Vec::new();
+    let mut addresses = [[SocketAddr::from(([127, 0, 0, 1], 0)); 2]; 3];
+    for address in addresses.iter_mut().flatten() {
+        let listener = std::net::TcpListener::bind(*address)?;
+        *address = listener.local_addr()?;
+        held.push(listener);
+    }
+    Ok(addresses)
+}
+
+/// What surrounds the demo and is not meant for its daemons: a service manager, and above all a real cloud,
+/// whose profile, keys or proxy they would use.
+fn is_not_for_daemons(variable: &OsStr) -> bool {
+    let Some(variable) = variable.to_str() else { return false };
+    SERVICE_MANAGER_VARIABLES.contains(&variable)
+        || variable.starts_with("AWS_")
+        || variable.to_ascii_uppercase().ends_with("_PROXY")
 }
 
 fn configuration(member: &Member, iris: &FakeIris) -> String {
@@ -187,11 +263,12 @@ fn configuration(member: &Member, iris: &FakeIris) -> String {
         "state_directory = {state}\n\n\
          [health]\nlisten = [\"{page}\"]\n\n\
          [admin]\nlisten = \"{admin}\"\n\n\
-         [[mirror]]\nname = \"{MIRROR_NAME}\"\ninterval = \"{ASK_INTERVAL:?}\"\ntimeout = \"{ASK_TIMEOUT:?}\"\n\
+         [[mirror]]\nname = \"{MIRROR_NAME}\"\nmember = \"{name}\"\ninterval = \"{ASK_INTERVAL:?}\"\ntimeout = \"{ASK_TIMEOUT:?}\"\n\
          stale_after = \"{stale_after}ms\"\nqos_timeout = \"{qos}ms\"\n\n\
          [mirror.probe.qlist]\ninstance = \"{INSTANCE_NAME}\"\ncommand = {command}\nwake_on = {messages}\n",
         state = quote(&member.directory.join(member.id.directory()).join("state")),
         page = member.page,
+        name = member.id.directory(),
         admin = member.admin,
         stale_after = STALE_AFTER.as_millis(),
         qos = TIMING.detection.as_millis(),
@@ -217,13 +294,22 @@ mod tests {
         assert_eq!(table.get_ref()["path"].get_ref().as_str(), Some(path));
     }
 
+    #[test]
+    fn a_real_cloud_is_kept_from_the_daemons() {
+        for variable in ["AWS_PROFILE", "AWS_SESSION_TOKEN", "https_proxy", "NO_PROXY", "NOTIFY_SOCKET"] {
+            assert!(is_not_for_daemons(OsStr::new(variable)), "{variable}");
+        }
+        assert!(!is_not_for_daemons(OsStr::new("PATH")));
+    }
+
     #[tokio::test]
     async fn a_daemon_that_ends_is_told_with_its_last_words() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let iris = FakeIris::new(&directory.path().join("a"), INSTANCE_NAME).expect("it runs");
         // Not the daemon: a program that complains about its arguments and exits.
         let program = Path::new("/bin/ls");
-        let ended = Member::start(MemberId::A, program, directory.path(), &iris).await;
+        let cloud = Cloud::start().expect("loopback has free ports");
+        let ended = Member::start_all(program, directory.path(), [&iris; 3], &cloud).await;
         let Err(DemoError::MemberEnded { member, status, log }) = ended else {
             panic!("{ended:?}");
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::cloud::Written;
 use super::sampler::Window;
 use crate::simulation::MemberId;
 
@@ -53,6 +54,17 @@ pub(crate) enum Sight {
     },
     /// The client has got no answer several times in a row.
     ClientLost,
+    /// A member changed something in the cloud.
+    Written(Box<Written>),
+    /// The target group sends new connections to others than before.
+    Group {
+        /// To whom.
+        members: Vec<MemberId>,
+        /// Because none of them is healthy.
+        fails_open: bool,
+    },
+    /// Resolvers answer with another member's address than before.
+    Record(Option<MemberId>),
     /// The user wants something.
     Command(String),
     /// An observer cannot go on.

@@ -2,7 +2,9 @@
 //!
 //! Each scenario lets something happen to the primary and then expects, in this order and with a deadline
 //! each: the old primary's page stops saying 200, the new primary's page says it, the load balancer has
-//! switched, the client has arrived. Whether two pages said 200 together is watched throughout, elsewhere.
+//! switched, the client has arrived, the cloud's target group and record lead to the new primary alone.
+//! Whether two pages said 200 together, or somebody wrote to the cloud without being primary, is watched
+//! throughout, elsewhere.
 
 use std::time::Duration;
 
@@ -22,7 +24,10 @@ const HUMAN_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) async fn play_all(stage: &mut Stage<'_>) -> Result<Summary, DemoError> {
     heading(stage, "Start: A is primary, B backup, C connected")?;
     let settled = |stage: &Stage<'_>| {
-        serves_alone(stage, MemberId::A) && stage.is_standby(MemberId::B) && stage.is_standby(MemberId::C)
+        serves_alone(stage, MemberId::A)
+            && cloud_leads_to(stage, MemberId::A)
+            && stage.is_standby(MemberId::B)
+            && stage.is_standby(MemberId::C)
     };
     stage.until("A to serve alone, with B and C standing by", LIMIT, settled).await?;
     stage.rest(PAUSE).await?;
@@ -32,7 +37,11 @@ pub(crate) async fn play_all(stage: &mut Stage<'_>) -> Result<Summary, DemoError
         hung_instance(stage, MemberId::A, MemberId::B).await?,
         promotion(stage).await?,
     ];
-    let summary = Summary { scenarios, samples: stage.samples() };
+    let violations = stage.cloud().violations();
+    if !violations.is_empty() {
+        return Err(DemoError::Empty(violations.join("; ")));
+    }
+    let summary = Summary { scenarios, samples: stage.samples(), writes: stage.cloud().writes() };
     stage.timeline().summary(&summary).map_err(DemoError::Output)?;
     Ok(summary)
 }
@@ -99,6 +108,8 @@ async fn watch_failover(
     let client_since = stage.board.client.map_or(primary_since, |(_, at)| at);
     let what = format!("the load balancer to send to {new} alone");
     stage.until(&what, LIMIT, |stage| serves_alone(stage, new)).await?;
+    let what = format!("target group and record to lead to {new} alone");
+    stage.until(&what, LIMIT, |stage| cloud_leads_to(stage, new)).await?;
     let board = &stage.board;
     let after = |at: Duration| at.saturating_sub(primary_since);
     let figures = Figures {
@@ -106,6 +117,8 @@ async fn watch_failover(
         role_seen: board.ruled[new.index()].map(after),
         page_flipped: after(board.pages[new.index()].1),
         balancer_switched: after(board.healthy[new.index()].1),
+        group_follows: after(board.group.1),
+        record_follows: after(board.record.1),
         client_reached: after(client_since),
         outage,
         old_page_expired: None,
@@ -132,6 +145,12 @@ fn serves_alone(stage: &Stage<'_>, member: MemberId) -> bool {
     let board = &stage.board;
     MemberId::ALL.into_iter().all(|other| board.healthy[other.index()].0 == (other == member))
         && board.client.is_some_and(|(reached, _)| reached == member)
+}
+
+/// Whether the cloud's target group sends to `member` and has nobody else registered, and the record says it.
+fn cloud_leads_to(stage: &Stage<'_>, member: MemberId) -> bool {
+    let board = &stage.board;
+    board.group.0 == [member] && board.registered == member.name() && board.record.0 == Some(member)
 }
 
 fn heading(stage: &mut Stage<'_>, text: &str) -> Result<(), DemoError> {

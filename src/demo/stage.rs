@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anstyle::Style;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::board::Board;
 use super::client::{self, Service};
+use super::cloud::{self, Cloud, Reigns, Written};
 use super::member::Member;
 use super::report::{self, Page, Report, Reporter, Sight, Stopwatch};
 use super::sampler::{self, Witness};
@@ -43,6 +45,8 @@ pub(crate) struct Stage<'a> {
     began: Timestamp,
     mirror: SimulatedMirror,
     members: Vec<Member>,
+    cloud: Arc<Cloud>,
+    reigns: Reigns,
     services: [watch::Sender<Service>; 3],
     balancer: SocketAddr,
     witness: Arc<Mutex<Witness>>,
@@ -70,12 +74,13 @@ impl<'a> Stage<'a> {
     ) -> Result<Self, DemoError> {
         let clock = Clock::system();
         let mirror = SimulatedMirror::new(directory, TIMING, clock.clone()).map_err(DemoError::FakeIris)?;
-        let mut members = Vec::with_capacity(MemberId::ALL.len());
-        for id in MemberId::ALL {
-            members.push(Member::start(id, program, directory, mirror.iris(id)).await?);
-        }
+        let cloud = Arc::new(Cloud::start()?);
+        let irises = MemberId::ALL.map(|id| mirror.iris(id));
+        let members = Member::start_all(program, directory, irises, &cloud).await?;
         let (stopwatch, began) = (Stopwatch::start(), clock.now());
         let (reporter, reports) = report::channel(stopwatch);
+        let mut reigns = Reigns::default();
+        reigns.record(Duration::ZERO, Duration::ZERO, mirror.mirror().primary());
         let mut tasks = JoinSet::new();
         let services = MemberId::ALL.map(|id| watch::Sender::new(Service::of(mirror.mirror().instance(id))));
         let mut targets = Vec::with_capacity(members.len());
@@ -83,12 +88,14 @@ impl<'a> Stage<'a> {
             let (listener, server) = listen().await?;
             let service = services[id.index()].subscribe();
             tasks.spawn(client::serve(id, listener, service, reporter.clone()));
+            cloud.place(id, member.page(), server);
             targets.push(balancer::Target { member: id, page: member.page(), server });
         }
         let (listener, balancer) = listen().await?;
         balancer::start(BALANCER, &targets, listener, &reporter, &mut tasks);
         tasks.spawn(client::run(balancer, reporter.clone()));
         let pages = MemberId::ALL.map(|id| members[id.index()].page());
+        tasks.spawn(cloud::watch(cloud.clone(), began, reporter.clone()));
         let witness = sampler::start(pages, &reporter, &mut tasks);
         Ok(Self {
             board: Board::default(),
@@ -98,6 +105,8 @@ impl<'a> Stage<'a> {
             began,
             mirror,
             members,
+            cloud,
+            reigns,
             services,
             balancer,
             witness,
@@ -138,6 +147,11 @@ impl<'a> Stage<'a> {
         self.balancer
     }
 
+    /// The simulated cloud.
+    pub(crate) fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
     /// The directory with all files of the demo.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
@@ -175,6 +189,7 @@ impl<'a> Stage<'a> {
     pub(crate) fn simulate(&mut self, event: Event) -> Result<(), DemoError> {
         let now = self.now();
         let changes = self.mirror.handle(now, event)?;
+        self.reigns.record(now, self.now(), self.primary());
         self.show(now, &changes)
     }
 
@@ -243,6 +258,7 @@ impl<'a> Stage<'a> {
             Turn::MirrorDue => {
                 let now = self.now();
                 let changes = self.mirror.advance(now)?;
+                self.reigns.record(now, self.now(), self.primary());
                 self.show(now, &changes)?;
             }
             Turn::LifeCheck => {}
@@ -316,6 +332,22 @@ impl<'a> Stage<'a> {
                 self.board.client = None;
                 ("client", BAD, "gets no answer".to_owned())
             }
+            Sight::Written(written) => match self.judge(*written)? {
+                Some(written) => written,
+                None => return Ok(()),
+            },
+            Sight::Group { members, fails_open } => {
+                let style = if fails_open { BAD } else { GOOD };
+                let why = if fails_open { ", none is healthy: it fails open" } else { "" };
+                let what = format!("target group sends to {}{why}", cloud::name(&members));
+                self.board.group = (if fails_open { Vec::new() } else { members }, at);
+                ("cloud", style, what)
+            }
+            Sight::Record(member) => {
+                self.board.record = (member, at);
+                let whose = member.map_or("nobody", MemberId::name);
+                ("cloud", GOOD, format!("{} resolves to {whose}", cloud::RECORD))
+            }
             Sight::Command(command) => {
                 let what = format!("command {}", printable(&command, 40));
                 if self.board.commands.len() < MOST_COMMANDS {
@@ -326,6 +358,23 @@ impl<'a> Stage<'a> {
             Sight::Exhausted(error) => return Err(DemoError::Exhausted(error)),
         };
         self.timeline.event(at, who, style, &what).map_err(DemoError::Output)
+    }
+
+    /// What to say about a write to the cloud, if anything; an error when the member had no right to it.
+    fn judge(&mut self, written: Written) -> Result<Option<(&'static str, Style, String)>, DemoError> {
+        let Written { member, received, action, directs } = written;
+        if !self.reigns.was_primary(member, received) {
+            if !self.tolerant {
+                return Err(DemoError::WroteWithoutRole { member, action, at: received });
+            }
+            return Ok(Some((member.name(), BAD, format!("{action} without being primary"))));
+        }
+        Ok(directs.map(|(what, before, after)| {
+            if what == cloud::GROUP {
+                self.board.registered.clone_from(&after);
+            }
+            (member.name(), DEED, format!("writes the {what}: {before} -> {after}"))
+        }))
     }
 
     async fn describe_page(&mut self, member: MemberId, at: Duration, from: Page, to: Page) -> String {

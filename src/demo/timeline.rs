@@ -61,11 +61,13 @@ impl<'a> Timeline<'a> {
         });
         let by_luck = figures.client_reached < figures.balancer_switched;
         self.text(&format!(
-            "{expired}{seen}\n{page}\n{balancer}\n{client}{by_luck}\n{outage}\n  two members answered SUCCESS together{never:>8}",
+            "{expired}{seen}\n{page}\n{balancer}\n{group}\n{record}\n{client}{by_luck}\n{outage}\n  two members answered SUCCESS together{never:>8}",
             expired = expired.unwrap_or_default(),
             seen = line("role change seen after", figures.role_seen),
             page = line("page flipped after", Some(figures.page_flipped)),
             balancer = line("load balancer switched after", Some(figures.balancer_switched)),
+            group = line("target group follows after", Some(figures.group_follows)),
+            record = line("record follows after", Some(figures.record_follows)),
             client = line("client reached the new primary after", Some(figures.client_reached)),
             outage = line("client without an answer for", figures.outage),
             by_luck = if by_luck { "  (load balancer failed open)" } else { "" },
@@ -76,22 +78,30 @@ impl<'a> Timeline<'a> {
     /// The table at the end.
     pub(crate) fn summary(&mut self, summary: &Summary) -> io::Result<()> {
         self.heading("Summary")?;
-        self.text("  after the role change    seen      page   balancer    client    client out of")?;
-        self.text("                                   flipped  switched   reached it  service for")?;
-        for figures in &summary.scenarios {
+        let mut row = |name: &str, cells: [&str; 7]| {
+            let [seen, page, balancer, group, record, client, outage] = cells;
             self.text(&format!(
-                "  {:<20}{:>10}{:>10}{:>11}{:>10}{:>13}",
-                figures.scenario,
+                "  {name:<16}{seen:>8}{page:>8}{balancer:>10}{group:>9}{record:>9}{client:>9}{outage:>9}"
+            ))
+        };
+        row("after the role", ["seen", "page", "balancer", "target", "record", "client", "client"])?;
+        row("change", ["", "flipped", "switched", "group", "follows", "reached", "out for"])?;
+        for figures in &summary.scenarios {
+            let cells = [
                 optional(figures.role_seen),
                 span(figures.page_flipped),
                 span(figures.balancer_switched),
+                span(figures.group_follows),
+                span(figures.record_follows),
                 span(figures.client_reached),
                 optional(figures.outage),
-            ))?;
+            ];
+            row(figures.scenario, cells.each_ref().map(String::as_str))?;
         }
-        let samples = summary.samples;
+        let (samples, writes) = (summary.samples, summary.writes);
         self.text(&format!(
-            "  {GOOD}Never did two members answer SUCCESS together{GOOD:#} ({samples} answers looked at)."
+            "  {GOOD}Never did two members answer SUCCESS together{GOOD:#} ({samples} answers looked at).\n  \
+             {GOOD}Only the primary wrote to the cloud{GOOD:#} ({writes} writes), and left nothing empty."
         ))
     }
 }
@@ -123,19 +133,23 @@ mod tests {
             role_seen: Some(Duration::from_micros(1_234)),
             page_flipped: Duration::from_millis(123),
             balancer_switched: Duration::from_millis(1_234),
+            group_follows: Duration::from_millis(1_234),
+            record_follows: Duration::from_millis(567),
             client_reached: Duration::from_millis(12_345),
             outage: None,
         };
         let mut out = anstream::StripStream::new(Vec::new());
         let mut timeline = Timeline::new(&mut out);
         timeline.figures(&figures).expect("memory takes any text");
-        timeline.summary(&Summary { scenarios: vec![figures], samples: 12_345 }).expect("memory");
+        timeline.summary(&Summary { scenarios: vec![figures], samples: 12_345, writes: 14 }).expect("memory");
         let at = Duration::from_millis(3_214);
         timeline.event(at, "balancer", GOOD, "C is healthy").expect("memory");
         let text = String::from_utf8(out.into_inner()).expect("text");
         assert!(text.contains("    3.214 s  balancer  C is healthy\n"), "{text}");
         assert!(
-            text.contains("  promotion of C          1.2 ms    123 ms     1.23 s   12.35 s            ?\n"),
+            text.contains(
+                "  promotion of C    1.2 ms  123 ms    1.23 s   1.23 s   567 ms  12.35 s        ?\n"
+            ),
             "{text}"
         );
         for line in text.lines() {

@@ -96,6 +96,8 @@ struct Loop<T: Target> {
     known: Option<(T::Observed, Timestamp)>,
     /// Whether the last read is still what is there: the write after it was refused unseen.
     still_valid: bool,
+    /// Whether the last read was begun before the present epoch.
+    rests_on_the_past: bool,
     reads: Backoff,
     writes: Backoff,
     lost_swaps: u32,
@@ -133,6 +135,7 @@ impl<T: Target> Loop<T> {
             chance,
             known: None,
             still_valid: false,
+            rests_on_the_past: false,
             reads: Backoff::default(),
             writes: Backoff::default(),
             lost_swaps: 0,
@@ -198,6 +201,7 @@ impl<T: Target> Loop<T> {
                 if begins {
                     let ladder = Ladder::begin(*epoch, &self.world.snapshot.borrow());
                     self.journal.ladder(ladder);
+                    self.rests_on_the_past = true;
                 }
                 begins && aim.promoted
             }
@@ -229,6 +233,7 @@ impl<T: Target> Loop<T> {
         match result {
             Ok(observed) => {
                 self.reads.succeeded();
+                self.rests_on_the_past = false;
                 self.journal.read();
                 self.known = Some((observed.clone(), at));
                 Read::Seen(observed)
@@ -275,6 +280,8 @@ impl<T: Target> Loop<T> {
         let authority = self.world.counsel.consult(&self.name).await;
         match (&authority, &aim.wish) {
             (Authority::Clear { .. }, Wish::Lead { epoch, .. }) if self.overruled < OVERRULED => {
+                // Asked, and nothing sent yet: the step that follows asks again.
+                self.world.counsel.not_written(&self.name).await;
                 self.overruled += 1;
                 self.target.overrule(*epoch);
                 Duration::ZERO
@@ -327,6 +334,11 @@ impl<T: Target> Loop<T> {
                 }
                 Err(error) => {
                     let class = error.class;
+                    // Lost to what was there before this promotion, perhaps: nobody is later for that. A swap
+                    // that rests on a read of this epoch was lost to somebody who wrote since.
+                    if class == Class::Observe && made == 0 && self.rests_on_the_past {
+                        self.world.counsel.not_written(&self.name).await;
+                    }
                     self.journal.step_failed(&step, started.elapsed(), error);
                     return self.after_failure(class, made == 0);
                 }

@@ -111,6 +111,8 @@ struct Known {
 struct Seen {
     sighting: Sighting,
     written: Option<(Epoch, u64)>,
+    /// What was written before that, in case the last write was none.
+    before: Option<(Epoch, u64)>,
 }
 
 // === impl Standing ===
@@ -222,6 +224,10 @@ impl Standing {
                 self.targets.entry(target).or_default().sighting = sighting;
                 self.rule();
             }
+            Message::NotWritten { target } => {
+                let seen = self.targets.entry(target).or_default();
+                seen.written = seen.before;
+            }
             Message::Consult { target, answer } if self.facts_are_fresh() => self.answer(&target, answer),
             Message::Consult { target, answer } => {
                 self.waiting.push((target, answer));
@@ -297,7 +303,8 @@ impl Standing {
         if let (Authority::Clear { claim }, Some(epoch)) = (&authority, self.epoch) {
             let claim = *claim;
             self.claim = Some((epoch, claim));
-            self.targets.entry(Arc::clone(target)).or_default().written = Some((epoch, claim));
+            let seen = self.targets.entry(Arc::clone(target)).or_default();
+            seen.before = seen.written.replace((epoch, claim));
             self.change_claims(|claims| claims.own = claims.own.max(claim));
         }
         // Whoever asked may have been cancelled.

@@ -29,6 +29,7 @@ pub(crate) struct Sighting {
 pub(in crate::steer) enum Message {
     Saw { target: Arc<str>, sighting: Sighting },
     Consult { target: Arc<str>, answer: oneshot::Sender<Authority> },
+    NotWritten { target: Arc<str> },
 }
 
 // === impl Counsel ===
@@ -53,7 +54,7 @@ impl Counsel {
     }
 
     /// The ruling on fresh facts, for a write to `target` that follows at once: one that is clear counts as
-    /// written with its claim.
+    /// written with its claim, until [`not_written`](Self::not_written) says that it was not.
     pub(in crate::steer) async fn consult(&self, target: &Arc<str>) -> Authority {
         let (answer, ruling) = oneshot::channel();
         let consult = async {
@@ -64,5 +65,12 @@ impl Counsel {
         let ruling = timeout(2 * TIMEOUT + FRESH, consult).await.ok().flatten();
         let why = "nobody rules; mirrorvip is stopping";
         ruling.unwrap_or_else(|| Authority::Unsure { why: why.to_owned(), claim: 0 })
+    }
+
+    /// Tells that the write for which `target` consulted last was never sent, or was refused because of what
+    /// had been there before this member was promoted. Not for a write of which nobody knows what became, and
+    /// not for one that lost to somebody who wrote since.
+    pub(in crate::steer) async fn not_written(&self, target: &Arc<str>) {
+        let _ = self.messages.send(Message::NotWritten { target: Arc::clone(target) }).await;
     }
 }

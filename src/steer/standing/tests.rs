@@ -173,6 +173,26 @@ async fn a_record_with_a_later_claim_supersedes_until_the_role_is_lost_and_regai
 }
 
 #[tokio::test]
+async fn an_owner_that_was_there_before_a_refused_write_supersedes_nobody() {
+    let bench = start(&[], Superseded::Refuse, NEW, JoinSet::new());
+    bench.says(Role::Backup);
+    bench.says(Role::Primary);
+    assert_eq!(
+        bench.consult().await,
+        Authority::Clear { claim: 1 },
+        "the record was absent when it was read"
+    );
+    bench.counsel.not_written(&bench.target).await;
+    bench.saw(Some(others(4)), None).await;
+    assert_eq!(bench.consult().await, Authority::Clear { claim: 5 });
+    // What was written before the refused write counts on.
+    assert_eq!(bench.consult().await, Authority::Clear { claim: 5 });
+    bench.counsel.not_written(&bench.target).await;
+    bench.saw(Some(others(6)), None).await;
+    assert_eq!(bench.consult().await.word(), "superseded");
+}
+
+#[tokio::test]
 async fn what_was_superseded_is_remembered_across_a_restart() {
     let claims = Claims { own: 8, seen: 9, superseded_in: None };
     let first = start(&[], Superseded::Refuse, Past { memory: Memory::Held, claims }, JoinSet::new());

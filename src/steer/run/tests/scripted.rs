@@ -206,6 +206,7 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
         while let Some(message) = heard.recv().await {
             match message {
                 Message::Saw { sighting, .. } => seen.lock().unwrap().push(sighting),
+                Message::NotWritten { .. } => {}
                 Message::Consult { answer, .. } => drop(answer.send(rules.borrow().clone())),
             }
         }
