@@ -137,6 +137,12 @@ pub(crate) trait Target: Send {
 pub(crate) trait Step: Clone + fmt::Debug + fmt::Display + PartialEq + Send + Sync {
     /// Whether it changes who receives traffic. The others any role may make.
     fn moves_traffic(&self) -> bool;
+
+    /// Whether it takes something away without putting anything in its place. Such a step is made only after a
+    /// look in the same turn: what an older look showed to be enough may be gone.
+    fn withdraws(&self) -> bool {
+        false
+    }
 }
 
 /// What to do now, and what to expect then.

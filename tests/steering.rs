@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mirrorvip::simulation::cloud::{Effect, Fault, Mutation, Settings, SimulatedCloud, TargetGroup};
 use rustix::process::Signal;
-use support::{Daemon, eventually, mirrorvip};
+use support::{Daemon, PATIENCE, eventually, mirrorvip};
 
 const ZONE: &str = "example.internal";
 const RECORD: &str = "db.example.internal";
@@ -123,10 +123,16 @@ impl Rig {
             && route.is_some_and(|route| route == format!("eni-{:017x}", index + 1))
     }
 
-    fn until_points_at(&self, index: usize) {
-        eventually(&format!("the cloud to point at {}", NAMES[index]), || {
-            self.points_at(index).then_some(())
-        });
+    /// Waits until the cloud points at this member, which is `daemon`'s.
+    fn until_points_at(&self, index: usize, daemon: &Daemon) {
+        let deadline = support::now() + PATIENCE;
+        while !self.points_at(index) {
+            if support::now() >= deadline {
+                let pool = self.cloud.target_health(&self.group);
+                panic!("{}: {:#}\n{pool:?}\n{}", NAMES[index], daemon.status(), daemon.log_text());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Changes of who receives traffic, by a member that was not the primary when it asked.
@@ -171,15 +177,15 @@ fn everything_follows_the_primary_there_and_back() {
     until_state(&a, "not-primary");
     until_state(&b, "not-primary");
     rig.promote(0);
-    rig.until_points_at(0);
+    rig.until_points_at(0, &a);
     rig.tell(0, "backup");
     until_state(&a, "not-primary");
     rig.promote(1);
-    rig.until_points_at(1);
+    rig.until_points_at(1, &b);
     rig.tell(1, "backup");
     until_state(&b, "not-primary");
     rig.promote(0);
-    rig.until_points_at(0);
+    rig.until_points_at(0, &a);
     until_fulfilled(&a);
     rig.assert_clean();
 }
@@ -192,11 +198,11 @@ fn an_old_primary_that_was_paused_takes_nothing_back() {
         until_state(&a, "not-primary");
         until_state(&b, "not-primary");
         rig.promote(0);
-        rig.until_points_at(0);
+        rig.until_points_at(0, &a);
         until_fulfilled(&a);
         a.signal(Signal::STOP);
         rig.promote(1);
-        rig.until_points_at(1);
+        rig.until_points_at(1, &b);
         a.signal(Signal::CONT);
         // It still looks primary to itself, and its next look finds everything taken.
         eventually("the old primary to hold", || {
@@ -219,7 +225,7 @@ fn a_restarted_primary_reads_first_and_an_old_one_that_restarts_takes_nothing() 
     until_state(&a, "not-primary");
     until_state(&b, "not-primary");
     rig.promote(0);
-    rig.until_points_at(0);
+    rig.until_points_at(0, &a);
     assert!(a.stop().success());
     let before = rig.cloud.mutations().iter().filter(|m| m.action != "PutMetricData").count();
     let a = rig.start(0, true);
@@ -231,7 +237,7 @@ fn a_restarted_primary_reads_first_and_an_old_one_that_restarts_takes_nothing() 
     assert!(a.stop().success());
     std::thread::sleep(Duration::from_secs(3));
     rig.promote(1);
-    rig.until_points_at(1);
+    rig.until_points_at(1, &b);
     let a = rig.start(0, true);
     until_state(&a, "superseded");
     std::thread::sleep(Duration::from_secs(1));
@@ -249,6 +255,6 @@ fn throttles_are_outlived() {
         rig.cloud.fault(Fault::new(Effect::Throttle).times(1));
     }
     rig.promote(0);
-    rig.until_points_at(0);
+    rig.until_points_at(0, &a);
     rig.assert_clean();
 }

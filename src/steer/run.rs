@@ -12,8 +12,9 @@
 //! | a wish that changed | at once, and a read under way is dropped for it |
 //!
 //! The first write of a promotion that was seen does not wait for a read: the last drift check's is the start
-//! of its plan, if it is young enough and there is something to write. A step in flight is never dropped: it
-//! stands in no `select!`.
+//! of its plan, if it is young enough. What that one shows may be overtaken: it is believed where it says that
+//! there is something to do, never that there is nothing, and nothing is withdrawn because of it. A step in
+//! flight is never dropped: it stands in no `select!`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,10 +170,10 @@ impl<T: Target> Loop<T> {
         if self.fulfilled.as_ref().is_some_and(|wish| !wish.agrees_with(&aim.wish)) {
             (self.fulfilled, self.repairing) = (None, false);
         }
-        let observed = match self.known_start(aim) {
-            Some(observed) => observed,
+        let (observed, fresh) = match self.known_start(aim) {
+            Some(observed) => (observed, false),
             None => match self.read(aim).await {
-                Read::Seen(observed) => observed,
+                Read::Seen(observed) => (observed, true),
                 Read::Failed(pause) => return pause,
                 Read::Overtaken => return Duration::ZERO,
             },
@@ -180,9 +181,16 @@ impl<T: Target> Loop<T> {
         let now = self.world.clock.now();
         self.target.note(&aim.wish, &observed, now);
         let Plan { steps, then } = self.target.plan(&aim.wish, &observed, now);
-        let sighting = Sighting { record: self.target.record(&observed), taken: taken(aim, &then) };
-        self.world.counsel.saw(&self.name, sighting).await;
-        if steps.is_empty() { self.rest(aim, then).await } else { self.make(aim, steps).await }
+        if fresh {
+            let sighting = Sighting { record: self.target.record(&observed), taken: taken(aim, &then) };
+            self.world.counsel.saw(&self.name, sighting).await;
+        }
+        match (steps.is_empty(), fresh) {
+            (true, true) => self.rest(aim, then).await,
+            // Noting it changed the plan; the next turn reads.
+            (true, false) => Duration::ZERO,
+            (false, _) => self.make(aim, steps, fresh).await,
+        }
     }
 
     /// What is known to be there without looking again.
@@ -203,10 +211,11 @@ impl<T: Target> Loop<T> {
         let now = self.world.clock.now();
         let (observed, at) = self.known.as_ref()?;
         // A write shows whether what it rests on is true. That nothing is to be done is proven by a read only:
-        // who is promoted again soon remembers the object as its own.
-        let usable = (begins || still_valid)
-            && at.age_at(now) < KNOWN_FOR
-            && !self.target.plan(&aim.wish, observed, now).steps.is_empty();
+        // who is promoted again soon remembers the object as its own. That there is enough to withdraw
+        // something, too.
+        let begins_with_more =
+            || self.target.plan(&aim.wish, observed, now).steps.first().is_some_and(|step| !step.withdraws());
+        let usable = (begins || still_valid) && at.age_at(now) < KNOWN_FOR && begins_with_more();
         usable.then(|| observed.clone())
     }
 
@@ -289,7 +298,7 @@ impl<T: Target> Loop<T> {
     }
 
     /// Makes the steps in their order, as far as each may be made.
-    async fn make(&mut self, aim: &Aim, steps: Vec<T::Step>) -> Duration {
+    async fn make(&mut self, aim: &Aim, steps: Vec<T::Step>, fresh: bool) -> Duration {
         if self.target.pace().is_none() {
             self.repairing |= self.fulfilled.is_some();
         }
@@ -297,6 +306,9 @@ impl<T: Target> Loop<T> {
         for (made, step) in steps.into_iter().enumerate() {
             if self.world.cancelled.is_cancelled() || !self.world.aim().wish.agrees_with(&aim.wish) {
                 self.journal.cancelled(count - made, "the wish changed");
+                return Duration::ZERO;
+            }
+            if step.withdraws() && !fresh {
                 return Duration::ZERO;
             }
             let started = Instant::now();

@@ -151,6 +151,13 @@ impl Step for Call {
             Self::Deregister { .. } => true,
         }
     }
+
+    fn withdraws(&self) -> bool {
+        match self {
+            Self::Register { .. } => false,
+            Self::Deregister { .. } => true,
+        }
+    }
 }
 
 impl fmt::Display for Call {

@@ -259,6 +259,13 @@ impl Step for Call {
             Self::Deregister { .. } => true,
         }
     }
+
+    fn withdraws(&self) -> bool {
+        match self {
+            Self::Register { .. } => false,
+            Self::Deregister { .. } => true,
+        }
+    }
 }
 
 impl fmt::Display for Call {

@@ -75,6 +75,10 @@ impl Step for Call {
     fn moves_traffic(&self) -> bool {
         !matches!(self, Self::Enrol)
     }
+
+    fn withdraws(&self) -> bool {
+        matches!(self, Self::Remove(_))
+    }
 }
 
 impl Pool {
