@@ -187,7 +187,15 @@ impl<T: Target> Loop<T> {
         if self.fulfilled.as_ref().is_some_and(|wish| !wish.agrees_with(&aim.wish)) {
             (self.fulfilled, self.repairing) = (None, false);
         }
-        let observed = match self.known_start(aim) {
+        let known = self.known_start(aim);
+        // Good for a first write, never for being done: others may have taken what this member had in an earlier
+        // epoch, and would then pass for having taken it in this one.
+        let now = self.world.clock.now();
+        let known = known.filter(|known| {
+            self.target.note(&aim.wish, known, now);
+            !self.target.plan(&aim.wish, known, now).steps.is_empty()
+        });
+        let observed = match known {
             Some(observed) => observed,
             None => match self.read(aim).await {
                 Read::Seen(observed) => observed,
