@@ -378,7 +378,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn describe_page(&mut self, member: MemberId, at: Duration, from: Page, to: Page) -> String {
-        let flip = format!("page {} -> {}", name_page(from), name_page(to));
+        let flip = format!("page {from} -> {to}");
         let instance = self.instance(member);
         let after = span(at.saturating_sub(self.board.changed[member.index()]));
         if to == Page::SUCCESS {
@@ -432,12 +432,5 @@ fn describe_change(from: Instance, to: Instance) -> String {
         format!("instance {} hangs", from.status)
     } else {
         format!("instance {} -> {}", from.status, to.status)
-    }
-}
-
-fn name_page(page: Page) -> String {
-    match page {
-        Page::Silent => "silent".to_owned(),
-        Page::Status(status) => status.to_string(),
     }
 }
