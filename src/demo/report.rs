@@ -1,5 +1,6 @@
 //! What the observers of the demo tell its stage: a bounded queue of [`Report`]s, each with its moment.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -86,6 +87,15 @@ impl Page {
     pub(crate) const SUCCESS: Self = Self::Status(200);
     /// A load balancer would not.
     pub(crate) const FAILED: Self = Self::Status(503);
+}
+
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent => f.write_str("silent"),
+            Self::Status(status) => write!(f, "{status}"),
+        }
+    }
 }
 
 /// Time since the demo began, for everybody the same.

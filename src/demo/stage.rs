@@ -379,7 +379,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn describe_page(&mut self, member: MemberId, at: Duration, from: Page, to: Page) -> String {
-        let flip = format!("page {} -> {}", name_page(from), name_page(to));
+        let flip = format!("page {from} -> {to}");
         let instance = self.instance(member);
         let after = span(at.saturating_sub(self.board.changed[member.index()]));
         if to == Page::SUCCESS {

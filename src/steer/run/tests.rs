@@ -32,6 +32,21 @@ async fn a_loop_that_starts_on_the_primary_reads_first_and_writes_only_what_diff
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_led_in_an_earlier_epoch_is_looked_at_before_it_counts_as_led_in_this_one() {
+    let bench = start(pool(&["a"]), &[Role::Primary]);
+    bench.pass(3, Role::Primary).await;
+    assert_eq!(bench.state(), "fulfilled");
+    bench.pass(1, Role::Backup).await;
+    // The other was promoted, took it, and died: all within a drift check.
+    bench.cloud().members = ["b"].into();
+    bench.pass(3, Role::Primary).await;
+    assert_eq!(bench.taken(), None, "it was the other's before this promotion");
+    assert_eq!(bench.steps(), ["Add a (epoch 2, claim 3)", "Remove b (epoch 2, claim 3)"]);
+    assert_eq!(bench.state(), "fulfilled");
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_write_of_a_promotion_leaves_without_a_read_before_it() {
     let bench = start(pool(&["b"]), &[Role::Backup]);
     bench.pass(45, Role::Backup).await;
