@@ -12,7 +12,7 @@
 //! | a wish that changed | at once, and a read under way is dropped for it |
 //!
 //! The first write of a promotion that was seen does not wait for a read: the last drift check's is the start
-//! of its plan, if it is young enough. A step in flight is never dropped: it stands in no `select!`.
+//! of its plan, if it is young enough and there is something to write. A step in flight is never dropped: it stands in no `select!`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,17 +187,26 @@ impl<T: Target> Loop<T> {
         if self.fulfilled.as_ref().is_some_and(|wish| !wish.agrees_with(&aim.wish)) {
             (self.fulfilled, self.repairing) = (None, false);
         }
-        let observed = match self.known_start(aim) {
-            Some(observed) => observed,
-            None => match self.read(aim).await {
-                Read::Seen(observed) => observed,
-                Read::Failed(pause) => return pause,
-                Read::Overtaken => return Duration::ZERO,
-            },
+        let mut known = self.known_start(aim);
+        let (observed, Plan { steps, then }) = loop {
+            let is_known = known.is_some();
+            let observed = match known.take() {
+                Some(observed) => observed,
+                None => match self.read(aim).await {
+                    Read::Seen(observed) => observed,
+                    Read::Failed(pause) => return pause,
+                    Read::Overtaken => return Duration::ZERO,
+                },
+            };
+            let now = self.world.clock.now();
+            self.target.note(&aim.wish, &observed, now);
+            let plan = self.target.plan(&aim.wish, &observed, now);
+            // What is known saves a write the read before it. That nothing is to be done, it cannot tell:
+            // whoever led before this promotion may have written since.
+            if !(is_known && plan.steps.is_empty()) {
+                break (observed, plan);
+            }
         };
-        let now = self.world.clock.now();
-        self.target.note(&aim.wish, &observed, now);
-        let Plan { steps, then } = self.target.plan(&aim.wish, &observed, now);
         let sighting = Sighting { record: self.target.record(&observed), taken: taken(aim, &then) };
         self.world.counsel.saw(&self.name, sighting).await;
         if steps.is_empty() { self.rest(aim, then).await } else { self.make(aim, steps).await }
