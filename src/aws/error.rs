@@ -30,7 +30,14 @@ where
     };
     let code = service.code();
     let message = service.message().unwrap_or("no message");
-    let text = code.map_or_else(|| message.to_owned(), |code| format!("{code}: {message}"));
+    let text = match (code, error.raw_response()) {
+        (Some(code), _) => format!("{code}: {message}"),
+        // Its status is all that tells a proxy's refusal from its fault.
+        (None, Some(raw)) => {
+            format!("HTTP status {} without an error code: {message}", raw.status().as_u16())
+        }
+        (None, None) => message.to_owned(),
+    };
     let class = match classify(code.unwrap_or_default(), message) {
         // Whatever the code: the fault is the server's.
         Class::Stop if error.raw_response().is_some_and(|raw| raw.status().is_server_error()) => Class::Retry,

@@ -16,6 +16,10 @@ pub(crate) fn is_denied(error: &CallError) -> bool {
 /// How to mend it: full sentences.
 pub(crate) fn help(error: &CallError) -> &'static str {
     match error.code.as_deref() {
+        // The first is EC2's word for all of them.
+        Some(
+            "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException",
+        ) => "The credentials are wrong: prefer the instance's role to keys in files.",
         Some(_) if is_denied(error) => {
             "Attach to the instance's role the policy that `mirrorvip iam-policy` prints."
         }
@@ -32,9 +36,6 @@ pub(crate) fn help(error: &CallError) -> &'static str {
         Some("NoSuchHostedZone") => "Copy the zone's id from the console; it may belong to another account.",
         Some("InvalidRouteTableID.NotFound" | "InvalidRouteTableId.NotFound") => {
             "Copy the route table's id from the console, and check the region."
-        }
-        Some("InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException") => {
-            "The credentials are wrong: prefer the instance's role to keys in files."
         }
         Some("ExpiredToken" | "ExpiredTokenException" | "RequestExpired") => {
             "Renew the credentials; if they are new, correct this machine's clock."

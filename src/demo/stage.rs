@@ -20,7 +20,7 @@ use super::board::Board;
 use super::client::{self, Service};
 use super::cloud::{self, Cloud, Reigns, Written};
 use super::member::Member;
-use super::names::{describe_change, name_page};
+use super::names::describe_change;
 use super::report::{self, Page, Report, Reporter, Sight, Stopwatch};
 use super::sampler::{self, Witness};
 use super::timeline::{BAD, DEED, DIM, GOOD, PLAIN, Timeline, span};

@@ -1,15 +1,19 @@
 //! A page that says what a test wants, a boto3 that makes calls, the AWS command line, and raw requests.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mirrorvip::simulation::cloud::{Settings, SimulatedCloud};
 use serde_json::Value;
+
+#[path = "../support/python.rs"]
+mod python;
+
+pub(crate) use python::Boto3;
 
 /// No honest step takes this long on any machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -20,13 +24,6 @@ pub(crate) struct Page {
     serves: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
-}
-
-/// A Python process that makes calls by boto3.
-pub(crate) struct Boto3 {
-    child: Child,
-    requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
 }
 
 /// A cloud that runs fifty times as fast as AWS.
@@ -47,23 +44,9 @@ pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>
     }
 }
 
-/// A program of the Python environment that `tests/run` installs.
-fn python_program(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/.venv/bin").join(name);
-    assert!(path.exists(), "{} is not there: run `tests/run`, which installs it", path.display());
-    path
-}
-
-/// A command with the environment of a member of the cloud and nothing else of ours.
-fn command(program: PathBuf, environment: Vec<(String, String)>) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("AWS_PAGER", "").envs(environment);
-    command
-}
-
 /// Runs the AWS command line; its answer as JSON (null if there is none), or what it wrote to standard error.
 pub(crate) fn aws(environment: Vec<(String, String)>, arguments: &[&str]) -> Result<Value, String> {
-    let output = command(python_program("aws"), environment)
+    let output = python::command(python::program("aws"), environment)
         .args(arguments)
         .args(["--output", "json"])
         .stdin(Stdio::null())
@@ -159,47 +142,5 @@ impl Drop for Page {
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();
         }
-    }
-}
-
-// === impl Boto3 ===
-
-impl Boto3 {
-    /// Starts the process with this environment.
-    pub(crate) fn start(environment: Vec<(String, String)>) -> Self {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/python/calls.py");
-        let mut child = command(python_program("python"), environment)
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Python starts");
-        let requests = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
-        Self { child, requests, answers }
-    }
-
-    /// Makes one call; what came of it.
-    pub(crate) fn call(&mut self, service: &str, method: &str, parameters: &Value) -> Value {
-        let line = serde_json::json!([service, method, parameters]);
-        let requests = self.requests.as_mut().expect("it is open until the end");
-        writeln!(requests, "{line}").expect("Python reads");
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).expect("Python writes");
-        serde_json::from_str(&answer).expect("Python writes JSON, unless it failed: see above")
-    }
-
-    /// Makes one call that must succeed; its answer.
-    pub(crate) fn ok(&mut self, service: &str, method: &str, parameters: &Value) -> Value {
-        let mut outcome = self.call(service, method, parameters);
-        assert!(outcome.get("ok").is_some(), "{service} {method}: {outcome}");
-        outcome["ok"].take()
-    }
-}
-
-impl Drop for Boto3 {
-    fn drop(&mut self) {
-        let _killed = self.child.kill();
-        let _reaped = self.child.wait();
     }
 }

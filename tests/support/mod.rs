@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub mod address;
 pub mod certificate;
 pub mod node;
+pub mod python;
 pub mod transcript;
 
 /// No honest step takes this long on any machine; who waits this long has failed.

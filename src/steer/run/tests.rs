@@ -86,6 +86,19 @@ async fn what_was_read_too_long_ago_is_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_read_before_another_led_does_not_pass_for_done() {
+    let bench = start(pool(&["b"]), &[Role::Backup]);
+    bench.pass(1, Role::Backup).await;
+    bench.pass(2, Role::Primary).await;
+    assert_eq!((bench.steps(), bench.state()), (TAKE.map(str::to_owned).into(), "fulfilled"));
+    bench.pass(1, Role::Backup).await;
+    bench.cloud().members = pool(&["b"]).members;
+    bench.pass(1, Role::Primary).await;
+    assert_eq!(bench.steps()[2..], ["Add a (epoch 2, claim 3)", "Remove b (epoch 2, claim 3)"]);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_read_that_hangs_does_not_hold_up_a_promotion() {
     let bench = start(pool(&["b"]), &[Role::Backup]);
     bench.pass(29, Role::Backup).await;
