@@ -12,7 +12,7 @@
 //! | a wish that changed | at once, and a read under way is dropped for it |
 //!
 //! The first write of a promotion that was seen does not wait for a read: the last drift check's is the start
-//! of its plan, if it is young enough. A step in flight is never dropped: it stands in no `select!`.
+//! of its plan, if it is young enough; that there is nothing to do is believed of a new read alone. A step in flight is never dropped: it stands in no `select!`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,7 +187,9 @@ impl<T: Target> Loop<T> {
         if self.fulfilled.as_ref().is_some_and(|wish| !wish.agrees_with(&aim.wish)) {
             (self.fulfilled, self.repairing) = (None, false);
         }
-        let observed = match self.known_start(aim) {
+        let remembered = self.known_start(aim);
+        let is_remembered = remembered.is_some();
+        let observed = match remembered {
             Some(observed) => observed,
             None => match self.read(aim).await {
                 Read::Seen(observed) => observed,
@@ -198,6 +200,11 @@ impl<T: Target> Loop<T> {
         let now = self.world.clock.now();
         self.target.note(&aim.wish, &observed, now);
         let Plan { steps, then } = self.target.plan(&aim.wish, &observed, now);
+        if steps.is_empty() && is_remembered {
+            // What was read before may start a write. That there is none to make, only a new look can tell:
+            // another member may have led since.
+            return Duration::ZERO;
+        }
         let sighting = Sighting { record: self.target.record(&observed), taken: taken(aim, &then) };
         self.world.counsel.saw(&self.name, sighting).await;
         if steps.is_empty() { self.rest(aim, then).await } else { self.make(aim, steps).await }

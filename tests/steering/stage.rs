@@ -86,9 +86,7 @@ pub(crate) fn within<T>(
         if let Some(value) = condition() {
             return value;
         }
-        if now() >= deadline {
-            panic!("waited {bound:?} in vain: {}", describe());
-        }
+        assert!(now() < deadline, "waited {bound:?} in vain: {}", describe());
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -386,11 +384,11 @@ impl Stage {
             (format!("[[mirror.elbv2]]\ntarget_group_arn = \"{arn}\"\nport = {PORT}\n"), "owned_targets")
         };
         toml += &table;
-        toml += &if self.pool.has_all_members() {
-            "pool = \"all-members\"\n".to_owned()
+        if self.pool.has_all_members() {
+            toml += "pool = \"all-members\"\n";
         } else {
-            format!("pool = \"primary-only\"\n{owns} = {owned:?}\n")
-        };
+            writeln!(toml, "pool = \"primary-only\"\n{owns} = {owned:?}").expect("a string takes everything");
+        }
         toml
     }
 }
