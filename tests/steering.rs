@@ -11,6 +11,8 @@ mod support;
 mod faults;
 #[path = "steering/gate.rs"]
 mod gate;
+#[path = "steering/outcome.rs"]
+mod outcome;
 #[path = "steering/stage.rs"]
 mod stage;
 #[path = "steering/stale.rs"]

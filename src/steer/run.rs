@@ -12,7 +12,8 @@
 //! | a wish that changed | at once, and a read under way is dropped for it |
 //!
 //! The first write of a promotion that was seen does not wait for a read: the last drift check's is the start
-//! of its plan, if it is young enough; that there is nothing to do is believed of a new read alone. A step in flight is never dropped: it stands in no `select!`.
+//! of its plan, if it is young enough; that there is nothing to do is believed of a new
+//! read alone. A step in flight is never dropped: it stands in no `select!`.
 
 use std::sync::Arc;
 use std::time::Duration;

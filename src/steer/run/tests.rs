@@ -304,6 +304,18 @@ async fn the_first_write_of_a_promotion_leaves_without_a_read_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_promotion_is_not_called_done_on_an_old_read() {
+    let bench = start(pool(&["a"]), &[Role::Backup]);
+    bench.pass(10, Role::Backup).await;
+    // Another member led meanwhile, and took this one out.
+    bench.cloud().members = ["b"].into_iter().collect();
+    bench.pass(2, Role::Primary).await;
+    assert!(bench.cloud().members.contains("a"), "it looked again and saw that it is not in");
+    assert!(!bench.cloud().members.contains("b"));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_read_too_long_ago_is_read_again() {
     let bench = start(pool(&["b"]), &[Role::Backup]);
     sleep(Duration::from_millis(10)).await;
