@@ -98,7 +98,7 @@
 //! 13. No step that moves traffic is sent without a warrant of that very moment.
 //!     *`steer::run::tests::a_demotion_cancels_what_was_not_sent_and_finishes_what_was`,
 //!     `a_verdict_that_expires_with_nobody_publishing_it_moves_nothing_more`; each target's
-//!     `nothing_is_sent_without_a_warrant` or its like; `tests/steering.rs` looks at every change that the
+//!     `nothing_is_sent_without_a_warrant` or its like; `tests/steering` looks at every change that the
 //!     simulated cloud saw.*
 //! 14. A step in flight is never dropped, and nothing is withdrawn because of silence, an error or a stop.
 //!     *`steer::run::tests::a_stop_finishes_the_step_in_flight_and_withdraws_nothing`,
@@ -108,8 +108,8 @@
 //!     `steer::route53::tests::a_swap_goes_over_the_wire_as_recorded`: one batch.*
 //! 16. A member that another superseded moves no traffic until its own instance loses the role and regains it,
 //!     and clocks of two members are never compared. *`steer::authority::tests::a_stale_member_is_never_clear`;
-//!     `steer::standing::tests::what_was_superseded_is_remembered_across_a_restart`; `tests/steer.rs`;
-//!     `tests/steering.rs::an_old_primary_that_was_paused_takes_nothing_back`.*
+//!     `steer::standing::tests::what_was_superseded_is_remembered_across_a_restart`; `tests/steering/peers.rs`;
+//!     `tests/steering/whole.rs::an_old_primary_that_was_paused_takes_nothing_back`.*
 //! 17. A true primary is not stuck in the common cases. *`steer::authority::tests::a_true_primary_is_not_stuck`.*
 //! 18. Every error of a call has one class, and pauses end within ten seconds.
 //!     *`aws::error::tests::what_passes_is_tried_again_and_what_does_not_is_told`;

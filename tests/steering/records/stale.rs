@@ -1,7 +1,7 @@
 //! An old primary that still looks primary to itself: paused and resumed after a takeover, isolated,
 //! restarted with its memory and without. It never takes the record back.
 
-use crate::stage::{MARK, Peers, RECORD, Stage, fast_cloud, record_table, zone_with_record};
+use crate::records::stage::{MARK, Peers, RECORD, Stage, fast_cloud, record_table, zone_with_record};
 
 const LIST: &str = "ListResourceRecordSets";
 

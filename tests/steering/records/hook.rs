@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::stage::{Peers, Stage, fast_cloud};
+use crate::records::stage::{Peers, Stage, fast_cloud};
 use crate::support::eventually;
 
 /// Writes one line a run: the facts, in their order in this script.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mirrorvip::simulation::cloud::{Effect, Fault, Service, Settings, SimulatedCloud};
 
-use crate::stage::{
+use crate::records::stage::{
     DRIFT_BOUND, MARK, Peers, RECORD, Stage, eventually_within, fast_cloud, record_table, zone_with_record,
 };
 use crate::support::eventually;

@@ -2,7 +2,7 @@
 
 use mirrorvip::simulation::cloud::{Effect, Fault, Service};
 
-use crate::stage::{Peers, Stage, fast_cloud};
+use crate::records::stage::{Peers, Stage, fast_cloud};
 use crate::support::eventually;
 
 const OVERLAY: &str = "10.99.0.1/32";

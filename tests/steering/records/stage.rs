@@ -11,6 +11,7 @@ use mirrorvip::simulation::cloud::{Call, Fault, Mutation, Settings, SimulatedClo
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::support::address::{free_port, own_address};
 use crate::support::node::{Node, change};
 use crate::support::{Daemon, eventually, mirrorvip, now};
 
@@ -83,12 +84,6 @@ pub(crate) fn eventually_within<T>(
     }
 }
 
-/// A port that is free for the moment: a peer's page has to be known before the peer is started.
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address")
-}
-
 // === impl Stage ===
 
 impl Stage {
@@ -98,7 +93,7 @@ impl Stage {
         let primary = Arc::new(Mutex::new(None));
         let known = Arc::clone(&primary);
         cloud.know_primary(move || known.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        let places = [("a", free_port()), ("b", free_port())];
+        let places = [("a", free_port(own_address())), ("b", free_port(own_address()))];
         let members = places.map(|(name, own)| {
             let others = places.iter().filter(|(other, _)| peers == Peers::Known && *other != name);
             let mut tables: Vec<String> = others

@@ -15,6 +15,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::support::address::{free_port, own_address};
+
 /// No honest step takes this long on any machine; who waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -22,13 +24,6 @@ struct Member {
     role_file: PathBuf,
     config: Config,
     daemon: Daemon,
-}
-
-/// A port that is free for the moment: a peer's page has to be known before the peer is started.
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
 }
 
 fn configuration(directory: &Path, name: &str, own: SocketAddr, peer: SocketAddr) -> Config {
@@ -122,7 +117,7 @@ async fn exchange(address: SocketAddr, path: &str) -> String {
 }
 
 async fn pair(directory: &Path, policy: Superseded) -> (Member, Member) {
-    let (a, b) = (free_port(), free_port());
+    let (a, b) = (free_port(own_address()), free_port(own_address()));
     let mut of_a = configuration(directory, "a", a, b);
     let mut of_b = configuration(directory, "b", b, a);
     (of_a.mirrors[0].superseded, of_b.mirrors[0].superseded) = (policy, policy);

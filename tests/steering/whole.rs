@@ -1,19 +1,16 @@
 //! Two real daemons and a simulated cloud: target group, record, overlay route and metric follow the primary
 //! over the real AWS SDK, and an old primary that still looks primary to itself takes nothing back.
 
-#![cfg(feature = "simulation")]
-
-mod support;
-
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::address::{free_port, own_address};
+use crate::support::{Daemon, PATIENCE, eventually, mirrorvip};
 use mirrorvip::simulation::cloud::{Effect, Fault, Mutation, Settings, SimulatedCloud, TargetGroup};
 use rustix::process::Signal;
-use support::{Daemon, PATIENCE, eventually, mirrorvip};
 
 const ZONE: &str = "example.internal";
 const RECORD: &str = "db.example.internal";
@@ -33,13 +30,6 @@ struct Rig {
 
 const NAMES: [&str; 2] = ["a", "b"];
 
-/// A port that is free for the moment: a peer's page has to be known before the peer is started.
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-}
-
 impl Rig {
     fn new() -> Self {
         let settings = Settings { second: Duration::from_millis(20), ..Settings::default() };
@@ -49,7 +39,7 @@ impl Rig {
         cloud.create_record(&zone, RECORD, "A", 5, &["10.0.1.12"]);
         let table = cloud.create_route_table();
         cloud.create_route(&table, OVERLAY, "b");
-        let pages = [free_port(), free_port()];
+        let pages = [free_port(own_address()), free_port(own_address())];
         for (name, page) in NAMES.into_iter().zip(pages) {
             cloud.place(name, 8080, page);
         }
@@ -125,9 +115,9 @@ impl Rig {
 
     /// Waits until the cloud points at this member, which is `daemon`'s.
     fn until_points_at(&self, index: usize, daemon: &Daemon) {
-        let deadline = support::now() + PATIENCE;
+        let deadline = crate::support::now() + PATIENCE;
         while !self.points_at(index) {
-            if support::now() >= deadline {
+            if crate::support::now() >= deadline {
                 let pool = self.cloud.target_health(&self.group);
                 panic!("{}: {:#}\n{pool:?}\n{}", NAMES[index], daemon.status(), daemon.log_text());
             }

@@ -6,19 +6,9 @@
 //! but the primary of that moment. What a paused, isolated or restarted old primary does *not* do is asserted
 //! after it has looked at the cloud again, so that nothing passes for want of an attempt.
 
-#![expect(clippy::print_stderr, reason = "a failing test shows the logs of the processes that it ran")]
-
-mod support;
-
-#[path = "steering_records/handover.rs"]
 mod handover;
-#[path = "steering_records/hook.rs"]
 mod hook;
-#[path = "steering_records/metric.rs"]
 mod metric;
-#[path = "steering_records/route.rs"]
 mod route;
-#[path = "steering_records/stage.rs"]
 mod stage;
-#[path = "steering_records/stale.rs"]
 mod stale;

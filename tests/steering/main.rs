@@ -1,0 +1,11 @@
+//! Clients that follow the primary: whole daemons against the simulated cloud, over the real AWS SDK.
+
+#![cfg(feature = "simulation")]
+#![expect(clippy::print_stderr, reason = "a failing test shows the logs of the processes that it ran")]
+
+mod peers;
+mod pools;
+mod records;
+#[path = "../support/mod.rs"]
+mod support;
+mod whole;
