@@ -1,6 +1,5 @@
 //! What happens on the stage, in words. PURE.
 
-use super::report::Page;
 use crate::simulation::Instance;
 
 /// In short, unless the kind of member changes.
@@ -11,12 +10,5 @@ pub(super) fn describe_change(from: Instance, to: Instance) -> String {
         format!("instance {} hangs", from.status)
     } else {
         format!("instance {} -> {}", from.status, to.status)
-    }
-}
-
-pub(super) fn name_page(page: Page) -> String {
-    match page {
-        Page::Silent => "silent".to_owned(),
-        Page::Status(status) => status.to_string(),
     }
 }

@@ -150,8 +150,8 @@ impl<T: Target> Loop<T> {
 
     async fn run(mut self) {
         while !self.world.cancelled.is_cancelled() {
-            let aim = self.world.aim();
-            let pause = self.turn(&aim).await;
+            let mut aim = self.world.aim();
+            let pause = self.turn(&mut aim).await;
             let left = self.moves.left(self.world.clock.now());
             self.journal.publish(left);
             let cancelled = self.world.cancelled.clone();
@@ -166,7 +166,7 @@ impl<T: Target> Loop<T> {
     }
 
     /// One turn: look, plan, make the steps. Returns how long to wait for the next one.
-    async fn turn(&mut self, aim: &Aim) -> Duration {
+    async fn turn(&mut self, aim: &mut Aim) -> Duration {
         if self.fulfilled.as_ref().is_some_and(|wish| !wish.agrees_with(&aim.wish)) {
             (self.fulfilled, self.repairing) = (None, false);
         }
@@ -252,7 +252,7 @@ impl<T: Target> Loop<T> {
     }
 
     /// There is nothing to send.
-    async fn rest(&mut self, aim: &Aim, then: Outlook) -> Duration {
+    async fn rest(&mut self, aim: &mut Aim, then: Outlook) -> Duration {
         match then {
             Outlook::Fulfilled => {
                 self.writes.succeeded();
@@ -276,7 +276,7 @@ impl<T: Target> Loop<T> {
     }
 
     /// Another member has the object, and the target plans nothing against it before authority has heard of it.
-    async fn taken_over(&mut self, aim: &Aim, by: &str) -> Duration {
+    async fn taken_over(&mut self, aim: &mut Aim, by: &str) -> Duration {
         let authority = self.world.counsel.consult(&self.name).await;
         match (&authority, &aim.wish) {
             (Authority::Clear { .. }, Wish::Lead { epoch, .. }) if self.overruled < OVERRULED => {
@@ -291,6 +291,7 @@ impl<T: Target> Loop<T> {
                 HOLDING
             }
             (Authority::Superseded { .. } | Authority::Unsure { .. }, _) => {
+                aim.clear = false;
                 self.journal.held(&format!("take it from {by}"), &authority.to_string());
                 HOLDING
             }
@@ -298,7 +299,7 @@ impl<T: Target> Loop<T> {
     }
 
     /// Makes the steps in their order, as far as each may be made.
-    async fn make(&mut self, aim: &Aim, steps: Vec<T::Step>, fresh: bool) -> Duration {
+    async fn make(&mut self, aim: &mut Aim, steps: Vec<T::Step>, fresh: bool) -> Duration {
         if self.target.pace().is_none() {
             self.repairing |= self.fulfilled.is_some();
         }
@@ -348,7 +349,11 @@ impl<T: Target> Loop<T> {
     }
 
     /// Makes one step that needs a warrant; the error is how long to wait because there is none.
-    async fn move_traffic(&mut self, aim: &Aim, step: &T::Step) -> Result<Result<(), CallError>, Duration> {
+    async fn move_traffic(
+        &mut self,
+        aim: &mut Aim,
+        step: &T::Step,
+    ) -> Result<Result<(), CallError>, Duration> {
         let authority = self.world.counsel.consult(&self.name).await;
         let now = self.world.clock.now();
         if self.world.cancelled.is_cancelled() {
@@ -382,6 +387,7 @@ impl<T: Target> Loop<T> {
                 Err(WAITING)
             }
             Err(no @ NoWarrant::Authority(_)) => {
+                aim.clear = false;
                 self.journal.held(&step.to_string(), &no.to_string());
                 Err(HOLDING)
             }

@@ -249,6 +249,21 @@ async fn a_verdict_that_expires_with_nobody_publishing_it_moves_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_doubt_that_came_up_on_asking_holds_nothing_up_once_it_is_gone() {
+    let bench = start(pool(&["b"]), &[Role::Backup]);
+    bench.pass(3, Role::Backup).await;
+    // Clear until the write asked, and clear again a moment later.
+    bench.rulings.lock().unwrap().push_back(unsure());
+    bench.says(Role::Primary);
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!((bench.steps(), bench.state()), (vec![], "holding"));
+    bench.authority.send_replace(CLEAR);
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(bench.steps(), TAKE);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_authority_nothing_is_taken_and_it_goes_on_when_it_is_clear() {
     let bench = start(pool(&["b"]), &[Role::Primary]);
     bench.authority.send_replace(unsure());

@@ -24,7 +24,7 @@ pub(super) struct World {
 #[derive(Clone, Debug)]
 pub(super) struct Aim {
     pub(super) wish: Wish,
-    /// Whether authority was clear, which is worth another look when it becomes so.
+    /// Whether authority was clear when it was last asked, which is worth another look when it becomes so.
     pub(super) clear: bool,
     /// The claim that is planned with; zero where nothing is claimed.
     pub(super) claim: u64,

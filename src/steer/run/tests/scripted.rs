@@ -171,6 +171,8 @@ pub(super) struct Bench {
     pub(super) cloud: Arc<Mutex<Cloud>>,
     pub(super) snapshot: watch::Sender<Snapshot>,
     pub(super) authority: watch::Sender<Authority>,
+    /// What the next consultations find out, before they are answered with it.
+    pub(super) rulings: Arc<Mutex<VecDeque<Authority>>>,
     pub(super) sightings: Arc<Mutex<Vec<Sighting>>>,
     pub(super) report: watch::Receiver<Report>,
     pub(super) clock: Clock,
@@ -200,14 +202,20 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
     }
     let authority = watch::Sender::new(CLEAR);
     let (messages, mut heard) = mpsc::channel(8);
-    let (sightings, rules) = (Arc::new(Mutex::new(Vec::new())), authority.subscribe());
-    let seen = Arc::clone(&sightings);
+    let (sightings, rulings) =
+        (Arc::new(Mutex::new(Vec::new())), Arc::<Mutex<VecDeque<Authority>>>::default());
+    let (seen, found, rules) = (Arc::clone(&sightings), Arc::clone(&rulings), authority.clone());
     let council = tokio::spawn(async move {
         while let Some(message) = heard.recv().await {
             match message {
                 Message::Saw { sighting, .. } => seen.lock().unwrap().push(sighting),
                 Message::NotWritten { .. } => {}
-                Message::Consult { answer, .. } => drop(answer.send(rules.borrow().clone())),
+                Message::Consult { answer, .. } => {
+                    if let Some(ruling) = found.lock().unwrap().pop_front() {
+                        rules.send_replace(ruling);
+                    }
+                    drop(answer.send(rules.borrow().clone()));
+                }
             }
         }
     });
@@ -224,7 +232,7 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
         cancelled: cancelled.clone(),
     };
     let task = tokio::spawn(run(Pool { cloud: Arc::clone(&cloud), start }, around));
-    Bench { cloud, snapshot, authority, sightings, report, clock, cancelled, task, council }
+    Bench { cloud, snapshot, authority, rulings, sightings, report, clock, cancelled, task, council }
 }
 
 pub(super) fn says(snapshot: &watch::Sender<Snapshot>, clock: &Clock, outcome: Outcome) {
