@@ -299,7 +299,8 @@ fn the_tests_of_the_invariants_exist() {
         if let Some(path) = word.strip_prefix("tests/") {
             let (path, name) = path.split_once("::").unwrap_or((path, ""));
             let stem = path.trim_end_matches('/').trim_end_matches(".rs").trim_end_matches('*');
-            let mut there = fs::read_dir(root.join("tests")).expect("there are tests");
+            let (parent, stem) = stem.rsplit_once('/').unwrap_or(("", stem));
+            let mut there = fs::read_dir(root.join("tests").join(parent)).expect("there are tests");
             let exists = there.any(|entry| {
                 let name = entry.expect("readable").file_name();
                 name.to_str().is_some_and(|name| name.starts_with(stem))
