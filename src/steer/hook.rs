@@ -145,9 +145,11 @@ impl Target for Hook {
             Err(cause) => (class(&cause), explain(&cause)),
         };
         let (class, text) = failure;
+        let text = format!("{} of epoch {}: {text}", step.event, step.epoch);
         if self.settings.retry {
             return Err(CallError::new(ACTION, class, text));
         }
+        let text = format!("{text}; it is not tried again");
         self.memory.settle(step, Some(text.clone()));
         Err(CallError::new(ACTION, Class::Stop, text))
     }

@@ -84,7 +84,7 @@ pub(super) fn plan(when: When, wish: &Wish, observed: &Observed) -> Plan<Run> {
     }
     let then = match &memory.failed {
         Some((failed, of, why)) if *failed == event && *of == epoch => {
-            Outlook::Impossible { why: format!("{event} of epoch {epoch}: {why}; it is not tried again") }
+            Outlook::Impossible { why: why.clone() }
         }
         Some(_) | None => Outlook::Fulfilled,
     };

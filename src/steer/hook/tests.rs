@@ -183,9 +183,9 @@ async fn a_failure_is_told_until_the_next_event() {
     let mut hook = hook(&directory, "echo x >> ran; echo 'no such route' >&2; exit 3", PATIENCE, false);
     let serving = Serving::in_epoch(4);
     let error = turn(&mut hook, &lead(4), &serving).await.expect_err("it fails");
-    assert_eq!(error, CallError::new(ACTION, Class::Stop, "the command exited with code 3: no such route"));
     let outlook = turn(&mut hook, &lead(4), &serving).await.expect("nothing is run");
     let why = "promotion of epoch 4: the command exited with code 3: no such route; it is not tried again";
+    assert_eq!(error, CallError::new(ACTION, Class::Stop, why), "told at once in the same words");
     assert_eq!(outlook, Outlook::Impossible { why: why.to_owned() });
     assert_eq!(read(&directory, "ran"), "x\n");
     turn(&mut hook, &Wish::Follow, &serving).await.expect_err("the next event is another run");
@@ -213,7 +213,8 @@ async fn a_command_that_hangs_is_killed_with_its_children() {
     let mut hook = hook(&directory, "sleep 1000 & echo $! > pid; wait", Duration::from_secs(1), false);
     let serving = Serving::in_epoch(4);
     let error = turn(&mut hook, &lead(4), &serving).await.expect_err("it hangs");
-    assert_eq!(error.message, "the command still ran after 1s and was killed");
+    let why = "promotion of epoch 4: the command still ran after 1s and was killed; it is not tried again";
+    assert_eq!(error.message, why);
     let pid = read(&directory, "pid").trim().parse().ok().and_then(Pid::from_raw).expect("it began");
     let gone = async {
         while test_kill_process(pid).is_ok() {

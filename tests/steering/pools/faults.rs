@@ -22,7 +22,7 @@ fn fails_over_under(pool: Pool, faults: &[Fault], bound: Duration) {
     }
     stage.hand_over("a", "b");
     within(
-        BOUND,
+        bound,
         || (stage.steering("b")["attempts"].as_u64() > Some(1) || stage.leads_to("b")).then_some(()),
         || format!("the faults are felt; {}", stage.describe()),
     );
