@@ -26,16 +26,23 @@
 //! | 3 | one serves, nobody can tell the order | any | any | unsure |
 //! | 4 | each certainly does not serve, or was promoted earlier | any | any | clear |
 //! | 5 | silent, in doubt, or none configured | any | another's claim is above the one that was written there in this epoch | superseded |
-//! | 6 | the same | an object was taken after all was done in this epoch | any | unsure |
-//! | 7 | the same | promoted | any: they are of earlier promotions | clear |
-//! | 8 | the same | resumed | another's claim | unsure |
-//! | 9 | the same | found, role remembered as held | another's claim is above all that was known | superseded |
-//! | 10 | the same | found, role remembered as lost | another's claim, known before the restart | as one's own: it is earlier |
-//! | 11 | the same | found, in any other way | another's claim | unsure |
-//! | 12 | the same | resumed or found | its own, at least one | clear |
-//! | 13 | the same | resumed or found | none carries a claim | unsure |
+//! | 6 | the same | any | another's claim is the very one that was written there, or tried to | unsure |
+//! | 7 | the same | an object was taken after all was done in this epoch | any | unsure |
+//! | 8 | silent or in doubt | promoted | another's claim, not known at that time | unsure |
+//! | 9 | as in row 5 | promoted | any: they are of earlier promotions | clear |
+//! | 10 | the same | resumed | another's claim | unsure |
+//! | 11 | the same | found, role remembered as held | another's claim is above all that was known | superseded |
+//! | 12 | the same | found, role remembered as lost | another's claim, known before the restart | as one's own: it is earlier |
+//! | 13 | the same | found, in any other way | another's claim | unsure |
+//! | 14 | the same | resumed or found | its own, at least one | clear |
+//! | 15 | the same | resumed or found | none carries a claim | unsure |
 //!
-//! A state file that was lost counts as nothing remembered: rows 11 to 13. The order of two that serve: the
+//! Row 8 is about a promotion whose first write did not leave at once, because the machine was paused or the
+//! cloud did not answer: who wrote meanwhile may have been promoted later. A claim that is as old as the last
+//! drift check is known, so it takes two promotions within that time, and a silent peer, to doubt a true
+//! primary. Without peers nobody could ever end that doubt, and the record counts as earlier.
+//!
+//! A state file that was lost counts as nothing remembered: rows 13 to 15. The order of two that serve: the
 //! order seen; otherwise the spans, where both are known and differ by more than two seconds; otherwise, a peer
 //! that cannot tell its span was promoted earlier than a member whose promotion this process saw. In any other
 //! case nobody can tell: not even when the peer knows its span and this member does not, for a true primary
@@ -43,7 +50,7 @@
 //!
 //! *Unsure* takes nothing, and holds nothing up where nothing has to be taken: a plan without a step that moves
 //! traffic needs no authority. So a daemon that restarts on the true primary of a steered mirror is in row 4 or
-//! 12, or has nothing to do; a human is needed where a peer cannot be reached, *and* nothing was remembered,
+//! 14, or has nothing to do; a human is needed where a peer cannot be reached, *and* nothing was remembered,
 //! *and* somebody else's name is in the record.
 
 use std::fmt;
@@ -163,6 +170,8 @@ pub(crate) struct Facts {
     pub(crate) memory: Memory,
     /// The highest claim that was known before this process: in records, or its own.
     pub(crate) known_before: u64,
+    /// The highest claim that was known when this member was promoted, if that was seen.
+    pub(crate) known_at_promotion: u64,
     /// The claim to write if the ruling is clear.
     pub(crate) claim: u64,
     /// The records that carry a claim.
@@ -240,7 +249,7 @@ fn compare(facts: &Facts, peer: &str, theirs: Option<Duration>, order: Option<Or
     }
 }
 
-/// Nobody who serves was promoted later: rows 4 to 13.
+/// Nobody who serves was promoted later: rows 4 to 15.
 fn without_rivals(facts: &Facts) -> Evidence {
     let silent: Vec<&str> = facts
         .peers
@@ -256,14 +265,14 @@ fn without_rivals(facts: &Facts) -> Evidence {
     } else {
         format!("{} cannot tell", silent.join(", "))
     };
-    if let Some(superseded) = above_what_was_written(facts) {
-        return superseded;
+    if let Some(evidence) = beside_what_was_written(facts, &help) {
+        return evidence;
     }
     if let Some(by) = &facts.taken {
         return Evidence::Unsure(format!("{by} took over what this member had; {help}"));
     }
     match facts.origin {
-        Origin::Promoted => Evidence::Clear,
+        Origin::Promoted => news_since_promotion(facts, &help).unwrap_or(Evidence::Clear),
         Origin::Resumed | Origin::Found => {
             let judged: Vec<Evidence> =
                 facts.records.iter().map(|record| judge(facts, &record.record, &help)).collect();
@@ -276,20 +285,42 @@ fn without_rivals(facts: &Facts) -> Evidence {
     }
 }
 
-/// Row 5: somebody wrote a higher claim after this member had written its own.
-fn above_what_was_written(facts: &Facts) -> Option<Evidence> {
-    facts.records.iter().find_map(|RecordFacts { record, written }| match (&record.owner, written) {
-        (Owner::Other(name), Some(written)) if record.claim > *written => {
-            Some(Evidence::Superseded(format!(
-                "{name} claims the record with number {}, this member had written {written}",
-                record.claim
-            )))
-        }
-        (Owner::Other(_) | Owner::Me, _) => None,
+/// Rows 5 and 6: somebody wrote as high a claim as this member, or a higher one.
+fn beside_what_was_written(facts: &Facts, help: &str) -> Option<Evidence> {
+    let rivals =
+        facts.records.iter().filter_map(|RecordFacts { record, written }| match (&record.owner, written) {
+            (Owner::Other(name), Some(written)) if record.claim >= *written => {
+                Some((name, record.claim, *written))
+            }
+            (Owner::Other(_) | Owner::Me, _) => None,
+        });
+    let (name, theirs, mine) = rivals.max_by_key(|(_, theirs, mine)| theirs > mine)?;
+    Some(if theirs > mine {
+        Evidence::Superseded(format!(
+            "{name} claims the record with number {theirs}, this member had written {mine}"
+        ))
+    } else {
+        Evidence::Unsure(format!(
+            "{name} claims the record with number {theirs}, which this member was about to write; {help}"
+        ))
     })
 }
 
-/// Rows 8 to 12, for one record.
+/// Row 8: a claim came to light after this member was promoted, and there are peers who should know.
+fn news_since_promotion(facts: &Facts, help: &str) -> Option<Evidence> {
+    if facts.peers.is_empty() {
+        return None;
+    }
+    facts.records.iter().find_map(|RecordFacts { record, .. }| match &record.owner {
+        Owner::Other(name) if record.claim > facts.known_at_promotion => Some(Evidence::Unsure(format!(
+            "{name} claims the record with number {}, unknown when this member was promoted; {help}",
+            record.claim
+        ))),
+        Owner::Other(_) | Owner::Me => None,
+    })
+}
+
+/// Rows 10 to 14, for one record.
 fn judge(facts: &Facts, record: &Record, help: &str) -> Evidence {
     let Owner::Other(name) = &record.owner else { return Evidence::Clear };
     match (facts.origin, facts.memory) {

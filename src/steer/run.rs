@@ -182,7 +182,11 @@ impl<T: Target> Loop<T> {
         self.target.note(&aim.wish, &observed, now);
         let Plan { steps, then } = self.target.plan(&aim.wish, &observed, now);
         if fresh {
-            let sighting = Sighting { record: self.target.record(&observed), taken: taken(aim, &then) };
+            let sighting = Sighting {
+                record: self.target.record(&observed),
+                taken: taken(aim, &then),
+                standby: matches!(aim.wish, Wish::Follow),
+            };
             self.world.counsel.saw(&self.name, sighting).await;
         }
         match (steps.is_empty(), fresh) {

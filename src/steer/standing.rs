@@ -5,7 +5,7 @@
 //! the verdict; after each of these it rules anew and publishes. A loop that is about to move traffic
 //! [consults](Counsel::consult) it and gets a ruling on answers that came in at most [`FRESH`] ago: peers that
 //! answered before that are asked again first. A promotion that was seen within that time needs nobody's word: it is
-//! fresher than any answer could be.
+//! fresher than any answer could be, unless a record tells of a promotion that was not known by then.
 //!
 //! What has to outlive the process (the claims, and that this member was superseded) is published for the
 //! keeper of the state file. A member that a serving peer supersedes is told so to the probe loop, which alone
@@ -88,6 +88,8 @@ pub(crate) struct Standing {
     targets: BTreeMap<Arc<str>, Seen>,
     /// The last epoch in which this member served.
     epoch: Option<Epoch>,
+    /// The highest claim that was known when it began.
+    known_then: u64,
     serving: bool,
     superseded: Option<(Epoch, String)>,
     claim: Option<(Epoch, u64)>,
@@ -147,6 +149,7 @@ impl Standing {
             waiting: Vec::new(),
             targets: BTreeMap::new(),
             epoch: None,
+            known_then: 0,
             serving: false,
             superseded: None,
             claim: None,
@@ -196,6 +199,8 @@ impl Standing {
             return;
         };
         if self.epoch.replace(epoch) != Some(epoch) {
+            let Claims { own, seen, .. } = *self.ruled.claims.borrow();
+            self.known_then = own.max(seen);
             for peer in &mut self.known {
                 let proven = peer.witness.epoch_began(origin == Some(Origin::Promoted));
                 if let Some((_, PeerState::Serving { order, .. })) = &mut peer.last {
@@ -220,6 +225,9 @@ impl Standing {
                 if let Some(record) = &sighting.record {
                     let claim = record.claim;
                     self.change_claims(|claims| claims.seen = claims.seen.max(claim));
+                    if sighting.standby {
+                        self.known_then = self.known_then.max(claim);
+                    }
                 }
                 self.targets.entry(target).or_default().sighting = sighting;
                 self.rule();
@@ -290,9 +298,19 @@ impl Standing {
         let now = self.clock.now();
         let snapshot = self.snapshot.borrow();
         let promoted_just_now = snapshot.tracker().origin() == Some(Origin::Promoted)
-            && snapshot.tracker().promotion().is_some_and(|promotion| promotion.ago(now) < FRESH);
+            && snapshot.tracker().promotion().is_some_and(|promotion| promotion.ago(now) < FRESH)
+            && !self.has_news();
         let answered_just_now = self.answered_at.is_some_and(|at| at.age_at(now) <= FRESH);
         self.peers.is_empty() || promoted_just_now || answered_just_now
+    }
+
+    /// Whether another member's claim came to light since the present epoch began: clocks that stood still may
+    /// take a promotion for fresh that another came after.
+    fn has_news(&self) -> bool {
+        self.targets.values().any(|seen| match &seen.sighting.record {
+            Some(Record { owner: Owner::Other(_), claim }) => *claim > self.known_then,
+            Some(Record { owner: Owner::Me, .. }) | None => false,
+        })
     }
 
     /// Rules on the present facts for one write to `target`, and remembers the claim as written there.
@@ -390,6 +408,7 @@ impl Standing {
             taken: self.targets.values().find_map(|seen| seen.sighting.taken.clone()),
             memory: self.past.memory,
             known_before: self.past.claims.own.max(self.past.claims.seen),
+            known_at_promotion: self.known_then,
             claim: self.next_claim(Some(epoch)),
             records: self.targets.values().filter_map(record).collect(),
             peers: self.known.iter().map(|peer| peer.facts(now)).collect(),

@@ -12,6 +12,7 @@ fn facts(origin: Origin) -> Facts {
         taken: None,
         memory: Memory::Nothing,
         known_before: 0,
+        known_at_promotion: 8,
         claim: 9,
         records: Vec::new(),
         peers: Vec::new(),
@@ -100,7 +101,7 @@ fn row_4_every_peer_certainly_does_not_serve() {
 }
 
 #[test]
-fn row_6_what_was_taken_is_not_taken_back_without_a_peers_word() {
+fn row_7_what_was_taken_is_not_taken_back_without_a_peers_word() {
     for origin in ORIGINS {
         for peers in [vec![], vec![peer(PeerState::Unreachable)], vec![peer(PeerState::Indefinite)]] {
             let taken = Facts { taken: Some("b".into()), peers, records: vec![mine(9)], ..facts(origin) };
@@ -112,18 +113,23 @@ fn row_6_what_was_taken_is_not_taken_back_without_a_peers_word() {
 }
 
 #[test]
-fn rows_5_and_7_promoted() {
+fn rows_5_6_8_and_9_promoted() {
     for peers in [vec![], vec![peer(PeerState::Unreachable)], vec![peer(PeerState::Indefinite)]] {
         let promoted = Facts { peers, ..facts(Origin::Promoted) };
         rules(&promoted, "clear", false);
         rules(&Facts { records: vec![others(8, None)], ..promoted.clone() }, "clear", false);
         rules(&Facts { records: vec![others(8, Some(9))], ..promoted.clone() }, "clear", false);
+        rules(&Facts { records: vec![others(9, Some(9))], ..promoted.clone() }, "unsure", false);
+        let both = vec![others(9, Some(9)), others(10, Some(9))];
+        rules(&Facts { records: both, ..promoted.clone() }, "superseded", false);
+        let word = if promoted.peers.is_empty() { "clear" } else { "unsure" };
+        rules(&Facts { records: vec![others(8, None), others(9, None)], ..promoted.clone() }, word, false);
         rules(&Facts { records: vec![mine(9), others(10, Some(9))], ..promoted }, "superseded", false);
     }
 }
 
 #[test]
-fn rows_5_and_8_to_13_resumed_or_found() {
+fn rows_5_and_10_to_15_resumed_or_found() {
     use Memory::{Held, Lost, Nothing};
     use Origin::{Found, Resumed};
     // origin, memory, highest claim known before, records -> ruling
@@ -246,6 +252,32 @@ proptest! {
         prop_assert!(!matches!(ruling.authority, Authority::Clear { .. }), "{ruling:?}");
     }
 
+    /// A member that another came after before it had written anything: it was paused, or the cloud did not
+    /// answer. The other took the claim that this one was about to write, or a higher one.
+    #[test]
+    fn a_member_whose_first_write_was_beaten_is_never_clear(
+        known in 0_u64..50,
+        above in 1_u64..3,
+        tried in any::<bool>(),
+        refused in any::<bool>(),
+        configured in any::<bool>(),
+        silent in any::<bool>(),
+    ) {
+        // Without peers, a write that was sent and not known to be refused is all there is to tell by.
+        prop_assume!(configured || (tried && !refused));
+        let state = if silent { PeerState::Unreachable } else { PeerState::Indefinite };
+        let facts = Facts {
+            promoted_ago: Some(Duration::ZERO),
+            known_at_promotion: known,
+            claim: known + above + 1,
+            records: vec![others(known + above, (tried && !refused).then_some(known + 1))],
+            peers: if configured { vec![peer(state)] } else { Vec::new() },
+            ..facts(Origin::Promoted)
+        };
+        let ruling = rule(&facts);
+        prop_assert!(!matches!(ruling.authority, Authority::Clear { .. }), "{ruling:?}");
+    }
+
     /// The common cases: promoted before everybody's eyes while the others are demoted, dead or in doubt, or a
     /// restart with the others answering.
     #[test]
@@ -274,6 +306,7 @@ proptest! {
             records: (0..records).map(|_| others(claim, None)).collect(),
             memory: Memory::Held,
             known_before: claim,
+            known_at_promotion: claim,
             peers,
             ..facts(origin)
         };

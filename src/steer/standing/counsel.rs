@@ -23,6 +23,8 @@ pub(crate) struct Sighting {
     pub(crate) record: Option<Record>,
     /// Who took it after this member had made it its own in this epoch.
     pub(crate) taken: Option<String>,
+    /// Whether this member was no primary when it looked: what it saw was there before a promotion that follows.
+    pub(crate) standby: bool,
 }
 
 #[derive(Debug)]

@@ -123,7 +123,9 @@ impl Bench {
     }
 
     async fn saw(&self, record: Option<Record>, taken: Option<&str>) {
-        self.counsel.saw(&self.target, Sighting { record, taken: taken.map(str::to_owned) }).await;
+        let standby = !matches!(self.snapshot.borrow().verdict(), Verdict::Serve { .. });
+        let taken = taken.map(str::to_owned);
+        self.counsel.saw(&self.target, Sighting { record, taken, standby }).await;
     }
 
     fn epoch(&self) -> Epoch {
@@ -151,6 +153,26 @@ async fn a_promotion_that_was_just_seen_needs_nobodys_word() {
     let asked = page.asked();
     assert_eq!(bench.consult().await, Authority::Clear { claim: 8 });
     assert!(page.asked() > asked, "facts of a minute ago move nothing");
+    drop(bench.tasks);
+}
+
+#[tokio::test]
+async fn a_claim_that_comes_to_light_after_the_promotion_is_asked_about() {
+    let mut tasks = JoinSet::new();
+    let page = Page::start(&mut tasks).await;
+    page.says(503, "state=no-evidence definite=no");
+    let bench = start(&[&page], Superseded::Refuse, NEW, tasks);
+    bench.says(Role::Backup);
+    bench.saw(Some(others(7)), None).await;
+    bench.says(Role::Primary);
+    assert_eq!(bench.consult().await, Authority::Clear { claim: 8 });
+    // The first swap was lost, and by these clocks the promotion is still of this moment.
+    bench.counsel.not_written(&bench.target).await;
+    bench.saw(Some(others(8)), None).await;
+    assert_eq!(bench.consult().await.word(), "unsure", "the other may have been promoted since");
+    page.says(503, "state=backup definite=yes");
+    bench.pass(3);
+    assert_eq!(bench.consult().await, Authority::Clear { claim: 9 });
     drop(bench.tasks);
 }
 
