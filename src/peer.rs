@@ -169,7 +169,9 @@ fn read(answer: &Answer) -> Option<Told> {
     let told = Told::parse(std::str::from_utf8(&answer.body).ok()?)?;
     let agrees = match &told {
         Told::Serving { .. } => answer.status == StatusCode::OK,
-        Told::NotServing { .. } | Told::Indefinite { .. } => answer.status == StatusCode::SERVICE_UNAVAILABLE,
+        Told::NotServing { .. } | Told::StoodDown | Told::Indefinite { .. } => {
+            answer.status == StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     agrees.then_some(told)
 }

@@ -51,6 +51,7 @@ pub(crate) mod elbv2;
 pub mod error;
 pub(crate) mod hook;
 pub mod iam;
+mod name;
 mod pace;
 mod pool;
 pub mod preview;
@@ -65,8 +66,9 @@ pub(crate) mod testing;
 
 pub use authority::Authority;
 pub use error::{CallError, Class};
+pub(crate) use name::names;
 pub(crate) use standing::{Counsel, Past, Ruled, Standing, Supersede};
-pub(crate) use start::{Member, name, start};
+pub(crate) use start::{Member, start};
 
 /// What a loop should bring about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +99,11 @@ pub(crate) trait Target: Send {
 
     /// The table's name and which object, for logs and status: `elbv2 targetgroup/iris/0123456789abcdef`.
     fn name(&self) -> &str;
+
+    /// How many writes it takes at most to direct clients to this member.
+    fn parts(&self) -> usize {
+        1
+    }
 
     /// The pause after which a turn is wanted even though the wish is fulfilled; `None` leaves it to the pace
     /// of drift checks.

@@ -1,5 +1,6 @@
 //! Steering tables: which cloud objects direct clients, and how this member takes part in them.
 
+use std::fmt;
 use std::time::Duration;
 
 /// `[[mirror.peer]]`: another member of the mirror, asked before anything is taken from it.
@@ -100,6 +101,16 @@ pub enum RecordType {
     Aaaa,
     /// Another name.
     Cname,
+}
+
+impl fmt::Display for RecordType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Cname => "CNAME",
+        })
+    }
 }
 
 /// What a record says while this member is primary.

@@ -3,7 +3,8 @@
 //!
 //! A loop whose target did not change goes on undisturbed while its mirror is asked in the same way and has the
 //! same peers. Where that is not so, the loops are ended, each after the step that is in flight, before others
-//! take their place: no object is ever steered by two. Ending withdraws nothing.
+//! take their place. Ending withdraws nothing. Neither a reload nor a stop waits for longer than a call may take:
+//! of a command that takes longer ([`Hook`](crate::steer)), nobody sees the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +78,7 @@ impl Steering {
             let goes_on = entries.iter().any(|entry| mirror.goes_on(entry));
             if goes_on { kept.push(mirror) } else { ended.push(mirror) }
         }
-        end(ended.into_iter().flat_map(Mirror::into_tasks).collect()).await;
+        make_way(ended.into_iter().flat_map(Mirror::into_tasks).collect()).await;
         for entry in entries.iter().filter(|entry| is_steered(entry)) {
             let position = kept.iter().position(|mirror| mirror.goes_on(entry));
             let mut mirror = match position {
@@ -111,7 +112,7 @@ impl Steering {
     pub(super) async fn stopped(&mut self) {
         self.stop();
         let tasks = self.mirrors.drain(..).flat_map(Mirror::into_tasks).collect();
-        if timeout(STOP_TIMEOUT, end(tasks)).await.is_err() {
+        if !end(tasks).await {
             tracing::warn!("a steering call is still in flight; nobody will see what came of it");
         }
     }
@@ -154,14 +155,18 @@ impl Steering {
                 position.map(|position| old.swap_remove(position))
             })
             .collect();
-        end(old.into_iter().map(|known| known.task).collect()).await;
-        for (target, known) in targets.iter().zip(found) {
-            mirror.loops.push(known.unwrap_or_else(|| self.begin_loop(mirror, target)));
+        let gone: Vec<_> = old.iter().map(|known| known.report.borrow().target.clone()).collect();
+        make_way(old.into_iter().map(|known| known.task).collect()).await;
+        for target in gone {
+            mirror.counsel.gone(&target).await;
+        }
+        for ((target, name), known) in targets.iter().zip(steer::names(targets)).zip(found) {
+            mirror.loops.push(known.unwrap_or_else(|| self.begin_loop(mirror, target, name)));
         }
     }
 
-    fn begin_loop(&self, mirror: &Mirror, target: &Target) -> Loop {
-        let (sender, report) = watch::channel(Report::new(steer::name(target).into(), self.clock.now()));
+    fn begin_loop(&self, mirror: &Mirror, target: &Target, name: String) -> Loop {
+        let (sender, report) = watch::channel(Report::new(name.into(), self.clock.now()));
         let cancelled = CancellationToken::new();
         let task = self.tasks.spawn(steer::start(
             target.clone(),
@@ -199,12 +204,25 @@ fn is_steered(entry: &Entry) -> bool {
     !entry.config.targets.is_empty() || !entry.config.peers.is_empty()
 }
 
-/// Ends tasks, and waits for each.
-async fn end(tasks: Vec<Ended>) {
+/// Ends tasks and waits for each, within [`STOP_TIMEOUT`]. Returns whether all have ended: a step in flight
+/// that takes longer, such as a command of the operator's, goes on and is followed by no other.
+async fn end(tasks: Vec<Ended>) -> bool {
     for task in &tasks {
         task.cancelled.cancel();
     }
-    for Ended { task, .. } in tasks {
-        task.await.expect("a steering task neither panics nor is aborted");
+    let ended = async {
+        for Ended { task, .. } in tasks {
+            task.await.expect("a steering task neither panics nor is aborted");
+        }
+    };
+    timeout(STOP_TIMEOUT, ended).await.is_ok()
+}
+
+/// The same for tasks that a reload replaces.
+async fn make_way(tasks: Vec<Ended>) {
+    if !end(tasks).await {
+        tracing::warn!(
+            "a step that was sent before the reload is still in flight; nobody will see what came of it"
+        );
     }
 }

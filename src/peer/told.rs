@@ -9,8 +9,8 @@
 //!
 //! `state` is the verdict's label. `promoted_seconds_ago` and `promotion` are there if the promotion was seen:
 //! a span, which both sides' clocks measure alike, and a number that tells this promotion from the member's
-//! others. `definite=yes` means that the instance itself said that it is something else, or that the member
-//! knows that it is superseded. Keys that a reader does not know are passed over.
+//! others. `definite=yes` means that the instance itself said that it is something else; with
+//! `state=superseded`, that the member knows of a later promotion, whatever its instance says. Keys that a reader does not know are passed over.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,6 +22,9 @@ use crate::snapshot::Snapshot;
 
 /// Longer spans are nonsense: a thousand years.
 const LONGEST_AGO: f64 = 3e10;
+
+/// The label of a verdict that refuses because another member was promoted later.
+const SUPERSEDED: &str = "superseded";
 
 /// What a member says of itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +45,8 @@ pub(crate) enum Told {
         /// What it is, in one word.
         state: String,
     },
+    /// Its page refuses because another member was promoted later, whatever its instance says.
+    StoodDown,
     /// Its page refuses for lack of evidence.
     Indefinite {
         /// Why, in one word.
@@ -64,9 +69,7 @@ impl Told {
                     promotion: promotion.map(Promotion::identity),
                 };
             }
-            Verdict::Refuse(Reason::Superseded { .. }) => {
-                return Self::NotServing { state: "superseded".to_owned() };
-            }
+            Verdict::Refuse(Reason::Superseded { .. }) => return Self::StoodDown,
             Verdict::Refuse(reason) => reason.label().to_owned(),
         };
         match snapshot.role_at(now) {
@@ -103,6 +106,7 @@ impl Told {
             });
         }
         match word("definite")? {
+            "yes" if state == SUPERSEDED => Some(Self::StoodDown),
             "yes" => Some(Self::NotServing { state: state.to_owned() }),
             "no" => Some(Self::Indefinite { state: state.to_owned() }),
             _ => None,
@@ -124,6 +128,7 @@ impl fmt::Display for Told {
                 promotion.map_or(Ok(()), |promotion| write!(f, " promotion={promotion}"))
             }
             Self::NotServing { state } => write!(f, "state={state} definite=yes"),
+            Self::StoodDown => write!(f, "state={SUPERSEDED} definite=yes"),
             Self::Indefinite { state } => write!(f, "state={state} definite=no"),
         }
     }

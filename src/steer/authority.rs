@@ -22,34 +22,37 @@
 //! | # | peers | this member | records | ruling |
 //! |---|---|---|---|---|
 //! | 1 | any | was superseded in this epoch | any | superseded, still |
-//! | 2 | one serves and was promoted later | any | any | superseded, and the page may refuse |
-//! | 3 | one serves, nobody can tell the order | any | any | unsure |
-//! | 4 | each certainly does not serve, or was promoted earlier | any | any | clear |
-//! | 5 | silent, in doubt, or none configured | any | another's claim is above the one that was written there in this epoch | superseded |
-//! | 6 | the same | any | another's claim is the very one that was written there, or tried to | unsure |
-//! | 7 | the same | an object was taken after all was done in this epoch | any | unsure |
-//! | 8 | silent or in doubt | promoted | another's claim, not known at that time | unsure |
-//! | 9 | as in row 5 | promoted | any: they are of earlier promotions | clear |
-//! | 10 | the same | resumed | another's claim | unsure |
-//! | 11 | the same | found, role remembered as held | another's claim is above all that was known | superseded |
+//! | 2 | one serves and was promoted later | any | any | superseded |
+//! | 3 | not each is something else for certain | remembers that it was superseded in this epoch | any | superseded, still |
+//! | 4 | one serves, nobody can tell the order | any | any | unsure |
+//! | 5 | each certainly is not primary, is superseded, or was promoted earlier | any | any | clear |
+//! | 6 | silent, in doubt, or none configured | any | another's claim is above the one that was written there in this epoch | superseded |
+//! | 7 | the same | any | another's claim is the very one that was written there, or has risen in this epoch | unsure |
+//! | 8 | the same | an object was taken after all was done in this epoch | any | unsure |
+//! | 9 | silent or in doubt | promoted | another's claim, not known at that time | unsure |
+//! | 10 | as in row 6 | promoted | any: they are of earlier promotions | clear |
+//! | 11 | the same | resumed | another's claim | unsure |
 //! | 12 | the same | found, role remembered as lost | another's claim, known before the restart | as one's own: it is earlier |
 //! | 13 | the same | found, in any other way | another's claim | unsure |
 //! | 14 | the same | resumed or found | its own, at least one | clear |
 //! | 15 | the same | resumed or found | none carries a claim | unsure |
 //!
-//! Row 8 is about a promotion whose first write did not leave at once, because the machine was paused or the
-//! cloud did not answer: who wrote meanwhile may have been promoted later. A claim that is as old as the last
-//! drift check is known, so it takes two promotions within that time, and a silent peer, to doubt a true
-//! primary. Without peers nobody could ever end that doubt, and the record counts as earlier.
+//! In rows 1 to 3 the page refuses as well while a peer serves that is not known to be earlier.
+//!
+//! Row 9 is about a promotion whose first look or write was held up, because the machine was paused or the
+//! cloud did not answer: who wrote meanwhile may have been promoted later. What comes to light at once counts as
+//! known, for the mirror takes longer from one promotion to the next. So a true primary is in this row only when
+//! the cloud could not be read for a while, another was promoted in that while, and it is silent since. Without
+//! peers nobody could ever end that doubt, and the record counts as earlier.
 //!
 //! A state file that was lost counts as nothing remembered: rows 13 to 15. The order of two that serve: the
-//! order seen; otherwise the spans, where both are known and differ by more than two seconds; otherwise, a peer
-//! that cannot tell its span was promoted earlier than a member whose promotion this process saw. In any other
-//! case nobody can tell: not even when the peer knows its span and this member does not, for a true primary
-//! whose state file was lost must not give way to an old one that comes back.
+//! order seen; otherwise the spans, where both are known and differ by more than two seconds. In any other case
+//! nobody can tell: not even when only one of them knows its span. A true primary whose state file was lost must
+//! not give way to an old one that comes back, and a page that tells nothing but SUCCESS may have begun to say
+//! so a moment ago.
 //!
 //! *Unsure* takes nothing, and holds nothing up where nothing has to be taken: a plan without a step that moves
-//! traffic needs no authority. So a daemon that restarts on the true primary of a steered mirror is in row 4 or
+//! traffic needs no authority. So a daemon that restarts on the true primary of a steered mirror is in row 5 or
 //! 14, or has nothing to do; a human is needed where a peer cannot be reached, *and* nothing was remembered,
 //! *and* somebody else's name is in the record.
 
@@ -113,8 +116,10 @@ pub(crate) enum Owner {
 pub(crate) struct RecordFacts {
     /// What it says.
     pub(crate) record: Record,
-    /// The claim that this member wrote to it in this epoch, or tried to.
+    /// The claim that this member wrote to it in this epoch, or may have written, or found there as its own.
     pub(crate) written: Option<u64>,
+    /// The claim that it carried at the first look in this epoch, whosesoever; zero if it carried none.
+    pub(crate) first: Option<u64>,
 }
 
 /// A peer, and what it is.
@@ -136,8 +141,10 @@ pub(crate) enum PeerState {
         /// Whether its promotion was seen to be earlier or later than this member's.
         order: Option<Order>,
     },
-    /// It is certainly not the primary, or knows that it is superseded.
+    /// It is certainly not the primary.
     NotServing,
+    /// It knows that another was promoted later. Its instance may still say that it is primary.
+    StoodDown,
     /// It does not serve for lack of evidence; it may be the primary.
     Indefinite,
     /// It does not answer, or was not asked yet.
@@ -162,15 +169,17 @@ pub(crate) struct Facts {
     pub(crate) origin: Origin,
     /// How long ago this member was promoted, if it is known.
     pub(crate) promoted_ago: Option<Duration>,
-    /// By whom it was superseded in this epoch.
+    /// By whom it was superseded in this epoch, as was seen.
     pub(crate) superseded: Option<String>,
+    /// Whether it remembers that it was superseded in this epoch, and nobody saw what happened since.
+    pub(crate) remembers_superseded: bool,
     /// Who took an object after all was done in this epoch.
     pub(crate) taken: Option<String>,
     /// What the process before left.
     pub(crate) memory: Memory,
     /// The highest claim that was known before this process: in records, or its own.
     pub(crate) known_before: u64,
-    /// The highest claim that was known when this member was promoted, if that was seen.
+    /// The highest claim that was known when this member was promoted, or a moment later.
     pub(crate) known_at_promotion: u64,
     /// The claim to write if the ruling is clear.
     pub(crate) claim: u64,
@@ -185,7 +194,9 @@ pub(crate) struct Facts {
 pub(crate) struct Ruling {
     /// Whether this member may take traffic.
     pub(crate) authority: Authority,
-    /// Why its page may refuse: a peer serves, and was promoted later.
+    /// Whether it is superseded by what it remembers alone, which peers may put right: row 3.
+    pub(crate) from_memory: bool,
+    /// Why its page may refuse: a peer serves, and is not known to be earlier.
     pub(crate) refuse: Option<String>,
 }
 
@@ -206,30 +217,44 @@ pub(crate) fn rule(facts: &Facts) -> Ruling {
             PeerState::Serving { promoted_ago, order } => {
                 Some(compare(facts, &peer.name, promoted_ago, order))
             }
-            PeerState::NotServing | PeerState::Indefinite | PeerState::Unreachable => None,
+            PeerState::NotServing | PeerState::StoodDown | PeerState::Indefinite | PeerState::Unreachable => {
+                None
+            }
         })
         .collect();
+    let rival = serving.iter().any(|evidence| *evidence != Evidence::Clear);
     let later = serving.iter().find_map(|evidence| match evidence {
         Evidence::Superseded(by) => Some(by.clone()),
         Evidence::Clear | Evidence::Unsure(_) => None,
     });
-    let evidence = match (&facts.superseded, &later) {
-        (Some(by), _) => Evidence::Superseded(by.clone()),
-        (None, Some(by)) => Evidence::Superseded(by.clone()),
-        (None, None) => serving
+    let seen = facts.superseded.clone().or(later);
+    let from_memory = seen.is_none() && facts.remembers_superseded && !every_peer_is_something_else(facts);
+    let evidence = match seen {
+        Some(by) => Evidence::Superseded(by),
+        None if from_memory => Evidence::Superseded("another member, as this one remembers".to_owned()),
+        None => serving
             .into_iter()
             .find(|evidence| matches!(evidence, Evidence::Unsure(_)))
             .unwrap_or_else(|| without_rivals(facts)),
+    };
+    let refuse = match &evidence {
+        Evidence::Superseded(by) if rival => Some(by.clone()),
+        Evidence::Superseded(_) | Evidence::Clear | Evidence::Unsure(_) => None,
     };
     let authority = match evidence {
         Evidence::Clear => Authority::Clear { claim: facts.claim },
         Evidence::Unsure(why) => Authority::Unsure { why, claim: facts.claim },
         Evidence::Superseded(by) => Authority::Superseded { by },
     };
-    Ruling { authority, refuse: later }
+    Ruling { authority, from_memory, refuse }
 }
 
-/// This member and a peer both serve: rows 2 and 3, and what counts as earlier in row 4.
+/// There are peers, and the instance of each says that it is not the primary.
+fn every_peer_is_something_else(facts: &Facts) -> bool {
+    !facts.peers.is_empty() && facts.peers.iter().all(|peer| peer.state == PeerState::NotServing)
+}
+
+/// This member and a peer both serve: rows 2 and 4, and what counts as earlier in row 5.
 fn compare(facts: &Facts, peer: &str, theirs: Option<Duration>, order: Option<Order>) -> Evidence {
     let later = |how: &str| Evidence::Superseded(format!("{peer} serves and was promoted later: {how}"));
     let unsure = |how: &str| Evidence::Unsure(format!("{peer} serves, too, and {how}"));
@@ -243,13 +268,12 @@ fn compare(facts: &Facts, peer: &str, theirs: Option<Duration>, order: Option<Or
             later(&format!("{:.0} s ago, this member {:.0} s ago", theirs.as_secs_f64(), mine.as_secs_f64()))
         }
         (None, Some(_), Some(_)) => Evidence::Clear,
-        (None, Some(_), None) if facts.origin == Origin::Promoted => Evidence::Clear,
-        (None, Some(_), None) => unsure("does not know when it was promoted"),
+        (None, Some(_), None) => unsure("does not tell when it was promoted"),
         (None, None, _) => unsure("nobody knows when this member was promoted"),
     }
 }
 
-/// Nobody who serves was promoted later: rows 4 to 15.
+/// Nobody who serves was promoted later: rows 5 to 15.
 fn without_rivals(facts: &Facts) -> Evidence {
     let silent: Vec<&str> = facts
         .peers
@@ -276,37 +300,39 @@ fn without_rivals(facts: &Facts) -> Evidence {
         Origin::Resumed | Origin::Found => {
             let judged: Vec<Evidence> =
                 facts.records.iter().map(|record| judge(facts, &record.record, &help)).collect();
-            let worst = |wanted: fn(&Evidence) -> bool| judged.iter().find(|e| wanted(e)).cloned();
-            worst(|e| matches!(e, Evidence::Superseded(_)))
-                .or_else(|| worst(|e| matches!(e, Evidence::Unsure(_))))
-                .or_else(|| judged.first().cloned())
+            let unsure = judged.iter().find(|evidence| matches!(evidence, Evidence::Unsure(_)));
+            unsure
+                .or(judged.first())
+                .cloned()
                 .unwrap_or_else(|| Evidence::Unsure(format!("this member's promotion was not seen; {help}")))
         }
     }
 }
 
-/// Rows 5 and 6: somebody wrote as high a claim as this member, or a higher one.
+/// Rows 6 and 7: somebody wrote in this epoch, as far as the record tells.
 fn beside_what_was_written(facts: &Facts, help: &str) -> Option<Evidence> {
-    let rivals =
-        facts.records.iter().filter_map(|RecordFacts { record, written }| match (&record.owner, written) {
-            (Owner::Other(name), Some(written)) if record.claim >= *written => {
-                Some((name, record.claim, *written))
-            }
-            (Owner::Other(_) | Owner::Me, _) => None,
-        });
-    let (name, theirs, mine) = rivals.max_by_key(|(_, theirs, mine)| theirs > mine)?;
-    Some(if theirs > mine {
-        Evidence::Superseded(format!(
-            "{name} claims the record with number {theirs}, this member had written {mine}"
-        ))
-    } else {
-        Evidence::Unsure(format!(
-            "{name} claims the record with number {theirs}, which this member was about to write; {help}"
-        ))
-    })
+    let judge = |RecordFacts { record, written, first }: &RecordFacts| {
+        let Owner::Other(name) = &record.owner else { return None };
+        let theirs = record.claim;
+        match (written, first) {
+            (Some(mine), _) if theirs > *mine => Some(Evidence::Superseded(format!(
+                "{name} claims the record with number {theirs}, this member had written {mine}"
+            ))),
+            (Some(mine), _) if theirs == *mine => Some(Evidence::Unsure(format!(
+                "{name} claims the record with number {theirs}, as this member was about to; {help}"
+            ))),
+            (_, Some(first)) if theirs > *first => Some(Evidence::Unsure(format!(
+                "{name} claimed the record with number {theirs} after this member was promoted; {help}"
+            ))),
+            (Some(_) | None, Some(_) | None) => None,
+        }
+    };
+    let found: Vec<Evidence> = facts.records.iter().filter_map(judge).collect();
+    let superseded = found.iter().find(|evidence| matches!(evidence, Evidence::Superseded(_)));
+    superseded.or(found.first()).cloned()
 }
 
-/// Row 8: a claim came to light after this member was promoted, and there are peers who should know.
+/// Row 9: a claim came to light after this member was promoted, and there are peers who should know.
 fn news_since_promotion(facts: &Facts, help: &str) -> Option<Evidence> {
     if facts.peers.is_empty() {
         return None;
@@ -320,14 +346,10 @@ fn news_since_promotion(facts: &Facts, help: &str) -> Option<Evidence> {
     })
 }
 
-/// Rows 10 to 14, for one record.
+/// Rows 11 to 14, for one record.
 fn judge(facts: &Facts, record: &Record, help: &str) -> Evidence {
     let Owner::Other(name) = &record.owner else { return Evidence::Clear };
     match (facts.origin, facts.memory) {
-        (Origin::Found, Memory::Held) if record.claim > facts.known_before => Evidence::Superseded(format!(
-            "{name} claims the record with number {}, above all that this member remembers",
-            record.claim
-        )),
         (Origin::Found, Memory::Lost) if record.claim <= facts.known_before => Evidence::Clear,
         (
             Origin::Found | Origin::Resumed | Origin::Promoted,

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::aws::arn::{self, TargetGroupArn};
 use crate::config::Config;
-use crate::config::steering::{ClassicElb, CloudWatch, Elbv2, Pool, RecordType, Route, Route53};
+use crate::config::steering::{ClassicElb, CloudWatch, Elbv2, Pool, Route, Route53};
 use crate::config::steering::{Target, Value, Write};
 
 /// Label of the record beside each record, which carries owner and epoch.
@@ -144,15 +144,11 @@ fn route53(tables: &[&Route53], partition: &str) -> Vec<Statement> {
     // One statement a record: merged, they would allow every type for every name.
     statements.extend(tables.iter().enumerate().map(|(index, table)| {
         let name = normalized(&table.record);
-        let record_type = match table.record_type {
-            RecordType::A => "A",
-            RecordType::Aaaa => "AAAA",
-            RecordType::Cname => "CNAME",
-        };
+        let record_type = table.record_type.to_string();
         let (names, types, actions) = match table.write {
             Write::CompareAndSwap => (
                 vec![name.clone(), format!("{GUARD_LABEL}{name}")],
-                vec![record_type, "TXT"],
+                vec![record_type, "TXT".to_owned()],
                 vec!["CREATE", "DELETE"],
             ),
             Write::Upsert => (vec![name], vec![record_type], vec!["UPSERT"]),

@@ -124,6 +124,10 @@ impl super::Target for Route {
         &self.name
     }
 
+    fn parts(&self) -> usize {
+        self.tables.len()
+    }
+
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let me = self.me().await?;
         let ids = (1..).zip(&self.tables).map(|(n, id)| (format!("RouteTableId.{n}"), id.clone()));

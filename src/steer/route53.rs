@@ -26,9 +26,11 @@ use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, RecordType, RecordValue, Value, Write};
 use crate::observation::printable;
+use crate::role::Epoch;
 
 mod error;
 mod mark;
+mod memory;
 mod plan;
 mod record;
 #[cfg(test)]
@@ -37,8 +39,9 @@ mod tests;
 pub(crate) use plan::{Batch, Observed, RecordFact};
 
 use error::change_error;
+use memory::Memory;
 use plan::Desired;
-use record::{Content, Key, rr_type};
+use record::{Content, Key, describe, rr_type};
 
 const LIST: &str = "ListResourceRecordSets";
 const CHANGE: &str = "ChangeResourceRecordSets";
@@ -63,6 +66,9 @@ pub(crate) struct Route53 {
     desired: Option<Desired>,
     /// Our last change, until it has spread.
     spreading: Option<String>,
+    reads: u64,
+    /// Of a record without marks, in which nobody's claim can be read.
+    memory: Memory,
 }
 
 // === impl Route53 ===
@@ -91,6 +97,8 @@ impl Route53 {
             identity,
             desired: None,
             spreading: None,
+            reads: 0,
+            memory: Memory::default(),
         };
         target.desired = target.known_content().map(|content| target.desire(content));
         target
@@ -211,6 +219,7 @@ impl Target for Route53 {
     }
 
     async fn observe(&mut self) -> Result<Observed, CallError> {
+        self.reads += 1;
         let desired = self.find_out().await?;
         let mark_key = desired.mark_key();
         let page = self.list(&desired.record, PAGE).await?;
@@ -230,9 +239,31 @@ impl Target for Route53 {
         Ok(Observed { record, mark, spreading: self.spreading.clone() })
     }
 
+    fn note(&mut self, wish: &Wish, observed: &Observed, now: Timestamp) {
+        let (Wish::Lead { epoch, .. }, Some(desired)) = (wish, &self.desired) else { return };
+        let plan = desired.plan(wish, observed, now);
+        let is_there = matches!(plan.then, Outlook::Fulfilled | Outlook::Waiting { .. });
+        let leads_here = plan.steps.is_empty() && is_there;
+        self.memory.note(*epoch, leads_here, self.reads);
+    }
+
+    fn overrule(&mut self, epoch: Epoch) {
+        self.memory.forget(epoch);
+    }
+
     fn plan(&self, wish: &Wish, observed: &Observed, now: Timestamp) -> Plan<Batch> {
         match &self.desired {
-            Some(desired) => desired.plan(wish, observed, now),
+            Some(desired) => {
+                let plan = desired.plan(wish, observed, now);
+                match (self.settings.write, wish, &observed.record) {
+                    (Write::Upsert, Wish::Lead { epoch, .. }, Some(record))
+                        if !plan.steps.is_empty() && self.memory.led_here(*epoch) =>
+                    {
+                        Plan { steps: Vec::new(), then: Outlook::TakenOver { by: describe(record) } }
+                    }
+                    (Write::Upsert | Write::CompareAndSwap, _, _) => plan,
+                }
+            }
             None => Plan {
                 steps: Vec::new(),
                 then: Outlook::Waiting {

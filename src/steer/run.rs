@@ -53,11 +53,15 @@ const HOLDING: Duration = Duration::from_secs(5);
 /// How old a read may be to start a plan from: one missed drift check is no reason to read first.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
 
-/// Writes that move traffic within [`WINDOW`]: a failover needs two or three. More is a fight with somebody.
+/// Accepted writes that move traffic within [`WINDOW`], at least: a failover needs two or three. More is a fight
+/// with somebody. What was refused changed nothing, and has its backoff.
 const MOVES: usize = 20;
 
-/// Writes that any role may make within [`WINDOW`]: a metric every ten seconds, twice.
-const PUBLICATIONS: usize = 120;
+/// As many failovers as fit into [`WINDOW`] for an object that needs a write for each of its parts.
+const FAILOVERS: usize = 4;
+
+/// Accepted writes that any role may make within [`WINDOW`]: a metric every five seconds, twice.
+const PUBLICATIONS: usize = 240;
 
 const WINDOW: Duration = Duration::from_mins(10);
 
@@ -96,8 +100,6 @@ struct Loop<T: Target> {
     known: Option<(T::Observed, Timestamp)>,
     /// Whether the last read is still what is there: the write after it was refused unseen.
     still_valid: bool,
-    /// Whether the last read was begun before the present epoch.
-    rests_on_the_past: bool,
     reads: Backoff,
     writes: Backoff,
     lost_swaps: u32,
@@ -126,21 +128,20 @@ enum Read<O> {
 impl<T: Target> Loop<T> {
     fn new(target: T, around: Surroundings) -> Self {
         let Surroundings { mirror, snapshot, counsel, report, clock, chance, cancelled } = around;
-        let name: Arc<str> = target.name().into();
+        let name: Arc<str> = report.borrow().target.clone();
         Self {
             journal: Journal::new(mirror, Arc::clone(&name), report, clock.clone()),
             world: World { snapshot, authority: counsel.authority(), counsel, clock, cancelled },
+            moves: Budget::new(MOVES.max(FAILOVERS * target.parts()), WINDOW),
             target,
             name,
             chance,
             known: None,
             still_valid: false,
-            rests_on_the_past: false,
             reads: Backoff::default(),
             writes: Backoff::default(),
             lost_swaps: 0,
             overruled: 0,
-            moves: Budget::new(MOVES, WINDOW),
             publications: Budget::new(PUBLICATIONS, WINDOW),
             begun: None,
             fulfilled: None,
@@ -186,6 +187,8 @@ impl<T: Target> Loop<T> {
                 record: self.target.record(&observed),
                 taken: taken(aim, &then),
                 standby: matches!(aim.wish, Wish::Follow),
+                fulfilled: matches!((&aim.wish, &then), (Wish::Lead { .. }, Outlook::Fulfilled))
+                    && steps.is_empty(),
             };
             self.world.counsel.saw(&self.name, sighting).await;
         }
@@ -205,7 +208,6 @@ impl<T: Target> Loop<T> {
                 if begins {
                     let ladder = Ladder::begin(*epoch, &self.world.snapshot.borrow());
                     self.journal.ladder(ladder);
-                    self.rests_on_the_past = true;
                 }
                 begins && aim.promoted
             }
@@ -237,7 +239,6 @@ impl<T: Target> Loop<T> {
         match result {
             Ok(observed) => {
                 self.reads.succeeded();
-                self.rests_on_the_past = false;
                 self.journal.read();
                 self.known = Some((observed.clone(), at));
                 Read::Seen(observed)
@@ -281,11 +282,9 @@ impl<T: Target> Loop<T> {
 
     /// Another member has the object, and the target plans nothing against it before authority has heard of it.
     async fn taken_over(&mut self, aim: &mut Aim, by: &str) -> Duration {
-        let authority = self.world.counsel.consult(&self.name).await;
+        let authority = self.world.counsel.consult().await;
         match (&authority, &aim.wish) {
             (Authority::Clear { .. }, Wish::Lead { epoch, .. }) if self.overruled < OVERRULED => {
-                // Asked, and nothing sent yet: the step that follows asks again.
-                self.world.counsel.not_written(&self.name).await;
                 self.overruled += 1;
                 self.target.overrule(*epoch);
                 Duration::ZERO
@@ -319,14 +318,21 @@ impl<T: Target> Loop<T> {
             let started = Instant::now();
             let result = if step.moves_traffic() {
                 match self.move_traffic(aim, &step).await {
-                    Ok(result) => result,
+                    Ok(result) => {
+                        self.tell_what_was_written(aim, &result).await;
+                        result
+                    }
                     Err(pause) => {
                         self.still_valid = made == 0;
                         return pause;
                     }
                 }
-            } else if self.publications.spend(self.world.clock.now()) {
-                self.target.apply(&step, Proof::AnyRole).await
+            } else if self.publications.left(self.world.clock.now()) > 0 {
+                let result = self.target.apply(&step, Proof::AnyRole).await;
+                if result.is_ok() {
+                    self.publications.spend(self.world.clock.now());
+                }
+                result
             } else {
                 self.journal.contested();
                 return self.drift();
@@ -339,11 +345,6 @@ impl<T: Target> Loop<T> {
                 }
                 Err(error) => {
                     let class = error.class;
-                    // Lost to what was there before this promotion, perhaps: nobody is later for that. A swap
-                    // that rests on a read of this epoch was lost to somebody who wrote since.
-                    if class == Class::Observe && made == 0 && self.rests_on_the_past {
-                        self.world.counsel.not_written(&self.name).await;
-                    }
                     self.journal.step_failed(&step, started.elapsed(), error);
                     return self.after_failure(class, made == 0);
                 }
@@ -358,7 +359,7 @@ impl<T: Target> Loop<T> {
         aim: &mut Aim,
         step: &T::Step,
     ) -> Result<Result<(), CallError>, Duration> {
-        let authority = self.world.counsel.consult(&self.name).await;
+        let authority = self.world.counsel.consult().await;
         let now = self.world.clock.now();
         if self.world.cancelled.is_cancelled() {
             return Err(Duration::ZERO);
@@ -381,9 +382,12 @@ impl<T: Target> Loop<T> {
         let snapshot = self.world.snapshot.borrow().clone();
         match Warrant::mint(permit, &snapshot, &authority, now) {
             Ok(warrant) => {
-                self.moves.spend(now);
                 self.journal.working();
-                Ok(self.target.apply(step, Proof::Warrant(warrant)).await)
+                let result = self.target.apply(step, Proof::Warrant(warrant)).await;
+                if result.is_ok() {
+                    self.moves.spend(self.world.clock.now());
+                }
+                Ok(result)
             }
             Err(NoWarrant::Permit(lost)) => {
                 self.journal.cancelled(1, &lost.to_string());
@@ -395,6 +399,21 @@ impl<T: Target> Loop<T> {
                 self.journal.held(&step.to_string(), &no.to_string());
                 Err(HOLDING)
             }
+        }
+    }
+
+    /// Tells the authority what the record carries since a write, if it may.
+    async fn tell_what_was_written(&self, aim: &Aim, result: &Result<(), CallError>) {
+        let may_be_there = match result {
+            Ok(()) => true,
+            Err(error) => match error.class {
+                // No answer, or none that makes sense: nobody knows.
+                Class::Retry => true,
+                Class::Throttled | Class::Observe | Class::Stop => false,
+            },
+        };
+        if let (true, Wish::Lead { epoch, claim }) = (may_be_there, &aim.wish) {
+            self.world.counsel.wrote(&self.name, *epoch, *claim).await;
         }
     }
 

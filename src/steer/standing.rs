@@ -84,21 +84,30 @@ pub(crate) struct Standing {
     answered_at: Option<Timestamp>,
     /// The present round.
     round: Option<Round>,
-    waiting: Vec<(Arc<str>, oneshot::Sender<Authority>)>,
+    waiting: Vec<oneshot::Sender<Authority>>,
     targets: BTreeMap<Arc<str>, Seen>,
     /// The last epoch in which this member served.
     epoch: Option<Epoch>,
-    /// The highest claim that was known when it began.
+    /// Whether that epoch had begun before this task did: what was seen in it so far is not known here.
+    joined: bool,
+    /// The highest claim that was known when the epoch began.
     known_then: u64,
+    /// The same with what came to light within [`FRESH`].
+    known_soon: u64,
     serving: bool,
     superseded: Option<(Epoch, String)>,
     claim: Option<(Epoch, u64)>,
     warned: Option<Epoch>,
 }
 
-/// A round of questions: the epoch in which it was begun.
+/// A round of questions.
 #[derive(Clone, Copy, Debug)]
-struct Round(Option<Epoch>);
+struct Round {
+    /// The epoch in which it was begun.
+    epoch: Option<Epoch>,
+    /// Whether something came to light since then that its answers may not know.
+    outdated: bool,
+}
 
 /// One peer.
 #[derive(Debug)]
@@ -111,10 +120,13 @@ struct Known {
 /// One target, as its loop tells.
 #[derive(Debug, Default)]
 struct Seen {
-    sighting: Sighting,
+    record: Option<Record>,
+    /// Who took it. Stands until all is as it should be, or the peers know of nobody later.
+    taken: Option<String>,
+    /// The claim that this member wrote, or may have written, or found as its own.
     written: Option<(Epoch, u64)>,
-    /// What was written before that, in case the last write was none.
-    before: Option<(Epoch, u64)>,
+    /// The claim at the first look of an epoch.
+    first: Option<(Epoch, u64)>,
 }
 
 // === impl Standing ===
@@ -134,6 +146,7 @@ impl Standing {
         let counsel = Counsel::new(sender, ruled.authority.subscribe());
         let known =
             |peer: &Peer| Known { name: peer.address.clone(), witness: Witness::default(), last: None };
+        let joined = matches!(snapshot.borrow().verdict_at(clock.now()), Verdict::Serve { .. });
         let standing = Self {
             peers: Peers::new(&mirror, peers, clock.clone()),
             known: peers.iter().map(known).collect(),
@@ -149,7 +162,9 @@ impl Standing {
             waiting: Vec::new(),
             targets: BTreeMap::new(),
             epoch: None,
+            joined,
             known_then: 0,
+            known_soon: 0,
             serving: false,
             superseded: None,
             claim: None,
@@ -198,17 +213,20 @@ impl Standing {
             }
             return;
         };
-        if self.epoch.replace(epoch) != Some(epoch) {
+        if self.epoch != Some(epoch) {
+            self.joined &= self.epoch.is_none();
+            self.epoch = Some(epoch);
             let Claims { own, seen, .. } = *self.ruled.claims.borrow();
-            self.known_then = own.max(seen);
+            (self.known_then, self.known_soon) = (own.max(seen), own.max(seen));
+            let promotion_was_seen = origin == Some(Origin::Promoted) && !self.joined;
             for peer in &mut self.known {
-                let proven = peer.witness.epoch_began(origin == Some(Origin::Promoted));
+                let proven = peer.witness.epoch_began(promotion_was_seen);
                 if let Some((_, PeerState::Serving { order, .. })) = &mut peer.last {
                     *order = proven;
                 }
             }
             for seen in self.targets.values_mut() {
-                seen.sighting.taken = None;
+                seen.taken = None;
             }
         }
         if !std::mem::replace(&mut self.serving, true) {
@@ -222,24 +240,57 @@ impl Standing {
     fn hear(&mut self, message: Message) {
         match message {
             Message::Saw { target, sighting } => {
-                if let Some(record) = &sighting.record {
-                    let claim = record.claim;
-                    self.change_claims(|claims| claims.seen = claims.seen.max(claim));
-                    if sighting.standby {
-                        self.known_then = self.known_then.max(claim);
-                    }
-                }
-                self.targets.entry(target).or_default().sighting = sighting;
+                self.take_down(target, sighting);
                 self.rule();
             }
-            Message::NotWritten { target } => {
-                let seen = self.targets.entry(target).or_default();
-                seen.written = seen.before;
+            Message::Wrote { target, epoch, claim } => {
+                self.targets.entry(target).or_default().written = Some((epoch, claim));
             }
-            Message::Consult { target, answer } if self.facts_are_fresh() => self.answer(&target, answer),
-            Message::Consult { target, answer } => {
-                self.waiting.push((target, answer));
+            Message::Gone { target } => {
+                // That it was taken from this member stays true.
+                if let Some(seen) = self.targets.get_mut(&target) {
+                    *seen = Seen { taken: seen.taken.take(), ..Seen::default() };
+                }
+            }
+            Message::Consult { answer } if self.facts_are_fresh() => self.answer(answer),
+            Message::Consult { answer } => {
+                self.waiting.push(answer);
                 self.ask();
+            }
+        }
+    }
+
+    /// Takes down what a loop saw. What came to light is asked about: answers of before may not know it.
+    fn take_down(&mut self, target: Arc<str>, sighting: Sighting) {
+        let Sighting { record, taken, standby, fulfilled } = sighting;
+        let claim = record.as_ref().map_or(0, |record| record.claim);
+        let known = self.ruled.claims.borrow().seen;
+        let is_others = record.as_ref().is_some_and(|record| record.owner != Owner::Me);
+        self.change_claims(|claims| claims.seen = claims.seen.max(claim));
+        if standby {
+            self.known_then = self.known_then.max(claim);
+        }
+        if standby || self.was_promoted_just_now() {
+            self.known_soon = self.known_soon.max(claim);
+        }
+        let seen = self.targets.entry(target).or_default();
+        let is_news = (is_others && claim > known) || (taken.is_some() && seen.taken.is_none());
+        if let Some(epoch) = self.epoch.filter(|_| !standby) {
+            if seen.first.is_none_or(|(then, _)| then != epoch) {
+                seen.first = Some((epoch, claim));
+            }
+            if !is_others && record.is_some() && seen.written.is_none_or(|(then, _)| then != epoch) {
+                seen.written = Some((epoch, claim));
+            }
+        }
+        seen.record = record;
+        if taken.is_some() || fulfilled {
+            seen.taken = taken;
+        }
+        if is_news && !standby {
+            self.answered_at = None;
+            if let Some(round) = &mut self.round {
+                round.outdated = true;
             }
         }
     }
@@ -247,14 +298,14 @@ impl Standing {
     /// Begins a round of questions, unless one is under way.
     fn ask(&mut self) {
         if !self.peers.is_empty() && self.round.is_none() {
-            self.round = Some(Round(self.epoch));
+            self.round = Some(Round { epoch: self.epoch, outdated: false });
             self.peers.ask();
         }
     }
 
     fn take_in(&mut self, index: usize, report: Report, last: bool) {
         // What was asked in an earlier epoch proves nothing about the order of promotions in this one.
-        let of_this_epoch = self.round.is_some_and(|Round(epoch)| epoch == self.epoch);
+        let of_this_epoch = self.round.is_some_and(|round| round.epoch == self.epoch);
         let peer = &mut self.known[index];
         let state = match report.answer {
             Reply::Told(Told::Serving { promoted_ago, promotion, .. }) => PeerState::Serving {
@@ -271,6 +322,8 @@ impl Standing {
                 }
                 PeerState::NotServing
             }
+            // Its instance has not lost the role, perhaps: this is no proof that what it says next is later.
+            Reply::Told(Told::StoodDown) => PeerState::StoodDown,
             Reply::Told(Told::Indefinite { .. }) | Reply::Failed => PeerState::Indefinite,
             Reply::Unreachable(cause) => {
                 tracing::debug!(mirror = &*self.mirror, peer = peer.name, cause, "a peer does not answer");
@@ -279,13 +332,13 @@ impl Standing {
         };
         peer.last = Some((report.answered_at, state));
         if last {
-            self.round = None;
-            self.answered_at = of_this_epoch.then(|| self.clock.now());
+            let counts = self.round.take().is_some_and(|round| of_this_epoch && !round.outdated);
+            self.answered_at = counts.then(|| self.clock.now());
             self.rule();
-            if of_this_epoch {
+            if counts {
                 // However long a silent peer made the round last: nobody can know more.
-                for (target, answer) in std::mem::take(&mut self.waiting) {
-                    self.answer(&target, answer);
+                for answer in std::mem::take(&mut self.waiting) {
+                    self.answer(answer);
                 }
             } else {
                 self.ask();
@@ -295,34 +348,40 @@ impl Standing {
 
     /// Whether traffic may be moved on what is known.
     fn facts_are_fresh(&self) -> bool {
-        let now = self.clock.now();
+        let answered_just_now = self.answered_at.is_some_and(|at| at.age_at(self.clock.now()) <= FRESH);
+        let nobody_can_know_more = self.was_promoted_just_now() && !self.has_news();
+        self.peers.is_empty() || nobody_can_know_more || answered_just_now
+    }
+
+    /// Whether this member's promotion was seen, and within [`FRESH`] by its clocks.
+    fn was_promoted_just_now(&self) -> bool {
         let snapshot = self.snapshot.borrow();
-        let promoted_just_now = snapshot.tracker().origin() == Some(Origin::Promoted)
-            && snapshot.tracker().promotion().is_some_and(|promotion| promotion.ago(now) < FRESH)
-            && !self.has_news();
-        let answered_just_now = self.answered_at.is_some_and(|at| at.age_at(now) <= FRESH);
-        self.peers.is_empty() || promoted_just_now || answered_just_now
+        let tracker = snapshot.tracker();
+        tracker.origin() == Some(Origin::Promoted)
+            && tracker.promotion().is_some_and(|promotion| promotion.ago(self.clock.now()) < FRESH)
     }
 
     /// Whether another member's claim came to light since the present epoch began: clocks that stood still may
     /// take a promotion for fresh that another came after.
     fn has_news(&self) -> bool {
-        self.targets.values().any(|seen| match &seen.sighting.record {
+        self.targets.values().any(|seen| match &seen.record {
             Some(Record { owner: Owner::Other(_), claim }) => *claim > self.known_then,
             Some(Record { owner: Owner::Me, .. }) | None => false,
         })
     }
 
-    /// Rules on the present facts for one write to `target`, and remembers the claim as written there.
-    fn answer(&mut self, target: &Arc<str>, answer: oneshot::Sender<Authority>) {
+    /// Rules on the present facts for one write.
+    fn answer(&mut self, answer: oneshot::Sender<Authority>) {
         // The verdict may have changed since the last message; a promotion is known before it is acted on.
         self.follow_verdict();
         let authority = self.rule();
         if let (Authority::Clear { claim }, Some(epoch)) = (&authority, self.epoch) {
             let claim = *claim;
             self.claim = Some((epoch, claim));
-            let seen = self.targets.entry(Arc::clone(target)).or_default();
-            seen.before = seen.written.replace((epoch, claim));
+            // Whoever took it was not promoted later.
+            for seen in self.targets.values_mut() {
+                seen.taken = None;
+            }
             self.change_claims(|claims| claims.own = claims.own.max(claim));
         }
         // Whoever asked may have been cancelled.
@@ -338,8 +397,9 @@ impl Standing {
             self.publish(authority.clone());
             return authority;
         };
-        let Ruling { authority, refuse } = rule(&facts);
+        let Ruling { authority, from_memory, refuse } = rule(&facts);
         if let Authority::Superseded { by } = &authority
+            && !from_memory
             && self.superseded.as_ref().is_none_or(|(then, _)| *then != epoch)
         {
             tracing::error!(
@@ -394,21 +454,25 @@ impl Standing {
         let snapshot = self.snapshot.borrow();
         let Verdict::Serve { epoch, .. } = snapshot.verdict_at(now) else { return None };
         let tracker = snapshot.tracker();
-        let here = self.superseded.as_ref().filter(|(then, _)| *then == epoch).map(|(_, by)| by.clone());
-        let before = (self.past.claims.superseded_in == Some(epoch))
-            .then(|| "another member, as this one remembers".to_owned());
+        let of_now =
+            |claim: Option<(Epoch, u64)>| claim.filter(|(then, _)| *then == epoch).map(|(_, claim)| claim);
         let record = |seen: &Seen| {
-            let written = seen.written.filter(|(then, _)| *then == epoch).map(|(_, claim)| claim);
-            seen.sighting.record.clone().map(|record| RecordFacts { record, written })
+            let (written, first) = (of_now(seen.written), of_now(seen.first));
+            seen.record.clone().map(|record| RecordFacts { record, written, first })
+        };
+        let origin = match tracker.origin()? {
+            Origin::Promoted if self.joined => Origin::Resumed,
+            origin => origin,
         };
         let facts = Facts {
-            origin: tracker.origin()?,
+            origin,
             promoted_ago: tracker.promotion().map(|promotion| promotion.ago(now)),
-            superseded: here.or(before),
-            taken: self.targets.values().find_map(|seen| seen.sighting.taken.clone()),
+            superseded: self.superseded.as_ref().filter(|(then, _)| *then == epoch).map(|(_, by)| by.clone()),
+            remembers_superseded: self.ruled.claims.borrow().superseded_in == Some(epoch),
+            taken: self.targets.values().find_map(|seen| seen.taken.clone()),
             memory: self.past.memory,
             known_before: self.past.claims.own.max(self.past.claims.seen),
-            known_at_promotion: self.known_then,
+            known_at_promotion: self.known_soon,
             claim: self.next_claim(Some(epoch)),
             records: self.targets.values().filter_map(record).collect(),
             peers: self.known.iter().map(|peer| peer.facts(now)).collect(),
@@ -419,7 +483,7 @@ impl Standing {
     /// One claim an epoch, above every claim of others that is known; without an epoch, that of the next one.
     fn next_claim(&self, epoch: Option<Epoch>) -> u64 {
         let claims = *self.ruled.claims.borrow();
-        let others = self.targets.values().filter_map(|seen| match &seen.sighting.record {
+        let others = self.targets.values().filter_map(|seen| match &seen.record {
             Some(Record { owner: Owner::Other(_), claim }) => Some(*claim),
             Some(Record { owner: Owner::Me, .. }) | None => None,
         });

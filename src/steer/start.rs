@@ -37,24 +37,6 @@ pub(crate) struct Member {
 /// Where a service without a region is asked.
 const GLOBAL_REGION: &str = "us-east-1";
 
-/// What the table is called before its target is made: for reports.
-pub(crate) fn name(target: &steering::Target) -> String {
-    match target {
-        steering::Target::Elbv2(t) => {
-            let (_, group) = t.target_group_arn.rsplit_once(':').unwrap_or(("", &t.target_group_arn));
-            format!("elbv2 {group}")
-        }
-        steering::Target::ClassicElb(t) => format!("classic_elb {}", t.load_balancer),
-        steering::Target::Route53(t) => match &t.set_identifier {
-            Some(set) => format!("route53 {} {set}", t.record),
-            None => format!("route53 {}", t.record),
-        },
-        steering::Target::Route(t) => format!("route {}", t.destination),
-        steering::Target::CloudWatch(t) => format!("cloudwatch {}/{}", t.namespace, t.metric),
-        steering::Target::Hook(t) => format!("hook {}", t.command.first().map_or("", String::as_str)),
-    }
-}
-
 /// Steers `target` until it is cancelled. What it does is seen in `report`.
 pub(crate) async fn start(
     target: steering::Target,

@@ -9,6 +9,7 @@ fn facts(origin: Origin) -> Facts {
         origin,
         promoted_ago: None,
         superseded: None,
+        remembers_superseded: false,
         taken: None,
         memory: Memory::Nothing,
         known_before: 0,
@@ -28,11 +29,15 @@ fn serving(promoted_ago: Option<u64>, order: Option<Order>) -> PeerFacts {
 }
 
 fn others(claim: u64, written: Option<u64>) -> RecordFacts {
-    RecordFacts { record: Record { owner: Owner::Other("b".to_owned()), claim }, written }
+    RecordFacts { record: Record { owner: Owner::Other("b".to_owned()), claim }, written, first: None }
+}
+
+fn risen(first: u64, claim: u64) -> RecordFacts {
+    RecordFacts { first: Some(first), ..others(claim, None) }
 }
 
 fn mine(claim: u64) -> RecordFacts {
-    RecordFacts { record: Record { owner: Owner::Me, claim }, written: None }
+    RecordFacts { record: Record { owner: Owner::Me, claim }, written: None, first: None }
 }
 
 #[track_caller]
@@ -57,14 +62,30 @@ fn row_1_superseded_stays_superseded() {
 }
 
 #[test]
-fn rows_2_and_3_a_peer_serves() {
+fn row_3_what_is_remembered_gives_way_to_peers_that_are_all_something_else() {
+    let was = Facts { remembers_superseded: true, records: vec![mine(8)], ..facts(Origin::Found) };
+    let earlier = serving(None, Some(Order::Earlier));
+    for (peers, word, refuses) in [
+        (vec![], "superseded", false),
+        (vec![peer(PeerState::Unreachable)], "superseded", false),
+        (vec![peer(PeerState::NotServing), peer(PeerState::StoodDown)], "superseded", false),
+        (vec![peer(PeerState::NotServing), earlier], "superseded", false),
+        (vec![serving(Some(5), None)], "superseded", true),
+        (vec![peer(PeerState::NotServing), peer(PeerState::NotServing)], "clear", false),
+    ] {
+        rules(&Facts { peers, ..was.clone() }, word, refuses);
+    }
+}
+
+#[test]
+fn rows_2_and_4_a_peer_serves() {
     use Order::{Earlier, Later};
     // origin, mine, theirs, order seen -> ruling
     let table = [
         (Origin::Promoted, Some(100), Some(50), None, "superseded"),
         (Origin::Promoted, Some(50), Some(100), None, "clear"),
         (Origin::Promoted, Some(50), Some(51), None, "unsure"),
-        (Origin::Promoted, Some(50), None, None, "clear"),
+        (Origin::Promoted, Some(50), None, None, "unsure"),
         (Origin::Resumed, Some(100), Some(50), None, "superseded"),
         (Origin::Resumed, Some(50), Some(100), None, "clear"),
         (Origin::Resumed, Some(50), None, None, "unsure"),
@@ -85,10 +106,14 @@ fn rows_2_and_3_a_peer_serves() {
 }
 
 #[test]
-fn row_4_every_peer_certainly_does_not_serve() {
+fn row_5_every_peer_certainly_does_not_serve() {
     for origin in ORIGINS {
         let alone = Facts {
-            peers: vec![peer(PeerState::NotServing), serving(None, Some(Order::Earlier))],
+            peers: vec![
+                peer(PeerState::NotServing),
+                peer(PeerState::StoodDown),
+                serving(None, Some(Order::Earlier)),
+            ],
             records: vec![others(99, Some(9))],
             taken: Some("b".into()),
             ..facts(origin)
@@ -101,7 +126,7 @@ fn row_4_every_peer_certainly_does_not_serve() {
 }
 
 #[test]
-fn row_7_what_was_taken_is_not_taken_back_without_a_peers_word() {
+fn row_8_what_was_taken_is_not_taken_back_without_a_peers_word() {
     for origin in ORIGINS {
         for peers in [vec![], vec![peer(PeerState::Unreachable)], vec![peer(PeerState::Indefinite)]] {
             let taken = Facts { taken: Some("b".into()), peers, records: vec![mine(9)], ..facts(origin) };
@@ -113,13 +138,15 @@ fn row_7_what_was_taken_is_not_taken_back_without_a_peers_word() {
 }
 
 #[test]
-fn rows_5_6_8_and_9_promoted() {
+fn rows_6_7_9_and_10_promoted() {
     for peers in [vec![], vec![peer(PeerState::Unreachable)], vec![peer(PeerState::Indefinite)]] {
         let promoted = Facts { peers, ..facts(Origin::Promoted) };
         rules(&promoted, "clear", false);
         rules(&Facts { records: vec![others(8, None)], ..promoted.clone() }, "clear", false);
         rules(&Facts { records: vec![others(8, Some(9))], ..promoted.clone() }, "clear", false);
         rules(&Facts { records: vec![others(9, Some(9))], ..promoted.clone() }, "unsure", false);
+        rules(&Facts { records: vec![risen(7, 8)], ..promoted.clone() }, "unsure", false);
+        rules(&Facts { records: vec![risen(8, 8)], ..promoted.clone() }, "clear", false);
         let both = vec![others(9, Some(9)), others(10, Some(9))];
         rules(&Facts { records: both, ..promoted.clone() }, "superseded", false);
         let word = if promoted.peers.is_empty() { "clear" } else { "unsure" };
@@ -129,15 +156,15 @@ fn rows_5_6_8_and_9_promoted() {
 }
 
 #[test]
-fn rows_5_and_10_to_15_resumed_or_found() {
+fn rows_6_and_11_to_15_resumed_or_found() {
     use Memory::{Held, Lost, Nothing};
     use Origin::{Found, Resumed};
     // origin, memory, highest claim known before, records -> ruling
     let table = [
         (Resumed, Nothing, 0, vec![others(10, Some(9))], "superseded"),
         (Resumed, Held, 0, vec![others(10, None)], "unsure"),
-        (Found, Held, 9, vec![others(10, None)], "superseded"),
-        (Found, Held, 9, vec![mine(9), others(10, None)], "superseded"),
+        (Found, Held, 9, vec![others(10, None)], "unsure"),
+        (Found, Held, 9, vec![mine(9), others(10, None)], "unsure"),
         (Found, Held, 9, vec![others(9, None)], "unsure"),
         (Found, Lost, 9, vec![others(9, None)], "clear"),
         (Found, Lost, 9, vec![others(10, None)], "unsure"),

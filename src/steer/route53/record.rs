@@ -117,9 +117,8 @@ pub(super) fn canonical(name: &str) -> String {
         }
         at += length;
     }
-    if out.ends_with('.') {
-        out.pop();
-    }
+    // More than one is no name; but what is in normal form must stay so.
+    out.truncate(out.trim_end_matches('.').len());
     out
 }
 
@@ -207,6 +206,7 @@ mod tests {
         assert_eq!(canonical("é"), "\\303\\251");
         assert_eq!(canonical("\\"), "\\134", "an escape that is cut off is a backslash");
         assert_eq!(canonical("."), "");
+        assert_eq!(canonical(".."), "");
     }
 
     proptest! {

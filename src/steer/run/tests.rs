@@ -224,6 +224,17 @@ async fn whoever_writes_too_often_holds_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refused_writes_are_no_contest() {
+    let bench = start(pool(&["b"]), &[Role::Backup]);
+    bench.pass(1, Role::Backup).await;
+    bench.cloud().write_faults.extend([Fault::Error(Class::Throttled); 30]);
+    bench.pass(200, Role::Primary).await;
+    assert_eq!((bench.steps().len(), bench.state()), (32, "fulfilled"));
+    assert_eq!(bench.report.borrow().writes_left, MOVES - 2);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_withdraws_nothing_and_takes_nothing() {
     let bench = start(pool(&["a"]), &[Role::Primary]);
     bench.pass(1, Role::Primary).await;
@@ -299,7 +310,8 @@ async fn what_another_takes_is_told_before_it_is_taken_back() {
     bench.authority.send_replace(CLEAR);
     bench.pass(1, Role::Primary).await;
     assert_eq!((bench.steps().len(), bench.state()), (4, "fulfilled"));
-    assert_eq!(bench.sightings.lock().unwrap().last(), Some(&Sighting::default()), "it has it back");
+    let last = bench.sightings.lock().unwrap().last().cloned().expect("it looked");
+    assert_eq!((last.taken, last.fulfilled), (None, true), "it has it back");
     bench.stop().await;
 }
 

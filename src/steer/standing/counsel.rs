@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::super::authority::{Authority, Record};
 use super::FRESH;
 use crate::peer::TIMEOUT;
+use crate::role::Epoch;
 
 /// How the loops speak with the task.
 #[derive(Clone, Debug)]
@@ -25,13 +26,16 @@ pub(crate) struct Sighting {
     pub(crate) taken: Option<String>,
     /// Whether this member was no primary when it looked: what it saw was there before a promotion that follows.
     pub(crate) standby: bool,
+    /// Whether all is as the primary that looked wishes it.
+    pub(crate) fulfilled: bool,
 }
 
 #[derive(Debug)]
 pub(in crate::steer) enum Message {
     Saw { target: Arc<str>, sighting: Sighting },
-    Consult { target: Arc<str>, answer: oneshot::Sender<Authority> },
-    NotWritten { target: Arc<str> },
+    Consult { answer: oneshot::Sender<Authority> },
+    Wrote { target: Arc<str>, epoch: Epoch, claim: u64 },
+    Gone { target: Arc<str> },
 }
 
 // === impl Counsel ===
@@ -55,12 +59,11 @@ impl Counsel {
         let _ = self.messages.send(Message::Saw { target: Arc::clone(target), sighting }).await;
     }
 
-    /// The ruling on fresh facts, for a write to `target` that follows at once: one that is clear counts as
-    /// written with its claim, until [`not_written`](Self::not_written) says that it was not.
-    pub(in crate::steer) async fn consult(&self, target: &Arc<str>) -> Authority {
+    /// The ruling on fresh facts, for a write that follows at once.
+    pub(in crate::steer) async fn consult(&self) -> Authority {
         let (answer, ruling) = oneshot::channel();
         let consult = async {
-            let _ = self.messages.send(Message::Consult { target: Arc::clone(target), answer }).await;
+            let _ = self.messages.send(Message::Consult { answer }).await;
             ruling.await.ok()
         };
         // A round of questions may be about to end when another has to be waited for.
@@ -69,10 +72,14 @@ impl Counsel {
         ruling.unwrap_or_else(|| Authority::Unsure { why: why.to_owned(), claim: 0 })
     }
 
-    /// Tells that the write for which `target` consulted last was never sent, or was refused because of what
-    /// had been there before this member was promoted. Not for a write of which nobody knows what became, and
-    /// not for one that lost to somebody who wrote since.
-    pub(in crate::steer) async fn not_written(&self, target: &Arc<str>) {
-        let _ = self.messages.send(Message::NotWritten { target: Arc::clone(target) }).await;
+    /// Tells that `target` carries `claim` since a write of `epoch`, or may carry it: nobody knows what became
+    /// of the write. Not for a write that was refused.
+    pub(in crate::steer) async fn wrote(&self, target: &Arc<str>, epoch: Epoch, claim: u64) {
+        let _ = self.messages.send(Message::Wrote { target: Arc::clone(target), epoch, claim }).await;
+    }
+
+    /// Tells that nobody looks at `target` any longer.
+    pub(crate) async fn gone(&self, target: &str) {
+        let _ = self.messages.send(Message::Gone { target: target.into() }).await;
     }
 }

@@ -1,141 +1,17 @@
-//! The task with real pages of peers on loopback, and its clock in the test's hand.
+//! What it rules, on real pages of peers.
 
-use std::sync::Mutex;
-
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use tokio::time::timeout;
-
 use super::super::authority::Memory;
-
 use super::*;
 use crate::config::HttpTarget;
-use crate::observation::{Observation, Role};
-use crate::role::{Settings, Tracker};
+use crate::observation::Role;
 
-/// Longer than anything takes here, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+mod rig;
 
-/// A peer's pages: what each is answered, and how often anybody asked.
-#[derive(Clone, Debug)]
-struct Page {
-    says: Arc<Mutex<(u16, String)>>,
-    asked: Arc<Mutex<usize>>,
-    peer: Peer,
-}
-
-impl Page {
-    async fn start(tasks: &mut JoinSet<()>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/csp/bin/mirrorstatus.cxw", listener.local_addr().unwrap());
-        let page = HttpTarget { url: url.parse().unwrap(), ca_file: None };
-        let says = Arc::new(Mutex::new((503, "state=backup definite=yes".to_owned())));
-        let asked = Arc::new(Mutex::new(0));
-        let (answer, count) = (Arc::clone(&says), Arc::clone(&asked));
-        tasks.spawn(async move {
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut head = [0; 4096];
-                let length = stream.read(&mut head).await.unwrap_or(0);
-                let head = String::from_utf8_lossy(&head[..length]).into_owned();
-                assert!(head.starts_with("GET /PROD/promotion HTTP/1.1\r\n"), "{head}");
-                *count.lock().unwrap() += 1;
-                let (status, line) = answer.lock().unwrap().clone();
-                let body = format!("for people\n{line}\n");
-                let answer = format!(
-                    "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-                    body.len()
-                );
-                let _ = stream.write_all(answer.as_bytes()).await;
-            }
-        });
-        Self { says, asked, peer: Peer { address: "10.0.2.12".to_owned(), page } }
-    }
-
-    fn says(&self, status: u16, line: &str) {
-        *self.says.lock().unwrap() = (status, line.to_owned());
-    }
-
-    fn asked(&self) -> usize {
-        *self.asked.lock().unwrap()
-    }
-}
-
-struct Bench {
-    clock: Clock,
-    now: Arc<Mutex<Timestamp>>,
-    snapshot: watch::Sender<Snapshot>,
-    counsel: Counsel,
-    claims: Arc<watch::Sender<Claims>>,
-    orders: Arc<watch::Sender<Option<Supersede>>>,
-    target: Arc<str>,
-    tasks: JoinSet<()>,
-}
-
-fn start(peers: &[&Page], policy: Superseded, past: Past, tasks: JoinSet<()>) -> Bench {
-    let mut tasks = tasks;
-    let at = Timestamp::new(Duration::from_secs(1_000), Duration::from_secs(1_795_228_800));
-    let now = Arc::new(Mutex::new(at));
-    let shared = Arc::clone(&now);
-    let started = Instant::now();
-    let clock = Clock::from_fn(move || shared.lock().unwrap().later_by(started.elapsed()));
-    let settings = Settings { stale_after: Duration::from_secs(4), rise: std::num::NonZeroU32::MIN };
-    let snapshot = watch::Sender::new(Snapshot::new(Tracker::new(settings, None)));
-    let claims = Arc::new(watch::Sender::new(past.claims));
-    let orders: Arc<watch::Sender<Option<Supersede>>> = Arc::default();
-    let authority = watch::Sender::new(Authority::Unsure { why: "new".to_owned(), claim: 0 });
-    let ruled = Ruled { authority, claims: Arc::clone(&claims), orders: Arc::clone(&orders) };
-    let peers: Vec<Peer> = peers.iter().map(|page| page.peer.clone()).collect();
-    let (standing, counsel) =
-        Standing::new("PROD".into(), &peers, policy, past, snapshot.subscribe(), ruled, clock.clone());
-    tasks.spawn(standing.run(CancellationToken::new()));
-    Bench { clock, now, snapshot, counsel, claims, orders, target: "pool".into(), tasks }
-}
-
-const NEW: Past = Past { memory: Memory::Nothing, claims: Claims { own: 0, seen: 0, superseded_in: None } };
-
-impl Bench {
-    fn says(&self, role: Role) {
-        let now = self.clock.now();
-        let outcome = Ok(role);
-        let observation = Observation { asked_at: now, answered_at: now, outcome, evidence: String::new() };
-        self.snapshot.send_modify(|snapshot| {
-            snapshot.rule(now, |tracker| tracker.observe(&observation));
-        });
-    }
-
-    /// This member's clocks go on, and each second its instance says that it is primary.
-    fn pass(&self, seconds: u64) {
-        for _ in 0..seconds {
-            {
-                let mut now = self.now.lock().unwrap();
-                *now = now.later_by(Duration::from_secs(1));
-            }
-            self.says(Role::Primary);
-        }
-    }
-
-    async fn consult(&self) -> Authority {
-        timeout(PATIENCE, self.counsel.consult(&self.target)).await.expect("it is bounded")
-    }
-
-    async fn saw(&self, record: Option<Record>, taken: Option<&str>) {
-        let standby = !matches!(self.snapshot.borrow().verdict(), Verdict::Serve { .. });
-        let taken = taken.map(str::to_owned);
-        self.counsel.saw(&self.target, Sighting { record, taken, standby }).await;
-    }
-
-    fn epoch(&self) -> Epoch {
-        self.snapshot.borrow().tracker().epoch()
-    }
-}
-
-fn others(claim: u64) -> Record {
-    Record { owner: Owner::Other("b".to_owned()), claim }
-}
+use rig::{NEW, PATIENCE, Page, others, start};
 
 #[tokio::test]
 async fn a_promotion_that_was_just_seen_needs_nobodys_word() {
@@ -167,13 +43,137 @@ async fn a_claim_that_comes_to_light_after_the_promotion_is_asked_about() {
     bench.says(Role::Primary);
     assert_eq!(bench.consult().await, Authority::Clear { claim: 8 });
     // The first swap was lost, and by these clocks the promotion is still of this moment.
-    bench.counsel.not_written(&bench.target).await;
+    let asked = page.asked();
     bench.saw(Some(others(8)), None).await;
-    assert_eq!(bench.consult().await.word(), "unsure", "the other may have been promoted since");
+    assert_eq!(
+        bench.consult().await,
+        Authority::Clear { claim: 9 },
+        "nobody is promoted that soon after another"
+    );
+    assert!(page.asked() > asked, "but who can tell is asked");
+    // A moment later it may be another's promotion, and this one was held up.
+    bench.says(Role::Backup);
+    bench.says(Role::Primary);
+    bench.pass(3);
+    bench.saw(Some(others(20)), None).await;
+    assert_eq!(bench.consult().await.word(), "unsure");
     page.says(503, "state=backup definite=yes");
     bench.pass(3);
-    assert_eq!(bench.consult().await, Authority::Clear { claim: 9 });
+    assert_eq!(bench.consult().await, Authority::Clear { claim: 21 });
     drop(bench.tasks);
+}
+
+#[tokio::test]
+async fn what_comes_to_light_outdates_what_a_peer_said_a_moment_before() {
+    let mut tasks = JoinSet::new();
+    let page = Page::start(&mut tasks).await;
+    for sighting in [(Some(others(7)), None), (None, Some("10.0.2.12"))] {
+        page.says(503, "state=backup definite=yes");
+        let bench = start(&[&page], Superseded::Refuse, NEW, JoinSet::new());
+        bench.says(Role::Backup);
+        bench.says(Role::Primary);
+        bench.pass(3);
+        assert_eq!(bench.consult().await.word(), "clear");
+        page.says(200, "state=primary epoch=1 origin=promoted promoted_seconds_ago=1 promotion=5");
+        let (record, taken) = sighting;
+        bench.saw(record, taken).await;
+        assert_eq!(bench.consult().await.word(), "superseded");
+        drop(bench.tasks);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_stood_down_and_serves_again_was_not_promoted_since() {
+    let mut tasks = JoinSet::new();
+    let page = Page::start(&mut tasks).await;
+    page.says(503, "state=superseded definite=yes");
+    let bench = start(&[&page], Superseded::Refuse, NEW, tasks);
+    bench.says(Role::Backup);
+    bench.says(Role::Primary);
+    bench.pass(3);
+    assert_eq!(bench.consult().await.word(), "clear");
+    // Its daemon was restarted, and nobody there knows when it was promoted.
+    page.says(200, "state=primary epoch=1 origin=found");
+    bench.pass(3);
+    assert_eq!(bench.consult().await.word(), "unsure");
+    assert_eq!(*bench.orders.borrow(), None, "this page goes on saying SUCCESS");
+    drop(bench.tasks);
+}
+
+#[tokio::test]
+async fn who_remembers_that_it_was_superseded_refuses_beside_one_that_serves_and_gives_way_to_backups() {
+    let mut tasks = JoinSet::new();
+    let page = Page::start(&mut tasks).await;
+    let claims = Claims { own: 8, seen: 9, superseded_in: Some(Epoch::default().next()) };
+    for (line, status, word, refuses) in [
+        ("state=primary epoch=1 origin=promoted promoted_seconds_ago=9 promotion=5", 200, "superseded", true),
+        ("state=no-evidence definite=no", 503, "superseded", false),
+        ("state=superseded definite=yes", 503, "superseded", false),
+        ("state=backup definite=yes", 503, "clear", false),
+    ] {
+        page.says(status, line);
+        let past = Past { memory: Memory::Held, claims };
+        let bench = start(&[&page], Superseded::Refuse, past, JoinSet::new());
+        bench.says(Role::Primary);
+        assert_eq!(Some(bench.epoch()), claims.superseded_in);
+        assert_eq!(bench.consult().await.word(), word, "{line}");
+        assert_eq!(bench.orders.borrow().is_some(), refuses, "{line}");
+        drop(bench.tasks);
+    }
+    drop(tasks);
+}
+
+#[tokio::test]
+async fn a_standing_that_begins_in_the_middle_of_an_epoch_saw_no_promotion() {
+    let mut bench = start(&[], Superseded::Refuse, NEW, JoinSet::new());
+    bench.says(Role::Backup);
+    bench.says(Role::Primary);
+    assert_eq!(bench.consult().await.word(), "clear");
+    // A reload replaces it.
+    bench.tasks.shutdown().await;
+    let authority = watch::Sender::new(Authority::Unsure { why: "new".to_owned(), claim: 0 });
+    let ruled = Ruled { authority, claims: Arc::clone(&bench.claims), orders: Arc::clone(&bench.orders) };
+    let snapshot = bench.snapshot.subscribe();
+    let (standing, counsel) =
+        Standing::new("PROD".into(), &[], Superseded::Refuse, NEW, snapshot, ruled, bench.clock.clone());
+    bench.tasks.spawn(standing.run(CancellationToken::new()));
+    bench.counsel = counsel;
+    bench.saw(Some(others(9)), None).await;
+    assert_eq!(bench.consult().await.word(), "unsure", "who wrote it may have been promoted later");
+    bench.says(Role::Backup);
+    bench.says(Role::Primary);
+    assert_eq!(bench.consult().await.word(), "clear", "this promotion was seen");
+}
+
+#[tokio::test]
+async fn what_was_taken_stands_until_all_is_well_even_when_nobody_looks_any_more() {
+    let bench = start(&[], Superseded::Refuse, NEW, JoinSet::new());
+    bench.says(Role::Backup);
+    bench.says(Role::Primary);
+    bench.saw(None, Some("10.0.2.12")).await;
+    bench.saw(None, None).await;
+    assert_eq!(bench.consult().await.word(), "unsure", "another loop of that name knows nothing of it");
+    bench.counsel.gone(&bench.target).await;
+    assert_eq!(bench.consult().await.word(), "unsure");
+    bench.saw_all_well().await;
+    assert_eq!(bench.consult().await.word(), "clear");
+    bench.saw(Some(others(9)), None).await;
+    bench.wrote(10).await;
+    bench.saw(Some(others(11)), None).await;
+    bench.counsel.gone(&bench.target).await;
+    assert_eq!(bench.consult().await.word(), "superseded", "that is final");
+}
+
+#[tokio::test]
+async fn who_found_its_own_name_in_a_record_is_superseded_by_a_higher_one() {
+    let bench = start(&[], Superseded::Refuse, NEW, JoinSet::new());
+    bench.says(Role::Backup);
+    bench.saw(Some(Record { owner: Owner::Me, claim: 4 }), None).await;
+    bench.says(Role::Primary);
+    bench.saw(Some(Record { owner: Owner::Me, claim: 4 }), None).await;
+    assert_eq!(bench.consult().await, Authority::Clear { claim: 5 });
+    bench.saw(Some(others(5)), None).await;
+    assert_eq!(bench.consult().await.word(), "superseded", "though nothing was written in this epoch");
 }
 
 #[tokio::test]
@@ -183,6 +183,7 @@ async fn a_record_with_a_later_claim_supersedes_until_the_role_is_lost_and_regai
     bench.says(Role::Primary);
     bench.saw(Some(others(7)), None).await;
     assert_eq!(bench.consult().await, Authority::Clear { claim: 8 });
+    bench.wrote(8).await;
     bench.saw(Some(others(9)), None).await;
     assert_eq!(bench.consult().await.word(), "superseded");
     assert_eq!(bench.claims.borrow().superseded_in, Some(bench.epoch()));
@@ -204,14 +205,10 @@ async fn an_owner_that_was_there_before_a_refused_write_supersedes_nobody() {
         Authority::Clear { claim: 1 },
         "the record was absent when it was read"
     );
-    bench.counsel.not_written(&bench.target).await;
     bench.saw(Some(others(4)), None).await;
     assert_eq!(bench.consult().await, Authority::Clear { claim: 5 });
-    // What was written before the refused write counts on.
-    assert_eq!(bench.consult().await, Authority::Clear { claim: 5 });
-    bench.counsel.not_written(&bench.target).await;
     bench.saw(Some(others(6)), None).await;
-    assert_eq!(bench.consult().await.word(), "superseded");
+    assert_eq!(bench.consult().await.word(), "unsure", "somebody wrote since the promotion");
 }
 
 #[tokio::test]

@@ -209,8 +209,8 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
         while let Some(message) = heard.recv().await {
             match message {
                 Message::Saw { sighting, .. } => seen.lock().unwrap().push(sighting),
-                Message::NotWritten { .. } => {}
-                Message::Consult { answer, .. } => {
+                Message::Wrote { .. } | Message::Gone { .. } => {}
+                Message::Consult { answer } => {
                     if let Some(ruling) = found.lock().unwrap().pop_front() {
                         rules.send_replace(ruling);
                     }
