@@ -27,7 +27,7 @@
 //! | 4 | one serves, nobody can tell the order | any | any | unsure |
 //! | 5 | each certainly is not primary, is superseded, or was promoted earlier | any | any | clear |
 //! | 6 | silent, in doubt, or none configured | any | another's claim is above the one that was written there in this epoch | superseded |
-//! | 7 | the same | any | another's claim is the very one that was written there, or has risen in this epoch | unsure |
+//! | 7 | the same | any | another's claim has risen in this epoch, or is the very one that was written (with peers) | unsure |
 //! | 8 | the same | an object was taken after all was done in this epoch | any | unsure |
 //! | 9 | silent or in doubt | promoted | another's claim, not known at that time | unsure |
 //! | 10 | as in row 6 | promoted | any: they are of earlier promotions | clear |
@@ -39,10 +39,10 @@
 //!
 //! In rows 1 to 3 the page refuses as well while a peer serves that is not known to be earlier.
 //!
-//! Row 9 is about a promotion whose first look or write was held up, because the machine was paused or the
+//! Rows 7 and 9 are about a promotion whose first look or write was held up, because the machine was paused or the
 //! cloud did not answer: who wrote meanwhile may have been promoted later. What comes to light at once counts as
-//! known, for the mirror takes longer from one promotion to the next. So a true primary is in this row only when
-//! the cloud could not be read for a while, another was promoted in that while, and it is silent since. Without
+//! known, for the mirror takes longer from one promotion to the next. So a true primary is in these rows only
+//! when the cloud could not be read for a while, another was promoted in that while, and it is silent since. Without
 //! peers nobody could ever end that doubt, and the record counts as earlier.
 //!
 //! A state file that was lost counts as nothing remembered: rows 13 to 15. The order of two that serve: the
@@ -318,7 +318,7 @@ fn beside_what_was_written(facts: &Facts, help: &str) -> Option<Evidence> {
             (Some(mine), _) if theirs > *mine => Some(Evidence::Superseded(format!(
                 "{name} claims the record with number {theirs}, this member had written {mine}"
             ))),
-            (Some(mine), _) if theirs == *mine => Some(Evidence::Unsure(format!(
+            (Some(mine), _) if theirs == *mine && !facts.peers.is_empty() => Some(Evidence::Unsure(format!(
                 "{name} claims the record with number {theirs}, as this member was about to; {help}"
             ))),
             (_, Some(first)) if theirs > *first => Some(Evidence::Unsure(format!(

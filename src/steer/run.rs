@@ -183,9 +183,12 @@ impl<T: Target> Loop<T> {
         self.target.note(&aim.wish, &observed, now);
         let Plan { steps, then } = self.target.plan(&aim.wish, &observed, now);
         if fresh {
+            let record = self.target.record(&observed);
+            // Of an object that carries claims, these tell more exactly who was when.
+            let taken = if record.is_none() { taken(aim, &then) } else { None };
             let sighting = Sighting {
-                record: self.target.record(&observed),
-                taken: taken(aim, &then),
+                record,
+                taken,
                 standby: matches!(aim.wish, Wish::Follow),
                 fulfilled: matches!((&aim.wish, &then), (Wish::Lead { .. }, Outlook::Fulfilled))
                     && steps.is_empty(),
