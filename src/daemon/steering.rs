@@ -2,7 +2,7 @@
 //! carries over.
 //!
 //! A loop whose target did not change goes on undisturbed while its mirror is asked in the same way and has the
-//! same peers. Where that is not so, the loops are ended, each after the step that is in flight, before others
+//! same peers; another drift interval it takes up as it goes. Where that is not so, the loops are ended, each after the step that is in flight, before others
 //! take their place: no object is ever steered by two. Ending withdraws nothing.
 
 use std::sync::Arc;
@@ -44,6 +44,8 @@ struct Mirror {
     authority: watch::Receiver<Authority>,
     /// For loops that a reload adds; also what keeps the standing alive without any.
     counsel: Counsel,
+    /// The pace of drift checks; a loop that goes on takes up another one.
+    drift: watch::Sender<Duration>,
     standing: Ended,
     loops: Vec<Loop>,
 }
@@ -84,6 +86,8 @@ impl Steering {
                 Some(position) => kept.swap_remove(position),
                 None => self.begin(entry),
             };
+            let drift = entry.config.drift_interval;
+            mirror.drift.send_if_modified(|known| std::mem::replace(known, drift) != drift);
             self.commit_targets(&mut mirror, &entry.config.targets).await;
             self.mirrors.push(mirror);
         }
@@ -140,6 +144,7 @@ impl Steering {
             snapshot: entry.snapshot.clone(),
             authority: seen,
             counsel,
+            drift: watch::Sender::new(config.drift_interval),
             standing: Ended { cancelled, task },
             loops: Vec::new(),
         }
@@ -170,6 +175,7 @@ impl Steering {
             mirror.counsel.clone(),
             sender,
             self.clock.clone(),
+            mirror.drift.subscribe(),
             cancelled.clone(),
         ));
         Loop { target: target.clone(), report, task: Ended { cancelled, task } }

@@ -63,10 +63,11 @@ pub(crate) async fn start(
     counsel: Counsel,
     report: watch::Sender<Report>,
     clock: Clock,
+    drift: watch::Receiver<Duration>,
     cancelled: CancellationToken,
 ) {
     let mirror = Arc::clone(&member.mirror);
-    let around = Surroundings { mirror, snapshot, counsel, report, clock, chance, cancelled };
+    let around = Surroundings { mirror, snapshot, counsel, report, clock, drift, chance, cancelled };
     // The services' clients are large; one is boxed a loop.
     match target {
         steering::Target::Elbv2(table) => {
