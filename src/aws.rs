@@ -39,7 +39,7 @@ pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 const ATTEMPTS: u32 = 3;
 /// Below the 60 s after which the services' front ends close idle connections, above the
 /// drift checks' pace, unless the configuration slows that down.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+pub(crate) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long before their end credentials are renewed.
 const CREDENTIALS_BUFFER: Duration = Duration::from_secs(600);
 

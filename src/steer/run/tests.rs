@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::observation::{NoEvidence, Role};
 
+mod drift;
 mod scripted;
 
 use scripted::{CLEAR, Cloud, Fault, STALE_AFTER, says, start, unsure};
@@ -69,54 +70,6 @@ async fn who_is_promoted_again_does_not_take_an_old_read_for_the_truth() {
     bench.cloud().members = ["b"].into();
     bench.pass(1, Role::Primary).await;
     assert_eq!(bench.steps(), TAKE, "the drift check of ten seconds ago saw that all was well");
-    bench.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_was_read_too_long_ago_is_read_again() {
-    let bench = start(pool(&["b"]), &[Role::Backup]);
-    sleep(Duration::from_millis(10)).await;
-    bench.cloud().read_faults.extend([Fault::Error(Class::Stop); 2]);
-    bench.pass(65, Role::Backup).await;
-    let reads = bench.cloud().reads.len();
-    bench.pass(1, Role::Primary).await;
-    assert_eq!(bench.cloud().reads.len(), reads + 2, "before and after");
-    assert_eq!(bench.steps(), TAKE);
-    bench.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn another_drift_interval_is_in_force_at_once() {
-    let bench = start(pool(&["a"]), &[Role::Primary]);
-    bench.pass(5, Role::Primary).await;
-    assert_eq!((bench.cloud().reads.len(), bench.state()), (1, "fulfilled"));
-    bench.drift.send_replace(Duration::from_mins(4));
-    bench.pass(3_600, Role::Primary).await;
-    let reads = bench.cloud().reads.split_off(1);
-    assert_eq!(
-        reads,
-        (0..15).map(|n| 5_000 + n * 240_000).collect::<Vec<_>>(),
-        "one at once, fifteen an hour"
-    );
-    bench.drift.send_replace(Duration::from_secs(5));
-    bench.pass(11, Role::Primary).await;
-    assert_eq!(bench.cloud().reads[1..], [3_605_000, 3_610_000, 3_615_000]);
-    assert_eq!((bench.steps(), bench.state()), (vec![], "fulfilled"));
-    bench.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_longer_drift_interval_keeps_what_was_read_for_longer() {
-    let bench = start(pool(&["b"]), &[Role::Backup]);
-    bench.drift.send_replace(Duration::from_mins(4));
-    sleep(Duration::from_millis(10)).await;
-    bench.cloud().read_faults.push_back(Fault::Error(Class::Stop));
-    bench.pass(470, Role::Backup).await;
-    let reads = bench.cloud().reads.len();
-    bench.says(Role::Primary);
-    sleep(Duration::from_millis(1)).await;
-    assert_eq!(bench.cloud().writes[0].1, TAKE[0]);
-    assert_eq!(bench.cloud().reads.len(), reads + 2, "to verify, once a step");
     bench.stop().await;
 }
 
@@ -335,17 +288,6 @@ async fn what_another_takes_is_told_before_it_is_taken_back() {
     bench.pass(1, Role::Primary).await;
     assert_eq!((bench.steps().len(), bench.state()), (4, "fulfilled"));
     assert_eq!(bench.sightings.lock().unwrap().last(), Some(&Sighting::default()), "it has it back");
-    bench.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn drift_is_repaired_and_counted() {
-    let bench = start(pool(&["a"]), &[Role::Primary]);
-    bench.pass(1, Role::Primary).await;
-    bench.cloud().members.insert("b");
-    bench.pass(35, Role::Primary).await;
-    assert_eq!(bench.steps(), TAKE[1..]);
-    assert_eq!(bench.report.borrow().drift_repaired, 1);
     bench.stop().await;
 }
 

@@ -140,6 +140,14 @@ impl Stage {
         self.start(name);
     }
 
+    /// Reloads a member's daemon with another configuration: `from`, which is there once, becomes `to`.
+    pub(crate) fn reload(&mut self, name: &str, from: &str, to: &str) {
+        let member = self.members.iter_mut().find(|member| member.name == name).expect("a member");
+        member.config = change(&member.config, from, to);
+        let line = member.daemon.as_mut().expect("it runs").reload(&member.config);
+        assert_eq!(line["message"], "reloaded", "{line}");
+    }
+
     fn member(&self, name: &str) -> &Member {
         self.members.iter().find(|member| member.name == name).expect("a member")
     }
