@@ -139,57 +139,52 @@ mod tests {
     use super::*;
     use crate::config::HttpTarget;
 
-    type Asked = Result<Answer, NoEvidence>;
-
-    fn answer(status: u16, body: &str) -> Asked {
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        Ok(Answer { status: StatusCode::from_u16(status).unwrap(), body })
-    }
+    type Asked = Result<(u16, &'static str), NoEvidence>;
 
     fn finding(promotion: Asked, page: Asked) -> Finding {
         let url = "http://10.0.2.12:8080/csp/bin/mirror_status.cxw".parse().unwrap();
         let peer = Peer { address: "10.0.2.12".to_owned(), page: HttpTarget { url, ca_file: None } };
-        judge("PROD", &peer, &Pages { promotion, page })
+        let answered = |asked: Asked| {
+            let (status, body) = asked?;
+            let status = StatusCode::from_u16(status).unwrap();
+            Ok(Answer { status, body: Bytes::from_static(body.as_bytes()) })
+        };
+        judge("PROD", &peer, &Pages { promotion: answered(promotion), page: answered(page) })
     }
 
     #[test]
     fn what_a_peer_answers_is_judged_by_what_the_daemon_will_learn_from_it() {
-        let (success, failed) = (|| answer(200, "SUCCESS"), || answer(503, "FAILED"));
+        let (success, failed) = (|| Ok((200, "SUCCESS")), || Ok((503, "FAILED")));
         let refused = || Err(NoEvidence::Unreachable("connection refused".to_owned()));
         let slow = Err(NoEvidence::TimedOut { after: peer::TIMEOUT });
         let table = [
             (
-                answer(503, "is the backup\nstate=backup definite=yes\n"),
+                Ok((503, "is the backup\nstate=backup definite=yes\n")),
                 failed(),
                 Severity::Good,
                 "it is backup",
             ),
-            (answer(503, "\nstate=no-evidence definite=no\n"), failed(), Severity::Good, "does not know"),
+            (Ok((503, "\nstate=no-evidence definite=no\n")), failed(), Severity::Good, "does not know"),
             (
-                answer(200, "\nstate=primary epoch=3 promoted_seconds_ago=9"),
+                Ok((200, "\nstate=primary epoch=3 promoted_seconds_ago=9")),
                 success(),
                 Severity::Good,
                 "when it",
             ),
-            (answer(200, "\nstate=primary epoch=3\n"), success(), Severity::Good, "is primary (epoch 3)"),
-            (answer(503, "\nstate=backup definite=yes\n"), answer(404, ""), Severity::Warning, "answers 404"),
+            (Ok((200, "\nstate=primary epoch=3\n")), success(), Severity::Good, "is primary (epoch 3)"),
+            (Ok((503, "\nstate=backup definite=yes\n")), Ok((404, "")), Severity::Warning, "answers 404"),
             (refused(), refused(), Severity::Warning, "does not answer: connection refused"),
             (slow, failed(), Severity::Warning, "does not answer"),
             (
-                answer(404, "no such page, there is: /a"),
+                Ok((404, "no such page, there is: /a")),
                 success(),
                 Severity::Error,
                 "no mirror of the name PROD",
             ),
-            (
-                answer(403, "this address may not ask"),
-                answer(403, ""),
-                Severity::Error,
-                "refuses this member",
-            ),
-            (answer(404, "<html>"), success(), Severity::Warning, "stays unsure"),
-            (answer(404, "<html>"), answer(500, "FAILED"), Severity::Warning, "stays unsure"),
-            (answer(200, "<html>"), answer(200, "<html>"), Severity::Error, "is no status page"),
+            (Ok((403, "this address may not ask")), Ok((403, "")), Severity::Error, "refuses this member"),
+            (Ok((404, "<html>")), success(), Severity::Warning, "stays unsure"),
+            (Ok((404, "<html>")), Ok((500, "FAILED")), Severity::Warning, "stays unsure"),
+            (Ok((200, "<html>")), Ok((200, "<html>")), Severity::Error, "is no status page"),
             (Err(NoEvidence::Failed("moved".to_owned())), success(), Severity::Warning, "stays unsure"),
         ];
         for (promotion, page, severity, words) in table {
@@ -202,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_a_stranger_says_is_made_printable() {
-        let found = finding(answer(404, "no such page, there is: \u{1b}[2J"), answer(404, ""));
+        let found = finding(Ok((404, "no such page, there is: \u{1b}[2J")), Ok((404, "")));
         assert!(!found.message.contains('\u{1b}'), "{found:?}");
     }
 }

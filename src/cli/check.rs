@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// Print JSON: the problems of the configuration, or what was found
     #[arg(long)]
     json: bool,
-    /// Ask nobody outside this machine
+    /// Ask nobody outside this machine: neither peers nor AWS
     #[arg(long)]
     offline: bool,
 }

@@ -170,12 +170,15 @@ impl Steering {
         let cancelled = CancellationToken::new();
         let task = self.tasks.spawn(steer::start(
             target.clone(),
-            Member { mirror: mirror.name.as_str().into(), name: mirror.member.as_str().into() },
+            Member {
+                mirror: mirror.name.as_str().into(),
+                name: mirror.member.as_str().into(),
+                drift: mirror.drift.subscribe(),
+            },
             mirror.snapshot.clone(),
             mirror.counsel.clone(),
             sender,
             self.clock.clone(),
-            mirror.drift.subscribe(),
             cancelled.clone(),
         ));
         Loop { target: target.clone(), report, task: Ended { cancelled, task } }
