@@ -37,8 +37,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// The SDK's own attempts: what is left to the loop is what lasts longer.
 const ATTEMPTS: u32 = 3;
-/// Below the 60 s after which the services' front ends close idle connections, above the drift check's pace.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// Below the 60 s after which the services' front ends close idle connections, above the
+/// drift checks' pace, unless the configuration slows that down.
+pub(crate) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long before their end credentials are renewed.
 const CREDENTIALS_BUFFER: Duration = Duration::from_secs(600);
 

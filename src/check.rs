@@ -1,5 +1,5 @@
 //! What `mirrorvip check` finds: everything that the daemon will need, tried before it needs it; here what is
-//! local, in [`aws`] what is in the cloud.
+//! local, in `peers` the other members, in [`aws`] what is in the cloud.
 //!
 //! Each [`Finding`] says what was looked at, what is so, what follows from it and how to mend it. Nothing is
 //! changed: an address is bound for a moment and given back, a file is made in the state directory and
@@ -14,6 +14,7 @@ mod addresses;
 pub mod aws;
 mod files;
 mod instance;
+mod peers;
 mod timing;
 
 /// How much a finding matters.
@@ -61,6 +62,7 @@ pub async fn local(config: &Config, clock: &Clock) -> Vec<Finding> {
     findings.extend(user());
     for mirror in &config.mirrors {
         findings.extend(timing::mirror(mirror));
+        findings.extend(timing::looks(mirror));
         findings.extend(files::wake_on(mirror));
     }
     findings.extend(instance::ask(&config.mirrors, clock).await);
@@ -70,6 +72,11 @@ pub async fn local(config: &Config, clock: &Clock) -> Vec<Finding> {
     findings.push(files::state_directory(&config.state_directory));
     findings.push(addresses::descriptors(&config.health));
     findings
+}
+
+/// Asks the other members of every mirror what the daemon will ask them.
+pub async fn peers(config: &Config) -> Vec<Finding> {
+    peers::ask(config).await
 }
 
 /// The daemon need not be root, and what root may do proves nothing about the daemon's user.

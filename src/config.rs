@@ -127,6 +127,8 @@ pub struct Mirror {
     pub peers: Vec<steering::Peer>,
     /// What the page says while a peer that was promoted later serves.
     pub superseded: steering::Superseded,
+    /// How often each steering target looks at its object when nothing happens.
+    pub drift_interval: Duration,
     /// The cloud objects that direct clients.
     pub targets: Vec<steering::Target>,
 }

@@ -60,6 +60,7 @@ mod thread;
 pub use checkers::{Asked, Checker, Checkers, MAX_CHECKERS};
 pub use listener::StartError;
 pub use respond::page_status;
+pub(crate) use route::NO_SUCH_PAGE;
 pub use site::{Counters, Tally};
 
 use connections::Connections;

@@ -59,6 +59,15 @@ pub(crate) enum Reply {
     Unreachable(String),
 }
 
+/// What both pages of a peer answer, for whoever looks for the reason why it tells nothing.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    /// The page for other members.
+    pub(crate) promotion: Result<Answer, NoEvidence>,
+    /// The status page.
+    pub(crate) page: Result<Answer, NoEvidence>,
+}
+
 /// The peers of one mirror, and the round of questions that is under way.
 #[derive(Debug)]
 pub(crate) struct Peers {
@@ -156,6 +165,12 @@ impl Asker {
     }
 }
 
+/// Asks both pages of one peer, each with the deadline of a round.
+pub(crate) async fn look(mirror: &str, page: &HttpTarget) -> Pages {
+    let mut asker = Asker::new(mirror, page);
+    Pages { promotion: asker.promotion.get().await, page: asker.page.get().await }
+}
+
 /// The page for other members on the server of the status page.
 fn promotion_url(mirror: &str, page: &Uri) -> Uri {
     let mut parts = page.clone().into_parts();
@@ -165,7 +180,7 @@ fn promotion_url(mirror: &str, page: &Uri) -> Uri {
 }
 
 /// What the page for other members tells, if it is one. PURE and total.
-fn read(answer: &Answer) -> Option<Told> {
+pub(crate) fn read(answer: &Answer) -> Option<Told> {
     let told = Told::parse(std::str::from_utf8(&answer.body).ok()?)?;
     let agrees = match &told {
         Told::Serving { .. } => answer.status == StatusCode::OK,
@@ -177,7 +192,7 @@ fn read(answer: &Answer) -> Option<Told> {
 }
 
 /// What a status page says. PURE and total.
-fn read_page(answer: &Answer) -> Reply {
+pub(crate) fn read_page(answer: &Answer) -> Reply {
     match (answer.status, answer.body.trim_ascii()) {
         (StatusCode::OK, b"SUCCESS") => Reply::Success,
         (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED, _) => {

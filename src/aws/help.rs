@@ -13,9 +13,22 @@ pub(crate) fn is_denied(error: &CallError) -> bool {
     )
 }
 
-/// How to mend it: full sentences.
+/// How to mend it, as far as the error's class tells where nothing else does: full sentences.
 pub(crate) fn help(error: &CallError) -> &'static str {
-    match error.code.as_deref() {
+    known_help(error).unwrap_or(match error.class {
+        Class::Retry => {
+            "Is there a route, and a VPC endpoint or a NAT, to the service's address? Are there credentials: a role on the \
+             instance, or AWS_ACCESS_KEY_ID? Then try again."
+        }
+        Class::Throttled => "Others in this account and region ask too often; try again.",
+        Class::Observe => "Somebody changed it meanwhile; try again.",
+        Class::Stop => "Mend what the service complains of; asking again does not help.",
+    })
+}
+
+/// How to mend what the service complains of, where its code tells: full sentences.
+pub(crate) fn known_help(error: &CallError) -> Option<&'static str> {
+    let help = match error.code.as_deref() {
         // The first is EC2's word for all of them.
         Some(
             "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException",
@@ -40,14 +53,7 @@ pub(crate) fn help(error: &CallError) -> &'static str {
         Some("ExpiredToken" | "ExpiredTokenException" | "RequestExpired") => {
             "Renew the credentials; if they are new, correct this machine's clock."
         }
-        _ => match error.class {
-            Class::Retry => {
-                "Is there a route, and a VPC endpoint or a NAT, to the service's address? Are there credentials: a role on the \
-                 instance, or AWS_ACCESS_KEY_ID? Then try again."
-            }
-            Class::Throttled => "Others in this account and region ask too often; try again.",
-            Class::Observe => "Somebody changed it meanwhile; try again.",
-            Class::Stop => "Mend what the service complains of; asking again does not help.",
-        },
-    }
+        _ => return None,
+    };
+    Some(help)
 }

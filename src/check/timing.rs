@@ -1,12 +1,19 @@
-//! Whether the times fit together, and what they promise. PURE.
+//! Whether the times fit together, what they promise, and what they cost. PURE.
 
 use std::time::Duration;
 
 use super::Finding;
+use crate::aws::POOL_IDLE_TIMEOUT;
 use crate::config::Mirror;
+use crate::config::steering::Target;
 
 /// Bridging fewer missed answers than this makes every hiccup of the machine a failed check.
 const ANSWERS_TO_BRIDGE: u32 = 2;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Looks are up to a tenth late, so that the members' do not march in step.
+const LATEST_LOOK: f64 = 1.1;
 
 pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
     let Mirror { name, interval, timeout, stale_after, qos_timeout, rise, .. } = mirror;
@@ -54,4 +61,34 @@ pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// How often the cloud is read while nothing happens, and whether connections outlive the time between.
+pub(super) fn looks(mirror: &Mirror) -> Option<Finding> {
+    let is_read = |target: &&Target| match target {
+        Target::Elbv2(_) | Target::ClassicElb(_) | Target::Route53(_) | Target::Route(_) => true,
+        // A metric is published without a look, and a hook is no object.
+        Target::CloudWatch(_) | Target::Hook(_) => false,
+    };
+    let objects = mirror.targets.iter().filter(is_read).count();
+    if objects == 0 {
+        return None;
+    }
+    let interval = mirror.drift_interval;
+    // At most 720 times: a few hundred objects are no more than a u32 holds.
+    let reads = HOUR.div_duration_f64(interval) * f64::from(u32::try_from(objects).unwrap_or(u32::MAX));
+    let connections = if interval.mul_f64(LATEST_LOOK) < POOL_IDLE_TIMEOUT {
+        "which keeps its connections warm"
+    } else {
+        "between which its connections close: the first call of a failover also looks up the name and makes the \
+         handshakes anew, some round trips more"
+    };
+    Some(Finding::good(
+        format!("mirror {}", mirror.name),
+        format!(
+            "with drift_interval = {interval:?} this member reads AWS about {reads:.0} times an hour for {objects} \
+             steering table{}, {connections}",
+            if objects == 1 { "" } else { "s" },
+        ),
+    ))
 }

@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// Print JSON: the problems of the configuration, or what was found
     #[arg(long)]
     json: bool,
-    /// Ask nobody outside this machine
+    /// Ask nobody outside this machine: neither peers nor AWS
     #[arg(long)]
     offline: bool,
 }
@@ -73,6 +73,7 @@ async fn look(config: &Config, offline: bool) -> (Vec<Finding>, Vec<Recovery>) {
     if offline {
         return (findings, Vec::new());
     }
+    findings.extend(check::peers(config).await);
     let Online { findings: more, recoveries } = aws::online(config).await;
     findings.extend(more);
     (findings, recoveries)

@@ -81,6 +81,7 @@ const KEYS: &[Key] = &[
     key("mirror", "rise", Means("1"), "how often in a row the instance must say that it is primary before it is served, 1 to 10"),
     key("mirror", "member", Means(r#""auto""#), "this member's name as the owner of records, different on every member: 1 to 64 of A-Z a-z 0-9 _ . -; `auto` is the host name"),
     key("mirror", "superseded", Means(r#""refuse""#), "what the page says while a peer that was promoted later serves: `refuse` (FAILED) or `warn` (what the instance says)"),
+    key("mirror", "drift_interval", Means(r#""30s""#), "how often each steering table looks at its object when nothing happens, 5s to 300s; above 40s its connections are cold when a failover comes"),
 
     key("mirror.probe.qlist", "instance", Refused, "the instance's name, as `iris list` prints it"),
     key("mirror.probe.qlist", "command", Means(r#""iris""#), "`iris`, `ccontrol` or an absolute path"),

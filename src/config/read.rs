@@ -156,6 +156,9 @@ fn mirror(
     let rise = section.or_default("rise", |value| value::integer(value, 1..=10));
     let member = section.or_default("member", cloud::member);
     let superseded = section.or_default("superseded", cloud::superseded);
+    // At most half of the time ahead of which credentials are renewed: then none expire between two looks.
+    let drift_interval =
+        section.or_default("drift_interval", |value| value::duration(value, 5 * SECOND..=5 * MINUTE));
     let probe = section.table("mirror.probe").and_then(|section| probe(&section));
     let peers = steering::peers(section);
     let targets = steering::targets(section, objects);
@@ -186,6 +189,7 @@ fn mirror(
         member: member?.value,
         peers: peers?,
         superseded: superseded?.value,
+        drift_interval: drift_interval?.value,
         targets: targets?,
     })
 }

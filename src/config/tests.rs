@@ -161,6 +161,7 @@ fn defaults_are_the_documented_ones() {
             member: None,
             peers: Vec::new(),
             superseded: steering::Superseded::Refuse,
+            drift_interval: seconds(30),
             targets: Vec::new(),
         }],
     };

@@ -24,7 +24,7 @@ const URL: usize = 2048;
 
 /// What the health listener answers itself: a mirror of that name could not be told from it.
 const ENDPOINTS: &[&str] =
-    &["primary", "backup", "async", "live", "ready", "status", "metrics", "probe", "csp"];
+    &["primary", "promotion", "backup", "async", "live", "ready", "status", "metrics", "probe", "csp"];
 /// The status page's name, as InterSystems writes it and as its articles print it.
 const PAGES: [&str; 2] = ["mirror_status.cxw", "mirrorstatus.cxw"];
 

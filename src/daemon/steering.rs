@@ -2,8 +2,8 @@
 //! carries over.
 //!
 //! A loop whose target did not change goes on undisturbed while its mirror is asked in the same way and has the
-//! same peers. Where that is not so, the loops are ended, each after the step that is in flight, before others
-//! take their place. Ending withdraws nothing. Neither a reload nor a stop waits for longer than a call may take:
+//! same peers; another drift interval it takes up as it goes. Where that is not so, the loops are ended, each
+//! after the step that is in flight, before others take their place. Ending withdraws nothing. Neither a reload nor a stop waits for longer than a call may take:
 //! of a command that takes longer ([`Hook`](crate::steer)), nobody sees the end.
 
 use std::sync::Arc;
@@ -45,6 +45,8 @@ struct Mirror {
     authority: watch::Receiver<Authority>,
     /// For loops that a reload adds; also what keeps the standing alive without any.
     counsel: Counsel,
+    /// The pace of drift checks; a loop that goes on takes up another one.
+    drift: watch::Sender<Duration>,
     standing: Ended,
     loops: Vec<Loop>,
 }
@@ -85,6 +87,8 @@ impl Steering {
                 Some(position) => kept.swap_remove(position),
                 None => self.begin(entry),
             };
+            let drift = entry.config.drift_interval;
+            mirror.drift.send_if_modified(|known| std::mem::replace(known, drift) != drift);
             self.commit_targets(&mut mirror, &entry.config.targets).await;
             self.mirrors.push(mirror);
         }
@@ -141,6 +145,7 @@ impl Steering {
             snapshot: entry.snapshot.clone(),
             authority: seen,
             counsel,
+            drift: watch::Sender::new(config.drift_interval),
             standing: Ended { cancelled, task },
             loops: Vec::new(),
         }
@@ -170,7 +175,11 @@ impl Steering {
         let cancelled = CancellationToken::new();
         let task = self.tasks.spawn(steer::start(
             target.clone(),
-            Member { mirror: mirror.name.as_str().into(), name: mirror.member.as_str().into() },
+            Member {
+                mirror: mirror.name.as_str().into(),
+                name: mirror.member.as_str().into(),
+                drift: mirror.drift.subscribe(),
+            },
             mirror.snapshot.clone(),
             mirror.counsel.clone(),
             sender,

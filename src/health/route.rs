@@ -103,6 +103,9 @@ impl Routes {
     }
 }
 
+/// How the answer to an unknown path begins. `mirrorvip check` knows another mirrorvip by it.
+pub(crate) const NO_SUCH_PAGE: &str = "no such page, there is:";
+
 fn directory(prefixes: &[(String, usize)], names: &[String]) -> String {
     let pages = prefixes.iter().map(|(prefix, _)| format!("{prefix}/{}", FILE_NAMES[0]));
     let folders: Vec<String> = match names {
@@ -111,7 +114,7 @@ fn directory(prefixes: &[(String, usize)], names: &[String]) -> String {
     };
     let roles = folders.iter().flat_map(|f| ["primary", "backup", "async"].map(|role| format!("{f}/{role}")));
     let paths: Vec<_> = pages.chain(roles).chain(["/live".to_owned(), "/ready".to_owned()]).collect();
-    format!("no such page, there is: {}", paths.join(" "))
+    format!("{NO_SUCH_PAGE} {}", paths.join(" "))
 }
 
 // === impl Asked ===

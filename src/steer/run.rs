@@ -10,6 +10,7 @@
 //! | an error that asking again does not help | at the next drift check |
 //! | no authority, or too many writes | in some seconds |
 //! | a wish that changed | at once, and a read under way is dropped for it |
+//! | a drift interval that changed | at once |
 //!
 //! The first write of a promotion that was seen does not wait for a read: the last drift check's is the start
 //! of its plan, if it is young enough. What that one shows may be overtaken: it is believed where it says that
@@ -41,16 +42,15 @@ mod world;
 use journal::Journal;
 use world::{Aim, World};
 
-/// Between two drift checks. Warm connections need it within 45 s; half a minute is 120 reads an hour.
-const DRIFT: Duration = Duration::from_secs(30);
-
 /// Between two looks while the cloud does its part.
 const WAITING: Duration = Duration::from_secs(1);
 
 /// Between two looks while nothing may be written.
 const HOLDING: Duration = Duration::from_secs(5);
 
-/// How old a read may be to start a plan from: one missed drift check is no reason to read first.
+/// How old a read may be at least to start a plan from; twice the drift interval if that is longer, because one
+/// missed drift check is no reason to read first. Age costs a wasted call at worst: what the write rests on,
+/// the write shows.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
 
 /// Accepted writes that move traffic within [`WINDOW`], at least: a failover needs two or three. More is a fight
@@ -79,6 +79,8 @@ pub(super) struct Surroundings {
     pub(super) counsel: Counsel,
     pub(super) report: watch::Sender<Report>,
     pub(super) clock: Clock,
+    /// How often to look when nothing happens.
+    pub(super) drift: watch::Receiver<Duration>,
     /// Uniform in 0..1.
     pub(super) chance: fn() -> f64,
     pub(super) cancelled: CancellationToken,
@@ -127,11 +129,11 @@ enum Read<O> {
 
 impl<T: Target> Loop<T> {
     fn new(target: T, around: Surroundings) -> Self {
-        let Surroundings { mirror, snapshot, counsel, report, clock, chance, cancelled } = around;
+        let Surroundings { mirror, snapshot, counsel, report, clock, drift, chance, cancelled } = around;
         let name: Arc<str> = report.borrow().target.clone();
         Self {
             journal: Journal::new(mirror, Arc::clone(&name), report, clock.clone()),
-            world: World { snapshot, authority: counsel.authority(), counsel, clock, cancelled },
+            world: World { snapshot, authority: counsel.authority(), counsel, clock, drift, cancelled },
             moves: Budget::new(MOVES.max(FAILOVERS * target.parts()), WINDOW),
             target,
             name,
@@ -160,7 +162,7 @@ impl<T: Target> Loop<T> {
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => {}
-                () = self.world.changed(|now| now.calls_for_another_look(&aim)) => {}
+                () = self.world.stirred(|now| now.calls_for_another_look(&aim)) => {}
                 () = sleep(pause) => {}
             }
         }
@@ -224,8 +226,12 @@ impl<T: Target> Loop<T> {
         // something, too.
         let begins_with_more =
             || self.target.plan(&aim.wish, observed, now).steps.first().is_some_and(|step| !step.withdraws());
-        let usable = (begins || still_valid) && at.age_at(now) < KNOWN_FOR && begins_with_more();
+        let usable = (begins || still_valid) && at.age_at(now) < self.known_for() && begins_with_more();
         usable.then(|| observed.clone())
+    }
+
+    fn known_for(&self) -> Duration {
+        KNOWN_FOR.max(self.world.drift() * 2)
     }
 
     async fn read(&mut self, aim: &Aim) -> Read<T::Observed> {
@@ -438,11 +444,9 @@ impl<T: Target> Loop<T> {
 
     /// Until the next drift check: a tenth more or less, so that the members' reads do not march in step.
     fn drift(&self) -> Duration {
-        let Some(pace) = self.target.pace() else {
-            return DRIFT.mul_f64(0.9 + 0.2 * (self.chance)());
-        };
         // What is published is published on time.
-        pace.min(DRIFT)
+        let drift = || self.world.drift().mul_f64(0.9 + 0.2 * (self.chance)());
+        self.target.pace().unwrap_or_else(drift)
     }
 }
 

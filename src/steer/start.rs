@@ -25,13 +25,15 @@ use crate::snapshot::Snapshot;
 /// Between two attempts to learn the region, which the instance metadata service knows.
 const IDENTITY_RETRY: Duration = Duration::from_secs(5);
 
-/// Who steers.
+/// Who steers, and at which pace.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     /// The mirror's name.
     pub(crate) mirror: Arc<str>,
     /// The member's own name, as records carry it.
     pub(crate) name: Arc<str>,
+    /// How often to look when nothing happens.
+    pub(crate) drift: watch::Receiver<Duration>,
 }
 
 /// Where a service without a region is asked.
@@ -47,8 +49,8 @@ pub(crate) async fn start(
     clock: Clock,
     cancelled: CancellationToken,
 ) {
-    let mirror = Arc::clone(&member.mirror);
-    let around = Surroundings { mirror, snapshot, counsel, report, clock, chance, cancelled };
+    let (mirror, drift) = (Arc::clone(&member.mirror), member.drift.clone());
+    let around = Surroundings { mirror, snapshot, counsel, report, clock, drift, chance, cancelled };
     // The services' clients are large; one is boxed a loop.
     match target {
         steering::Target::Elbv2(table) => {

@@ -47,6 +47,14 @@ async fn reads_everything_and_judges_it() {
         "good",
         "assumed-role/mirror/i-0 in account 123456789012",
     );
+    let mirror = about(&document, "mirror PROD");
+    assert_told(
+        &mirror,
+        "good",
+        "with drift_interval = 30s this member reads AWS about 480 times an hour for 4 s",
+    );
+    assert_told(&mirror, "good", "keeps its connections warm");
+    assert_told(&about(&document, "peer 10.0.2.12"), "warning", "does not answer");
     let group = about(&document, "elbv2 targetgroup/iris");
     assert_told(&group, "good", "fails open");
     assert_told(&group, "error", "an open port is healthy on every member");
@@ -91,6 +99,19 @@ async fn people_read_the_stages_below_each_other() {
          depends on Route 53's control plane in us-east-1, then resolvers and clients"
     );
     assert!(shown.contains("has no [[mirror.peer]]"), "{shown}");
+}
+
+#[tokio::test]
+async fn slower_looks_are_told_with_their_cost() {
+    let endpoint = Endpoint::start(answer).await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let targets = "drift_interval = '4m'\n[[mirror.route53]]\nhosted_zone_id = 'Z0123456789ABCDEFGHIJ'\n\
+                   record = 'db.example.internal'\ntype = 'A'\nvalue = '10.0.1.12'\n";
+    let output = run(&endpoint, directory.path(), targets, &["check", "--offline"]).await;
+    let shown = text(&output.stdout);
+    let told = "with drift_interval = 240s this member reads AWS about 15 times an hour for 1 steering table, \
+                between which its connections close";
+    assert!(shown.contains(told), "{shown}");
 }
 
 #[tokio::test]

@@ -8,11 +8,11 @@ use crate::aws::{Endpoint, Reply, Request};
 pub(crate) const ARN: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/iris/0123456789abcdef";
 
-/// Every kind of target that AWS has.
+/// Every kind of target that AWS has, and a peer that is down: nobody listens there.
 pub(crate) const TARGETS: &str = r#"
 [[mirror.peer]]
 address = "10.0.2.12"
-page = "http://10.0.2.12:8080/csp/bin/mirrorstatus.cxw"
+page = "http://127.255.255.254:9/csp/bin/mirrorstatus.cxw"
 
 [[mirror.elbv2]]
 target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/iris/0123456789abcdef"

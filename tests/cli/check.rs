@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::certificate::Certificate;
 use crate::support::node::{Node, change};
 use crate::support::transcript::Transcript;
-use crate::support::{as_ordinary_user, open_to_all};
+use crate::support::{Daemon, as_ordinary_user, open_to_all};
 
 /// A node on which nothing is wrong, checked by an ordinary user.
 struct Checked {
@@ -81,6 +81,41 @@ fn transcripts() {
         as_ordinary_user(checked.node.path()).args(["check", "--config"]).arg(checked.node.config_file()),
     );
     transcript.check();
+}
+
+#[test]
+fn the_peers() {
+    let checked = checked();
+    let other = Node::backup();
+    let mut daemon = Daemon::start(other.path(), &other.config());
+    let page = daemon.health[0];
+    let peer = |path: &str| {
+        checked.node.write(&format!(
+            "{}\n[[mirror.peer]]\naddress = \"db2\"\npage = \"http://{page}{path}\"\n",
+            checked.good()
+        ));
+    };
+    peer("/csp/bin/mirrorstatus.cxw");
+    assert_eq!(checked.findings(), (0, vec![]));
+    peer("/csp/user/mirrorstatus.cxw");
+    checked.expect(0, "warning", &["mirror PROD, peer db2", "answers 404 and is no status page"]);
+
+    peer("/csp/bin/mirrorstatus.cxw");
+    daemon.reload(&other.config().replace("\"PROD\"", "\"OTHER\""));
+    checked.expect(78, "error", &["no mirror of the name PROD", "the same `name` on every member"]);
+    let closed = other.config().replace("[health]\n", "[health]\nallowed_networks = \"192.0.2.1\"\n");
+    daemon.reload(&closed);
+    checked.expect(78, "error", &["refuses this member", "`allowed_networks` there"]);
+    daemon.stop();
+    checked.expect(0, "warning", &["does not answer", "Is mirrorvip running there?"]);
+
+    // Off line nobody is asked.
+    let offline = as_ordinary_user(checked.node.path())
+        .args(["check", "--offline", "--config"])
+        .arg(checked.node.config_file())
+        .output()
+        .expect("the command starts");
+    assert!(!String::from_utf8_lossy(&offline.stdout).contains("db2"), "{offline:?}");
 }
 
 #[test]

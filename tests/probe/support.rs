@@ -34,6 +34,7 @@ pub(crate) fn mirror(probe: Probe, timeout: Duration) -> Mirror {
         member: None,
         peers: Vec::new(),
         superseded: mirrorvip::config::steering::Superseded::Refuse,
+        drift_interval: Duration::from_secs(30),
         targets: Vec::new(),
     }
 }

@@ -12,3 +12,4 @@ mod metric;
 mod route;
 mod stage;
 mod stale;
+mod three;

@@ -170,12 +170,16 @@ fn the_others_arrive() {
 
 #[test]
 fn the_members_of_the_mirror_arrive() {
-    let text = MINIMAL.replace("name = \"PROD\"", "name = \"PROD\"\nmember = \"db1\"\nsuperseded = \"warn\"");
+    let text = MINIMAL.replace(
+        "name = \"PROD\"",
+        "name = \"PROD\"\nmember = \"db1\"\nsuperseded = \"warn\"\ndrift_interval = \"2m\"",
+    );
     let peers = "[[mirror.peer]]\naddress = '10.0.2.12'\npage = 'https://b:8443/csp/bin/mirrorstatus.cxw'\nca_file = '/ca'\n\
                  [[mirror.peer]]\naddress = 'c.example.internal'\npage = 'http://c/'\n";
     let read = accept(&format!("{text}{peers}")).mirrors.remove(0);
     assert_eq!((read.member.as_deref(), read.superseded), (Some("db1"), Superseded::Warn));
     assert_eq!(read.member_name(), "db1");
+    assert_eq!(read.drift_interval, Duration::from_mins(2));
     let page = |url: &str, ca_file: Option<&str>| HttpTarget {
         url: url.parse().unwrap(),
         ca_file: ca_file.map(PathBuf::from),

@@ -26,6 +26,7 @@ const VALUES: &[Row] = &[
     ("mirror", "timeout", &["'10ms'", "'3s'"], &["'9ms'", "'3001ms'", "'301s'"]),
     ("mirror", "stale_after", &["'3s'", "'7999ms'"], &["'2999ms'", "'8s'", "'0s'"]),
     ("mirror", "qos_timeout", &["'4001ms'", "'600s'"], &["'4s'", "'601s'"]),
+    ("mirror", "drift_interval", &["'5s'", "'5m'"], &["'4999ms'", "'5m 1ms'", "'0s'", "30"]),
     ("mirror", "rise", &["1", "10"], &["0", "11", "-1", "'1'"]),
     ("mirror.probe.qlist", "instance", &["'IRIS'", "'9a-b_c.d'"], &["''", "'-x'", "'^x'", "'a^b'", "'a b'", "' a'", r#""a\n""#]),
     ("mirror.probe.qlist", "command", &["'ccontrol'", "'/usr/bin/iris'", "'/opt/a b/iris'"], &["['iris']"]),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::aws::help::known_help;
 use crate::clock::Clock;
 use crate::steer::error::{CallError, Class};
 use crate::steer::report::{Ladder, Report, State};
@@ -178,6 +179,7 @@ impl Journal {
 
     fn take_down(&mut self, error: CallError, write: bool) {
         let (mirror, target) = (&*self.mirror, &*self.target);
+        let help = known_help(&error);
         let same = self.episode.as_mut().filter(|e| (e.action, e.class) == (error.action, error.class));
         if let Some(episode) = same {
             episode.failures += 1;
@@ -185,10 +187,10 @@ impl Journal {
             let failures = self.episode.take().map_or(1, |episode| episode.failures + 1);
             match error.class {
                 Class::Stop => {
-                    tracing::error!(mirror, target, %error, "a steering call is refused until somebody changes something");
+                    tracing::error!(mirror, target, %error, help, "a steering call is refused until somebody changes something");
                 }
                 Class::Retry | Class::Throttled => {
-                    tracing::warn!(mirror, target, %error, "a steering call fails and is tried again");
+                    tracing::warn!(mirror, target, %error, help, "a steering call fails and is tried again");
                 }
                 Class::Observe => {
                     tracing::warn!(mirror, target, %error, "somebody else changed the object meanwhile; looking again");
@@ -197,7 +199,10 @@ impl Journal {
             self.episode = Some(Episode { action: error.action, class: error.class, write, failures });
         }
         self.report.attempts = self.episode.as_ref().map_or(0, |episode| episode.failures);
-        let how = error.to_string();
+        let how = match help {
+            Some(help) => format!("{}. {help}", error.to_string().trim_end_matches('.')),
+            None => error.to_string(),
+        };
         let state = match error.class {
             Class::Stop => State::Impossible { why: how },
             Class::Retry | Class::Throttled | Class::Observe => State::Failing { how },

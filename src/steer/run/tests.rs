@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::observation::{NoEvidence, Role};
 
+mod drift;
 mod scripted;
 
 use scripted::{CLEAR, Cloud, Fault, STALE_AFTER, says, start, unsure};
@@ -69,19 +70,6 @@ async fn who_is_promoted_again_does_not_take_an_old_read_for_the_truth() {
     bench.cloud().members = ["b"].into();
     bench.pass(1, Role::Primary).await;
     assert_eq!(bench.steps(), TAKE, "the drift check of ten seconds ago saw that all was well");
-    bench.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_was_read_too_long_ago_is_read_again() {
-    let bench = start(pool(&["b"]), &[Role::Backup]);
-    sleep(Duration::from_millis(10)).await;
-    bench.cloud().read_faults.extend([Fault::Error(Class::Stop); 2]);
-    bench.pass(65, Role::Backup).await;
-    let reads = bench.cloud().reads.len();
-    bench.pass(1, Role::Primary).await;
-    assert_eq!(bench.cloud().reads.len(), reads + 2, "before and after");
-    assert_eq!(bench.steps(), TAKE);
     bench.stop().await;
 }
 
@@ -312,17 +300,6 @@ async fn what_another_takes_is_told_before_it_is_taken_back() {
     assert_eq!((bench.steps().len(), bench.state()), (4, "fulfilled"));
     let last = bench.sightings.lock().unwrap().last().cloned().expect("it looked");
     assert_eq!((last.taken, last.fulfilled), (None, true), "it has it back");
-    bench.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn drift_is_repaired_and_counted() {
-    let bench = start(pool(&["a"]), &[Role::Primary]);
-    bench.pass(1, Role::Primary).await;
-    bench.cloud().members.insert("b");
-    bench.pass(35, Role::Primary).await;
-    assert_eq!(bench.steps(), TAKE[1..]);
-    assert_eq!(bench.report.borrow().drift_repaired, 1);
     bench.stop().await;
 }
 

@@ -1,5 +1,7 @@
 //! What a loop follows, and what follows from it for one turn.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +19,7 @@ pub(super) struct World {
     pub(super) authority: watch::Receiver<Authority>,
     pub(super) counsel: Counsel,
     pub(super) clock: Clock,
+    pub(super) drift: watch::Receiver<Duration>,
     pub(super) cancelled: CancellationToken,
 }
 
@@ -59,6 +62,24 @@ impl World {
             clear: matches!(*authority, Authority::Clear { .. }),
             permit: snapshot.verdict().permit(now),
             promoted: snapshot.tracker().origin() == Some(Origin::Promoted),
+        }
+    }
+
+    /// How often to look when nothing happens.
+    pub(super) fn drift(&self) -> Duration {
+        *self.drift.borrow()
+    }
+
+    /// Until what there is to bring about `differs`, or the pace of drift checks has changed. Cancel-safe.
+    pub(super) async fn stirred(&mut self, differs: impl Fn(&Aim) -> bool) {
+        let mut drift = self.drift.clone();
+        tokio::select! {
+            () = self.changed(differs) => {}
+            changed = drift.changed() => match changed {
+                Ok(()) => self.drift = drift,
+                // The writer has ended: so will this loop, when it is cancelled.
+                Err(_ended) => std::future::pending().await,
+            },
         }
     }
 

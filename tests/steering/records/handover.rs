@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use mirrorvip::simulation::cloud::{Effect, Fault, Service, Settings, SimulatedCloud};
+use serde_json::Value;
 
 use crate::records::stage::{
     DRIFT_BOUND, MARK, Peers, RECORD, Stage, eventually_within, fast_cloud, record_table, zone_with_record,
@@ -163,6 +164,62 @@ fn what_an_administrator_changed_is_put_right() {
     stage.cloud.create_record(&zone, RECORD, "A", 60, &["10.0.9.8"]);
     eventually_within(DRIFT_BOUND, "the repair", || (stage.target("a")["drift_repaired"] == 1).then_some(()));
     stage.record_follows(&zone, "a");
+}
+
+#[test]
+fn another_drift_interval_is_taken_up_and_costs_neither_verdict_nor_epoch() {
+    let (mut stage, zone) = stage(Peers::Unknown);
+    stage.elect("a");
+    stage.record_follows(&zone, "a");
+    let identity = |stage: &Stage| {
+        let status = stage.status("a");
+        let target = &status["steering"][0];
+        let transitions = status["transitions"].as_array().expect("a list").len();
+        [&status["state"], &status["epoch"], &status["authority"], &target["since"], &target["ladder"]]
+            .map(Clone::clone)
+            .into_iter()
+            .chain([transitions.into()])
+            .collect::<Vec<_>>()
+    };
+    let (before, moves, looks) = (identity(&stage), stage.moves().len(), stage.calls_of("a", LIST).len());
+    stage.reload("a", "interval = \"200ms\"", "interval = \"200ms\"\ndrift_interval = \"5s\"");
+    // In half a minute there would be two at most.
+    eventually("four looks", || (stage.calls_of("a", LIST).len() >= looks + 4).then_some(()));
+    stage.reload("a", "drift_interval = \"5s\"", "drift_interval = \"5m\"");
+    assert_eq!(identity(&stage), before);
+    assert_eq!((stage.moves().len(), stage.daemon("a").page()), (moves, 200));
+    stage.assert_clean();
+}
+
+#[test]
+fn credentials_that_expired_are_told_with_the_fix_and_hold_it_up_until_they_are_renewed() {
+    let (stage, zone) = stage(Peers::Unknown);
+    stage.elect("a");
+    stage.record_follows(&zone, "a");
+    stage.break_for("b", &[Fault::new(Effect::ExpiredCredentials).on(Service::Route53)]);
+    stage.fail_over("b");
+    let target = stage.until_target("b", "failing");
+    let why = target["reason"].as_str().expect("a reason");
+    assert!(why.contains("ExpiredToken") && why.contains("Renew the credentials"), "{why}");
+    let error = &target["last_error"];
+    assert_eq!((&error["class"], &error["code"]), (&"retry".into(), &"ExpiredToken".into()), "{target:#}");
+    eventually("the warning", || {
+        let told = |line: &Value| {
+            line["message"] == "a steering call fails and is tried again"
+                && line["help"].as_str().is_some_and(|help| help.starts_with("Renew the credentials"))
+        };
+        stage.daemon("b").log().iter().any(told).then_some(())
+    });
+    assert_eq!(stage.daemon("b").page(), 200, "the page needs no cloud");
+    assert_eq!(stage.record(&zone), [stage.address("a").as_str()], "nothing is withdrawn");
+    stage.cloud.clear_faults();
+    stage.record_follows(&zone, "b");
+    stage
+        .daemon("b")
+        .log()
+        .iter()
+        .find(|line| line["message"] == "steering calls work again")
+        .expect("the end");
 }
 
 #[test]

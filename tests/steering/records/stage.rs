@@ -1,4 +1,4 @@
-//! Two members of one mirror, each a real daemon with an instance that does as it is told, and their cloud.
+//! The members of one mirror, each a real daemon with an instance that does as it is told, and their cloud.
 
 use std::cell::Cell;
 use std::fs;
@@ -90,11 +90,20 @@ impl Stage {
     /// Members `a` and `b`, both backup and started, with these steering tables, in which `DIRECTORY` is the
     /// member's own.
     pub(crate) fn new(cloud: SimulatedCloud, peers: Peers, targets: &str) -> Self {
+        Self::of(&["a", "b"], cloud, peers, targets)
+    }
+
+    /// The same with a third member `c`, an async one for disaster recovery.
+    pub(crate) fn of_three(cloud: SimulatedCloud, peers: Peers, targets: &str) -> Self {
+        Self::of(&["a", "b", "c"], cloud, peers, targets)
+    }
+
+    fn of(names: &[&'static str], cloud: SimulatedCloud, peers: Peers, targets: &str) -> Self {
         let primary = Arc::new(Mutex::new(None));
         let known = Arc::clone(&primary);
         cloud.know_primary(move || known.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        let places = [("a", free_port(own_address())), ("b", free_port(own_address()))];
-        let members = places.map(|(name, own)| {
+        let places: Vec<_> = names.iter().map(|name| (*name, free_port(own_address()))).collect();
+        let members = places.iter().map(|&(name, own)| {
             let others = places.iter().filter(|(other, _)| peers == Peers::Known && *other != name);
             let mut tables: Vec<String> = others
                 .map(|(other, page)| {
@@ -107,10 +116,11 @@ impl Stage {
             tables.push(targets.to_owned());
             Member::new(name, own, &tables.concat())
         });
-        let mut stage = Self { members: members.into(), cloud, primary, turned: Cell::new(0) };
-        for name in ["a", "b"] {
+        let mut stage = Self { members: members.collect(), cloud, primary, turned: Cell::new(0) };
+        for name in names {
+            let role = if *name == "c" { "disaster-recovery" } else { "backup" };
             stage.start(name);
-            eventually("a backup", || (stage.status(name)["state"] == "backup").then_some(()));
+            eventually(role, || (stage.status(name)["state"] == role).then_some(()));
         }
         stage
     }
@@ -138,6 +148,14 @@ impl Stage {
         member.daemon.take().expect("it runs").crash();
         fs::remove_dir_all(member.node.path().join("state")).expect("it was written");
         self.start(name);
+    }
+
+    /// Reloads a member's daemon with another configuration: `from`, which is there once, becomes `to`.
+    pub(crate) fn reload(&mut self, name: &str, from: &str, to: &str) {
+        let member = self.members.iter_mut().find(|member| member.name == name).expect("a member");
+        member.config = change(&member.config, from, to);
+        let line = member.daemon.as_mut().expect("it runs").reload(&member.config);
+        assert_eq!(line["message"], "reloaded", "{line}");
     }
 
     fn member(&self, name: &str) -> &Member {
@@ -332,6 +350,9 @@ impl Drop for Stage {
 impl Member {
     fn new(name: &'static str, page: SocketAddr, targets: &str) -> Self {
         let node = Node::backup();
+        if name == "c" {
+            node.iris.set_role("Disaster Recovery", "Connected").expect("the role can be set");
+        }
         let listeners =
             change(&node.listeners(), "listen = [\"127.0.0.1:0\"]", &format!("listen = [\"{page}\"]"));
         let mirror = node.mirror("PROD", "[\"/csp/bin\"]");

@@ -2,7 +2,9 @@
 //! restarted with its memory and without. It never takes the record back.
 
 use crate::records::stage::{MARK, Peers, RECORD, Stage, fast_cloud, record_table, zone_with_record};
+use crate::support::eventually;
 
+const TWO_SAY_SUCCESS: &str = "two members say SUCCESS; this one was promoted earlier";
 const LIST: &str = "ListResourceRecordSets";
 
 /// `a` was primary, was frozen, and awakes where `b` is primary and the record is `b`'s. Its instance says
@@ -79,6 +81,42 @@ fn an_isolated_primary_hears_of_the_later_promotion_and_stops() {
     assert_eq!(stage.record(&zone), [stage.address("b").as_str()]);
     assert_eq!(stage.daemon("a").page(), 503);
     stage.assert_clean();
+}
+
+/// With `superseded = "warn"` the page is the instance's business; what is steered is not.
+#[test]
+fn a_policy_of_warning_leaves_the_page_alone_and_takes_nothing_back() {
+    let cloud = fast_cloud();
+    let zone = zone_with_record(&cloud);
+    let table = record_table(&zone);
+    let mut stage = Stage::new(cloud, Peers::Known, &table);
+    for name in ["a", "b"] {
+        stage.reload(name, "interval = \"200ms\"", "interval = \"200ms\"\nsuperseded = \"warn\"");
+    }
+    stage.elect("a");
+    stage.record_follows(&zone, "a");
+    // The spans of the two promotions must differ by more than can be told apart.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    stage.elect("b");
+    stage.record_follows(&zone, "b");
+    stage.until_ruling("a", &["superseded"]);
+    let pages = |stage: &Stage| [stage.daemon("a").page(), stage.daemon("b").page()];
+    assert_eq!((stage.status("a")["state"].as_str(), pages(&stage)), (Some("primary"), [200, 200]));
+    let warned = |stage: &Stage| {
+        let log = stage.daemon("a").log();
+        log.iter().filter(|line| line["message"] == TWO_SAY_SUCCESS && line["level"] == "WARN").count()
+    };
+    eventually("the warning", || (warned(&stage) == 1).then_some(()));
+    // It looks on, and drift checks do not tempt it; a restart does not, either.
+    stage.restart("a");
+    keeps_off(&stage, &zone, &["superseded"]);
+    stage.daemon("a").wait_for_page(200);
+    eventually("the warning of the new process", || (warned(&stage) == 1).then_some(()));
+    assert_eq!(stage.daemon("b").page(), 200);
+
+    stage.fail_over("b");
+    stage.fail_over("a");
+    stage.record_follows(&zone, "a");
 }
 
 #[test]

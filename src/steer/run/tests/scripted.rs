@@ -14,6 +14,7 @@ use crate::role::{Settings, Tracker};
 use crate::steer::standing::Message;
 
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(4);
+const DRIFT: Duration = Duration::from_secs(30);
 
 /// The object, and the faults that lie in wait.
 #[derive(Debug, Default)]
@@ -175,6 +176,7 @@ pub(super) struct Bench {
     pub(super) rulings: Arc<Mutex<VecDeque<Authority>>>,
     pub(super) sightings: Arc<Mutex<Vec<Sighting>>>,
     pub(super) report: watch::Receiver<Report>,
+    pub(super) drift: watch::Sender<Duration>,
     pub(super) clock: Clock,
     pub(super) cancelled: CancellationToken,
     pub(super) task: JoinHandle<()>,
@@ -221,18 +223,19 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
     });
     let cloud = Arc::new(Mutex::new(cloud));
     let (report_to, report) = watch::channel(Report::new("pool test".into(), clock.now()));
-    let cancelled = CancellationToken::new();
+    let (cancelled, drift) = (CancellationToken::new(), watch::Sender::new(DRIFT));
     let around = Surroundings {
         mirror: "PROD".into(),
         snapshot: snapshot.subscribe(),
         counsel: Counsel::new(messages, authority.subscribe()),
         report: report_to,
         clock: clock.clone(),
+        drift: drift.subscribe(),
         chance: || 0.5,
         cancelled: cancelled.clone(),
     };
     let task = tokio::spawn(run(Pool { cloud: Arc::clone(&cloud), start }, around));
-    Bench { cloud, snapshot, authority, rulings, sightings, report, clock, cancelled, task, council }
+    Bench { cloud, snapshot, authority, rulings, sightings, report, drift, clock, cancelled, task, council }
 }
 
 pub(super) fn says(snapshot: &watch::Sender<Snapshot>, clock: &Clock, outcome: Outcome) {
