@@ -119,7 +119,11 @@ fn attempt(
             node.wait_until_fulfilled()?;
             stage.cloud.fault(trouble.fault(name));
             let began = node.promote()?;
-            watch(stage, &object, name, began, patience, || Ok(None))
+            let outcome = watch(stage, &object, name, began, patience, || Ok(None))?;
+            if let Outcome::Undecided(_) = outcome {
+                eprintln!("{}: {}", trouble.describe(), node.describe()?);
+            }
+            Ok(outcome)
         }
         Contender::Rival(rival) => {
             stage.cloud.fault(trouble.fault(name));
@@ -174,9 +178,11 @@ impl Trouble {
     fn describe(self) -> String {
         match self {
             Self::Throttles(times) => format!("the first {times} writes are throttled"),
-            Self::Hang(lasting) => format!("the API accepts and does not answer for {lasting:?}"),
+            Self::Hang(lasting) => {
+                format!("the API takes requests and answers none for {} s", lasting.as_secs())
+            }
             Self::Expired(lasting) => {
-                format!("the API says for {lasting:?} that the credentials have expired")
+                format!("the API says for {} s that the credentials have expired", lasting.as_secs())
             }
         }
     }

@@ -248,6 +248,15 @@ impl Node {
         Ok(flipped.context("a ladder without the page's flip")?.parse()?)
     }
 
+    /// What the daemon says of its only steering target, for people.
+    pub(crate) fn describe(&self) -> Result<String> {
+        let target = &self.mirror()?["steering"][0];
+        Ok(format!(
+            "{}: {}, reason {}, calls {}",
+            self.name, target["state"], target["reason"], target["calls"]
+        ))
+    }
+
     fn mirror(&self) -> Result<Value> {
         Ok(daemon::status(self.admin)?["mirrors"][0].take())
     }

@@ -56,8 +56,7 @@ pub(crate) fn run(program: &Path, directory: &Path, window: Duration) -> Result<
     let window = began.age_at(clock.now());
     let (mut looks, mut other_reads, mut writes) = (BTreeMap::new(), BTreeMap::new(), 0);
     for call in stage.cloud.calls() {
-        let after = call.received.age_at(began) == Duration::ZERO && call.received != began;
-        if !after {
+        if began.age_at(call.received).is_zero() {
             continue;
         }
         if WRITES.contains(&call.action.as_str()) {
