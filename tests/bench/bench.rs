@@ -74,6 +74,8 @@ const QUICK: Extent = Extent {
 #[derive(Debug)]
 struct Figures {
     extent: Extent,
+    /// Load of the machine before anything was measured, over a minute.
+    load: String,
     servers: Vec<Checks>,
     woken: Vec<Duration>,
     woken_early: Vec<Duration>,
@@ -158,8 +160,10 @@ fn measure(program: &Path, directory: &Path, extent: Extent) -> Result<Figures> 
         pause: millis(2),
         ..sequential
     };
+    let load = std::fs::read_to_string("/proc/loadavg").context("failed to read the machine's load")?;
     Ok(Figures {
         extent,
+        load: load.split(' ').next().unwrap_or_default().to_owned(),
         servers: compare(program, &own("servers")?, extent)?,
         woken: announced("flips with wake_on", || flips::run(program, &own("woken")?, sequential))?,
         woken_early: announced("flips after their log line", || {

@@ -18,13 +18,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 pub(crate) use faults::{Outcome, Recovery};
-pub(crate) use handover::{Handovers, Series};
+pub(crate) use handover::{Round, Times};
 pub(crate) use steady::Steady;
 
 /// How much of it is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
-    /// Promotions of each kind.
+    /// Rounds of promotions.
     pub(crate) handovers: usize,
     /// The longest rest between a daemon's start and its promotion.
     pub(crate) rest: Duration,
@@ -38,7 +38,7 @@ pub(crate) struct Extent {
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) extent: Extent,
-    pub(crate) handovers: Handovers,
+    pub(crate) handovers: Vec<Round>,
     pub(crate) recoveries: Vec<Recovery>,
     pub(crate) steady: Steady,
 }

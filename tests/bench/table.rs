@@ -28,12 +28,13 @@ fn write(out: &mut String, figures: &Figures) -> fmt::Result {
     write_flips(out, figures)?;
     steering::write(out, &figures.steering)?;
     write_costs(out, figures)?;
-    let Figures { extent, servers, woken, .. } = figures;
+    let Figures { extent, load, servers, woken, .. } = figures;
     writeln!(
         out,
-        "\nTwo cores of {}, Linux {}, loopback. Checks: each on a connection of its own, {CONNECTIONS} at a \
-         time, from one core to a server with one thread on the other; medians of {} interleaved rounds of \
-         {:?}, {} checks in all. Flips: {} a row, promotions and demotions in turn. By `tests/bench/run`.",
+        "\nTwo cores of {}, Linux {}, loopback, load before the run {load}. Checks: each on a connection of its \
+         own, {CONNECTIONS} at a time, from one core to a server with one thread on the other; medians of {} \
+         interleaved rounds of {:?}, {} checks in all. Flips: {} a row, promotions and demotions in turn. By \
+         `tests/bench/run`.",
         processor(),
         kernel(),
         extent.rounds,

@@ -2,7 +2,8 @@
 //!
 //! A promotion is timed from before the instance's answer is replaced until the cloud has carried out the write
 //! that leads clients to the new primary. That is by the cloud's own record, which has the same clock. Each has
-//! an object of its own, which led to another member before.
+//! an object of its own, which led to another member before. The contenders take turns, several rounds of them: a
+//! disturbance of the machine then meets all alike.
 //!
 //! | contender | what the time includes |
 //! |---|---|
@@ -16,7 +17,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use mirrorvip::clock::Clock;
 
 use super::Extent;
@@ -27,117 +28,113 @@ use crate::flips::phase;
 /// A daemon that was started is left alone at least so long before its promotion.
 const SHORTEST_REST: Duration = Duration::from_millis(300);
 
-/// How long one contender took for one kind of object each time, sorted.
-pub(crate) type Series = Vec<Duration>;
-
-/// All promotions, by [`Kind`]: target groups, then records.
-#[derive(Debug)]
-pub(crate) struct Handovers {
-    pub(crate) raw: [Series; 2],
-    pub(crate) raw_asking: [Series; 2],
-    pub(crate) warm: [Series; 2],
-    /// Of the same promotions, until the daemon's own page says SUCCESS.
-    pub(crate) warm_page: [Series; 2],
-    pub(crate) cold: [Series; 2],
-    pub(crate) boto3: [Series; 2],
-    pub(crate) command_line: [Series; 2],
+/// How long each contender took in one round, for one kind of object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) raw: Duration,
+    pub(crate) raw_asking: Duration,
+    pub(crate) warm: Duration,
+    /// Of the same promotion, until the daemon's own page says SUCCESS.
+    pub(crate) warm_page: Duration,
+    pub(crate) cold: Duration,
+    pub(crate) boto3: Duration,
+    pub(crate) command_line: Duration,
 }
+
+/// A round: for a target group, then for a record.
+pub(crate) type Round = [Times; 2];
 
 const KINDS: [Kind; 2] = [Kind::TargetGroup, Kind::Record];
 
-/// Measures them one after the other.
-pub(crate) fn run(program: &Path, directory: &Path, extent: Extent) -> Result<Handovers> {
+/// The stage with everybody who takes part.
+struct Contest {
+    stage: Stage,
+    old: Node,
+    /// One for each kind.
+    warm: [Node; 2],
+    cold: Node,
+    rival: Node,
+    raw: Node,
+    connection: Raw,
+    rest: Duration,
+}
+
+/// Measures them, round by round.
+pub(crate) fn run(program: &Path, directory: &Path, extent: Extent) -> Result<Vec<Round>> {
     let names = ["group", "record", "cold", "rival", "raw"].map(str::to_owned);
     // At the pace of AWS: what the objects do afterwards disturbs nobody.
     let stage = Stage::start(program, directory, &names, Duration::from_secs(1))?;
-    let old = Node::new(&stage, OLD)?;
-    let _old = old.start(&stage, "", &[])?;
-    old.wait_until_ready()?;
-    let count = extent.handovers;
-
-    // Side by side, since they rest most of the time.
-    let lanes = [("group", Kind::TargetGroup, 0), ("record", Kind::Record, count)];
-    let [groups, records] = crate::announced("promotions of warm daemons", || {
-        std::thread::scope(|scope| {
-            let (stage, old) = (&stage, &old);
-            let lanes = lanes.map(|(name, kind, first)| {
-                scope.spawn(move || warm(stage, old, name, kind, first..first + count, extent.rest))
-            });
-            let [groups, records] = lanes.map(|lane| lane.join().map_err(|_| anyhow!("a lane panicked")));
-            Ok([groups??, records??])
-        })
-    })?;
-    let node = Node::new(&stage, "cold")?;
-    let cold = each_kind("promotions of cold daemons", count, |kind| cold(&stage, &old, &node, kind))?;
-    let node = Node::new(&stage, "raw")?;
-    let mut raw = Raw::connect(&stage, &node.name)?;
-    let told = each_kind("raw calls", count, |kind| bare(&stage, &node, &mut raw, kind, false))?;
-    let asking =
-        each_kind("raw calls after asking", count, |kind| bare(&stage, &node, &mut raw, kind, true))?;
-    let node = Node::new(&stage, "rival")?;
-    let [boto3, command_line] = Rival::ALL.map(|rival| {
-        each_kind(&format!("call-outs by {rival:?}"), count, |kind| call_out(&stage, &node, rival, kind))
-    });
-    let [(groups, group_pages), (records, record_pages)] = [groups, records].map(|lane| {
-        let (mut totals, mut pages): (Series, Series) = lane.into_iter().unzip();
-        totals.sort_unstable();
-        pages.sort_unstable();
-        (totals, pages)
-    });
-    Ok(Handovers {
-        raw: told,
-        raw_asking: asking,
-        warm: [groups, records],
-        warm_page: [group_pages, record_pages],
-        cold,
-        boto3: boto3?,
-        command_line: command_line?,
-    })
-}
-
-/// `count` measurements of each kind, after one that does not count: files are in memory then.
-fn each_kind(
-    what: &str,
-    count: usize,
-    mut measure: impl FnMut(Kind) -> Result<Duration>,
-) -> Result<[Series; 2]> {
-    let mut one_kind = |kind| -> Result<Series> {
-        measure(kind)?;
-        let mut found = (0..count).map(|_| measure(kind)).collect::<Result<Series>>()?;
-        found.sort_unstable();
-        Ok(found)
+    let node = |name| Node::new(&stage, name);
+    let mut contest = Contest {
+        old: node(OLD)?,
+        warm: [node("group")?, node("record")?],
+        cold: node("cold")?,
+        rival: node("rival")?,
+        raw: node("raw")?,
+        connection: Raw::connect(&stage, "raw")?,
+        rest: extent.rest,
+        stage,
     };
-    crate::announced(what, || Ok([one_kind(KINDS[0])?, one_kind(KINDS[1])?]))
+    let _old = contest.old.start(&contest.stage, "", &[])?;
+    contest.old.wait_until_ready()?;
+    let rounds = (0..=extent.handovers).map(|number| {
+        let what = format!("promotions, round {number} of {}", extent.handovers);
+        crate::announced(&what, || contest.round(number))
+    });
+    let mut rounds = rounds.collect::<Result<Vec<_>>>()?;
+    // The first one has brought all files into memory.
+    rounds.remove(0);
+    Ok(rounds)
 }
 
-/// Promotions of daemons that have run as the backup for a while, each with its state at the start; until the
-/// write was accepted, and until the page flipped.
-fn warm(
-    stage: &Stage,
-    old: &Node,
-    name: &str,
-    kind: Kind,
-    numbers: std::ops::Range<usize>,
-    rest: Duration,
-) -> Result<Vec<(Duration, Duration)>> {
-    let node = Node::new(stage, name)?;
-    let one = |number| {
-        let object = stage.object(kind)?;
-        node.rest()?;
-        let _daemon = node.start(stage, &table(stage, &object, &node)?, &[old])?;
-        node.wait_until_fulfilled()?;
-        // Into every phase of the daemon's own timers: the peer's word is sometimes fresh and sometimes not.
+// === impl Contest ===
+
+impl Contest {
+    fn round(&mut self, number: usize) -> Result<Round> {
+        let warm = self.warm(number)?;
+        let Self { stage, old, cold, rival, raw, connection, .. } = self;
+        let mut times = |kind, (warm, warm_page)| -> Result<Times> {
+            Ok(Times {
+                raw: bare(stage, raw, connection, kind, false)?,
+                raw_asking: bare(stage, raw, connection, kind, true)?,
+                warm,
+                warm_page,
+                cold: found(stage, old, cold, kind)?,
+                boto3: call_out(stage, rival, Rival::Boto3, kind)?,
+                command_line: call_out(stage, rival, Rival::CommandLine, kind)?,
+            })
+        };
+        Ok([times(KINDS[0], warm[0])?, times(KINDS[1], warm[1])?])
+    }
+
+    /// Promotions of two daemons that have run as the backup for a while; until the write was accepted, and until
+    /// the page flipped.
+    fn warm(&self, number: usize) -> Result<[(Duration, Duration); 2]> {
+        let Self { stage, old, warm: nodes, rest, .. } = self;
+        let objects = [stage.object(KINDS[0])?, stage.object(KINDS[1])?];
+        let start = |index: usize| {
+            let (node, object) = (&nodes[index], &objects[index]);
+            node.rest()?;
+            let daemon = node.start(stage, &table(stage, object, node)?, &[old])?;
+            node.wait_until_fulfilled()?;
+            Ok::<_, anyhow::Error>(daemon)
+        };
+        let _daemons = [start(0)?, start(1)?];
+        // Into every phase of the daemons' own timers: the peer's word is sometimes fresh and sometimes not.
         std::thread::sleep(SHORTEST_REST + rest.mul_f64(phase(number)));
-        let began = node.promote()?;
-        let accepted = stage.wait_until_accepted(&object, &node.name)?;
-        let page = node.page_flipped()?.duration_since(began.to_utc()).unsigned_abs();
-        Ok((began.age_at(accepted), page))
-    };
-    numbers.map(one).collect()
+        let promote = |index: usize| {
+            let (node, object) = (&nodes[index], &objects[index]);
+            let began = node.promote()?;
+            let accepted = stage.wait_until_accepted(object, &node.name)?;
+            let page = node.page_flipped()?.duration_since(began.to_utc()).unsigned_abs();
+            Ok::<_, anyhow::Error>((began.age_at(accepted), page))
+        };
+        Ok([promote(0)?, promote(1)?])
+    }
 }
 
 /// One promotion that a daemon finds when it starts.
-fn cold(stage: &Stage, old: &Node, node: &Node, kind: Kind) -> Result<Duration> {
+fn found(stage: &Stage, old: &Node, node: &Node, kind: Kind) -> Result<Duration> {
     let object = stage.object(kind)?;
     let tables = table(stage, &object, node)?;
     node.promote()?;

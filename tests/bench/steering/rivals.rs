@@ -45,8 +45,6 @@ pub(crate) struct Raw {
 // === impl Rival ===
 
 impl Rival {
-    pub(crate) const ALL: [Self; 2] = [Self::Boto3, Self::CommandLine];
-
     /// Starts the call-out that leads `object` to `member`.
     pub(crate) fn start(self, stage: &Stage, object: &Object, member: &str) -> Result<CallOut> {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests");

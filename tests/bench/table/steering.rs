@@ -3,10 +3,10 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use super::{goal, mebibytes};
+use super::{goal, mebibytes, median};
 use crate::as_f64;
 use crate::load::quantile;
-use crate::steering::{Figures, Outcome, Series, Steady};
+use crate::steering::{Figures, Outcome, Round, Steady, Times};
 
 /// The goals, which the project set for itself before it measured anything.
 const FLOOR_GOAL: f64 = 3.0;
@@ -15,6 +15,9 @@ const BOTO3_GOAL: f64 = 20.0;
 const RECOVERY_GOAL: Duration = Duration::from_secs(60);
 const OTHER_READS_GOAL: f64 = 30.0;
 const RESIDENT_GOAL: u64 = 16 * 1024 * 1024;
+
+/// One figure of a round.
+type Time = fn(&Times) -> Duration;
 
 const HOUR: f64 = 3_600.0;
 /// The pace of looks, and of how many loops: two members with two steering targets each.
@@ -40,46 +43,41 @@ pub(super) fn write_memory(out: &mut String, figures: &Figures) -> fmt::Result {
 }
 
 fn write_handovers(out: &mut String, figures: &Figures) -> fmt::Result {
-    let found = &figures.handovers;
-    let ratios = |over: &[Series; 2], under: &[Series; 2]| -> [f64; 2] {
-        [0, 1].map(|kind| seconds(&over[kind], 0.5) / seconds(&under[kind], 0.5))
-    };
-    let [group, record] = ratios(&found.warm, &found.raw);
+    let rounds = &figures.handovers;
+    let [group, record] = ratios(rounds, |times| times.warm, |times| times.raw);
     let floor = goal("warm: at most 3 times the raw calls", group.max(record) <= FLOOR_GOAL, None);
     let floor = format!("{floor} ({group:.1}, {record:.1})");
-    let [group, record] = ratios(&found.boto3, &found.warm);
+    let [group, record] = ratios(rounds, |times| times.boto3, |times| times.warm);
     let boto3 = goal("warm: 20 times faster than boto3", group.min(record) >= BOTO3_GOAL, None);
     let boto3 = format!("{boto3} ({group:.0}, {record:.0})");
 
     writeln!(
         out,
-        "\n| from the role's flip to the accepted write, {} each | target group, p50 | max | record, p50 | max \
+        "\n| from the role's flip to the accepted write, {} rounds | target group, p50 | max | record, p50 | max \
          | goal |\n|---|---|---|---|---|---|",
-        found.warm[0].len(),
+        rounds.len(),
     )?;
-    for (what, series, goal) in [
-        ("two raw calls, told by the caller", &found.raw, ""),
-        ("`iris qlist`, then two raw calls", &found.raw_asking, ""),
-        ("mirrorvip, warm", &found.warm, floor.as_str()),
-        ("of that, until its page says `SUCCESS`", &found.warm_page, ""),
-        ("mirrorvip, cold: from the start of the process", &found.cold, ""),
-        ("boto3 script, started by the flip", &found.boto3, boto3.as_str()),
-        ("AWS command line in a shell script, started by the flip", &found.command_line, ""),
-    ] {
-        let [group, record] = series;
-        writeln!(
-            out,
-            "| {what} | {} | {} | {} | {} | {goal} |",
-            milliseconds(group, 0.5),
-            milliseconds(group, 1.0),
-            milliseconds(record, 0.5),
-            milliseconds(record, 1.0),
-        )?;
+    let rows: [(&str, Time, &str); 7] = [
+        ("two raw calls, told by the caller", |times| times.raw, ""),
+        ("`iris qlist`, then two raw calls", |times| times.raw_asking, ""),
+        ("mirrorvip, warm", |times| times.warm, &floor),
+        ("of that, until its page says `SUCCESS`", |times| times.warm_page, ""),
+        ("mirrorvip, cold: from the start of the process", |times| times.cold, ""),
+        ("boto3 script, started by the flip", |times| times.boto3, &boto3),
+        ("AWS command line in a shell script, started by the flip", |times| times.command_line, ""),
+    ];
+    for (what, time, goal) in rows {
+        let [group, record] = [0, 1].map(|kind| {
+            let mut series: Vec<_> = rounds.iter().map(|round| time(&round[kind])).collect();
+            series.sort_unstable();
+            [0.5, 1.0].map(|share| milliseconds(quantile(&series, share))).join(" | ")
+        });
+        writeln!(out, "| {what} | {group} | {record} | {goal} |")?;
     }
     writeln!(
         out,
         "\nAgainst the simulated cloud, on loopback and without TLS; it is built without optimisation, and its own \
-         time is in every figure. All but warm look before they write; the raw calls use an open connection and \
+         time is in every figure. Ratios are medians of those of each round. All but warm look before they write; the raw calls use an open connection and \
          no signature, the others the credentials of the instance's role. Warm: the backup's daemon was started, \
          made its look and rested for up to {:.0} s; its times include the log line's way, `iris qlist`, and \
          asking the peer where its last word is older than two seconds.",
@@ -139,11 +137,16 @@ fn write_calls(out: &mut String, steady: &Steady) -> fmt::Result {
     )
 }
 
-fn seconds(sorted: &[Duration], share: f64) -> f64 {
-    quantile(sorted, share).as_secs_f64()
+/// How many times longer one took than the other, for each kind: the median over the rounds, of which each
+/// compares what was measured soon after each other.
+fn ratios(rounds: &[Round], over: Time, under: Time) -> [f64; 2] {
+    [0, 1].map(|kind| {
+        let ratio = |round: &Round| over(&round[kind]).as_secs_f64() / under(&round[kind]).as_secs_f64();
+        median(rounds.iter().map(ratio).collect())
+    })
 }
 
-fn milliseconds(sorted: &[Duration], share: f64) -> String {
-    let milliseconds = seconds(sorted, share) * 1_000.0;
+fn milliseconds(time: Duration) -> String {
+    let milliseconds = time.as_secs_f64() * 1_000.0;
     if milliseconds < 100.0 { format!("{milliseconds:.2} ms") } else { format!("{milliseconds:.0} ms") }
 }
