@@ -13,6 +13,7 @@ mod flips;
 mod load;
 mod process;
 mod servers;
+mod steering;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -37,25 +38,50 @@ struct Extent {
     flips: usize,
     /// Of the probes whose cost is taken.
     probing: Duration,
+    steering: steering::Extent,
 }
 
-/// What is published; about three minutes.
-const FULL: Extent =
-    Extent { rounds: 7, round: Duration::from_secs(3), flips: 200, probing: Duration::from_secs(12) };
+/// What is published; less than eight minutes.
+const FULL: Extent = Extent {
+    rounds: 7,
+    round: Duration::from_secs(3),
+    flips: 200,
+    probing: Duration::from_secs(12),
+    steering: steering::Extent {
+        handovers: 20,
+        // The peer's word is asked for every five seconds.
+        rest: Duration::from_secs(5),
+        patience: Duration::from_secs(180),
+        steady: Duration::from_secs(120),
+    },
+};
 
 /// Whether it works at all.
-const QUICK: Extent =
-    Extent { rounds: 3, round: Duration::from_millis(500), flips: 16, probing: Duration::from_secs(2) };
+const QUICK: Extent = Extent {
+    rounds: 3,
+    round: Duration::from_millis(500),
+    flips: 16,
+    probing: Duration::from_secs(2),
+    steering: steering::Extent {
+        handovers: 5,
+        rest: Duration::from_millis(500),
+        patience: Duration::from_secs(12),
+        steady: Duration::from_secs(12),
+    },
+};
 
 /// All that was found out.
 #[derive(Debug)]
 struct Figures {
     extent: Extent,
+    /// Load of the machine before anything was measured, over a minute.
+    load: String,
     servers: Vec<Checks>,
     woken: Vec<Duration>,
     woken_early: Vec<Duration>,
     polled: Vec<Duration>,
     probe: Cost,
+    steering: steering::Figures,
     /// Size of the daemon's program in bytes.
     program: u64,
 }
@@ -134,8 +160,10 @@ fn measure(program: &Path, directory: &Path, extent: Extent) -> Result<Figures> 
         pause: millis(2),
         ..sequential
     };
+    let load = std::fs::read_to_string("/proc/loadavg").context("failed to read the machine's load")?;
     Ok(Figures {
         extent,
+        load: load.split(' ').next().unwrap_or_default().to_owned(),
         servers: compare(program, &own("servers")?, extent)?,
         woken: announced("flips with wake_on", || flips::run(program, &own("woken")?, sequential))?,
         woken_early: announced("flips after their log line", || {
@@ -143,6 +171,7 @@ fn measure(program: &Path, directory: &Path, extent: Extent) -> Result<Figures> 
         })?,
         polled: announced("flips without wake_on", || flips::run(program, &own("polled")?, polled))?,
         probe: announced("probes", || flips::cost(program, &own("probes")?, extent.probing))?,
+        steering: announced("steering", || steering::measure(program, &own("steering")?, extent.steering))?,
         program: std::fs::metadata(program)?.len(),
     })
 }

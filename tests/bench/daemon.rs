@@ -88,7 +88,7 @@ impl Daemon {
         let path = path.to_str().context("a path that is not UTF-8")?;
         let process = Process::start(program, &["run", "--config", path], core, page)?;
         let daemon = Self { process, page, lanes, admin };
-        daemon.wait_until_ready()?;
+        wait_until_ready(page)?;
         Ok(daemon)
     }
 
@@ -112,25 +112,30 @@ impl Daemon {
 
     /// How many probes it has made since its start.
     pub(crate) fn probes(&self) -> Result<u64> {
-        let answer = load::get(self.admin, "/status")?;
-        let (_, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
-        let status: serde_json::Value = serde_json::from_str(body)?;
+        let status = status(self.admin)?;
         let mirrors = status["mirrors"].as_array().context("a status without mirrors")?;
         let count = |mirror: &serde_json::Value| mirror["probes"]["definite"].as_u64();
         mirrors.iter().map(count).sum::<Option<u64>>().context("a status without counts")
     }
+}
 
-    /// Waits until each instance has been asked once.
-    fn wait_until_ready(&self) -> Result<()> {
-        let deadline = now() + PATIENCE;
-        while !load::get(self.page, "/ready")?.starts_with("HTTP/1.1 200") {
-            if now() >= deadline {
-                bail!("it does not get ready");
-            }
-            std::thread::sleep(Duration::from_millis(5));
+/// The status document of the daemon whose admin listener is at `admin`.
+pub(crate) fn status(admin: SocketAddr) -> Result<serde_json::Value> {
+    let answer = load::get(admin, "/status")?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
+    Ok(serde_json::from_str(body)?)
+}
+
+/// Waits until the daemon whose page is at `page` has asked each instance once.
+pub(crate) fn wait_until_ready(page: SocketAddr) -> Result<()> {
+    let deadline = now() + PATIENCE;
+    while !load::get(page, "/ready")?.starts_with("HTTP/1.1 200") {
+        if now() >= deadline {
+            bail!("it does not get ready");
         }
-        Ok(())
+        std::thread::sleep(Duration::from_millis(5));
     }
+    Ok(())
 }
 
 /// The configuration of one mirror.

@@ -92,8 +92,8 @@ fn announce(lane: &Lane, primary: bool) -> Result<()> {
     Ok(lane.iris.log(&Clock::system(), &entry)?)
 }
 
-/// Between 0 and 1.
-fn phase(number: usize) -> f64 {
+/// Between 0 and 1: multiples of the golden ratio are spread evenly.
+pub(crate) fn phase(number: usize) -> f64 {
     const GOLDEN_RATIO: f64 = 1.618_033_988_749_895;
     #[expect(clippy::cast_precision_loss, reason = "the number of a flip is far below 2^52")]
     let multiple = number as f64 * GOLDEN_RATIO;

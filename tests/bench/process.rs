@@ -85,6 +85,17 @@ impl Process {
         core: Option<Core>,
         address: SocketAddr,
     ) -> Result<Self> {
+        Self::start_with(program, arguments, &[], core, address)
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn start_with(
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        core: Option<Core>,
+        address: SocketAddr,
+    ) -> Result<Self> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
         if let Some(Core(core)) = core {
@@ -94,6 +105,7 @@ impl Process {
             .arg(program)
             .args(arguments)
             .env("RUST_LOG", "warn")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

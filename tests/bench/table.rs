@@ -1,5 +1,7 @@
 //! What was found out, as README carries it: figures beside their peers and goals.
 
+mod steering;
+
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::time::Duration;
@@ -14,7 +16,7 @@ const P99_GOAL: f64 = 1.5;
 const FLIP_GOAL: Duration = Duration::from_millis(20);
 const RESIDENT_GOAL: u64 = 12 * 1024 * 1024;
 
-/// Three tables, and a line about where and how the figures came to be.
+/// The tables, and some lines about where and how the figures came to be.
 pub(crate) fn render(figures: &Figures) -> String {
     let mut text = String::new();
     write(&mut text, figures).expect("writing to a string does not fail");
@@ -24,13 +26,15 @@ pub(crate) fn render(figures: &Figures) -> String {
 fn write(out: &mut String, figures: &Figures) -> fmt::Result {
     write_checks(out, &figures.servers)?;
     write_flips(out, figures)?;
+    steering::write(out, &figures.steering)?;
     write_costs(out, figures)?;
-    let Figures { extent, servers, woken, .. } = figures;
+    let Figures { extent, load, servers, woken, .. } = figures;
     writeln!(
         out,
-        "\nTwo cores of {}, Linux {}, loopback. Checks: each on a connection of its own, {CONNECTIONS} at a \
-         time, from one core to a server with one thread on the other; medians of {} interleaved rounds of \
-         {:?}, {} checks in all. Flips: {} a row, promotions and demotions in turn. By `tests/bench/run`.",
+        "\nTwo cores of {}, Linux {}, loopback, load before the run {load}. Checks: each on a connection of its \
+         own, {CONNECTIONS} at a time, from one core to a server with one thread on the other; medians of {} \
+         interleaved rounds of {:?}, {} checks in all. Flips: {} a row, promotions and demotions in turn. By \
+         `tests/bench/run`.",
         processor(),
         kernel(),
         extent.rounds,
@@ -87,7 +91,12 @@ fn write_costs(out: &mut String, figures: &Figures) -> fmt::Result {
         each(time.own),
         each(time.children)
     )?;
-    writeln!(out, "| size of the program | {} |", mebibytes(figures.program))
+    steering::write_memory(out, &figures.steering)?;
+    writeln!(
+        out,
+        "| size of the program, with all steering and without the demo | {} |",
+        mebibytes(figures.program)
+    )
 }
 
 /// The goal and whether it is met; with the ratio to the peer, if it is about one.
