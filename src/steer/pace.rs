@@ -12,8 +12,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// First pause after "too many requests".
 const FIRST_PAUSE_THROTTLED: Duration = Duration::from_millis(500);
 
-/// Pause between attempts: full jitter below a ceiling that doubles up to ten seconds. A cap of minutes, as
-/// controllers have it, would be the outage itself.
+/// Longest pause after it. A request a second, on average, is within the refill of every quota, and thirty
+/// refusals in a row must not cost minutes.
+const LONGEST_PAUSE_THROTTLED: Duration = Duration::from_secs(2);
+
+/// Pause between attempts: full jitter below a ceiling that doubles up to ten seconds, or two when throttled. A
+/// cap of minutes, as controllers have it, would be the outage itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -33,11 +37,11 @@ pub(crate) struct Budget {
 impl Backoff {
     /// The pause after another failure; `chance` is uniform in 0..1.
     pub(crate) fn failed(&mut self, class: Class, chance: f64) -> Duration {
-        let first = match class {
-            Class::Throttled => FIRST_PAUSE_THROTTLED,
-            Class::Retry | Class::Observe | Class::Stop => FIRST_PAUSE,
+        let (first, longest) = match class {
+            Class::Throttled => (FIRST_PAUSE_THROTTLED, LONGEST_PAUSE_THROTTLED),
+            Class::Retry | Class::Observe | Class::Stop => (FIRST_PAUSE, LONGEST_PAUSE),
         };
-        let ceiling = first.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);
+        let ceiling = first.saturating_mul(1 << self.failures.min(16)).min(longest);
         self.failures = self.failures.saturating_add(1);
         ceiling.mul_f64(chance.clamp(0.0, 1.0))
     }
@@ -89,6 +93,9 @@ mod tests {
         let mut backoff = Backoff::default();
         let ceilings: Vec<_> = (0..9).map(|_| backoff.failed(Class::Retry, 1.0).as_millis()).collect();
         assert_eq!(ceilings, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
+        backoff.succeeded();
+        let throttled: Vec<_> = (0..4).map(|_| backoff.failed(Class::Throttled, 1.0).as_millis()).collect();
+        assert_eq!(throttled, [500, 1_000, 2_000, 2_000]);
         backoff.succeeded();
         assert_eq!(backoff.failed(Class::Throttled, 0.5), Duration::from_millis(250));
         assert_eq!(backoff.failures(), 1);
