@@ -41,7 +41,7 @@ struct Subject<'a> {
 /// Asks AWS about everything that `config` steers there.
 pub async fn online(config: &Config) -> Online {
     let mut online = Online::default();
-    let mut session = Session::default();
+    let mut session = Session::new(config);
     let in_cloud = |table: &&Target| !matches!(table, Target::Hook(_));
     let tables = || config.mirrors.iter().flat_map(|mirror| &mirror.targets).filter(in_cloud);
     if tables().next().is_none() {

@@ -77,7 +77,7 @@ pub struct Unknown {
 /// What a promotion of every mirror of `config` would do now.
 pub async fn promotion(config: &Config, clock: &Clock) -> Vec<Preview> {
     let store = Store::new(config.state_directory.clone());
-    let mut session = Session::default();
+    let mut session = Session::new(config);
     let mut previews = Vec::new();
     for mirror in &config.mirrors {
         // Without the last epoch the first number is shown: only its distance to the next would differ.
@@ -105,7 +105,7 @@ async fn object(
         Target::ClassicElb(steering::ClassicElb { region, .. })
         | Target::Route(steering::Route { region, .. })
         | Target::CloudWatch(steering::CloudWatch { region, .. }) => region.clone(),
-        Target::Route53(_) | Target::Hook(_) => steering::Value::Is(session.global_region()),
+        Target::Route53(_) | Target::Hook(_) => steering::Value::Is(session.global_region().await),
     };
     let sdk = match session.region(&region).await {
         Ok(region) => session.sdk(&region).await,

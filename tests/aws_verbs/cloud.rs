@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use tokio::process::Command;
+
 use crate::aws::{Endpoint, Reply, Request};
 
 pub(crate) const ARN: &str =
@@ -48,6 +50,11 @@ command = ["tell", "--password", "s3cret"]
 
 /// Runs `mirrorvip VERB` with this mirror's `targets`, and with `endpoint` in the place of AWS.
 pub(crate) async fn run(endpoint: &Endpoint, directory: &Path, targets: &str, verb: &[&str]) -> Output {
+    command(endpoint, directory, targets, verb).output().await.expect("the command under test starts")
+}
+
+/// What [`run`] runs. Ends with its process's value.
+pub(crate) fn command(endpoint: &Endpoint, directory: &Path, targets: &str, verb: &[&str]) -> Command {
     let role = directory.join("role");
     std::fs::write(&role, "primary\n").expect("the test's directory is writable");
     let config = format!(
@@ -58,7 +65,8 @@ pub(crate) async fn run(endpoint: &Endpoint, directory: &Path, targets: &str, ve
     );
     let file = directory.join("mirrorvip.toml");
     std::fs::write(&file, config).expect("the test's directory is writable");
-    tokio::process::Command::new(env!("CARGO_BIN_EXE_mirrorvip"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mirrorvip"));
+    command
         .args(verb)
         .args(["--color", "never", "--config"])
         .arg(&file)
@@ -70,10 +78,8 @@ pub(crate) async fn run(endpoint: &Endpoint, directory: &Path, targets: &str, ve
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .expect("the command under test starts")
+        .kill_on_drop(true);
+    command
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

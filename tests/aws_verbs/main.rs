@@ -6,3 +6,4 @@ mod aws;
 mod check;
 mod cloud;
 mod plan;
+mod region;
