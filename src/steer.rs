@@ -68,6 +68,9 @@ pub use error::{CallError, Class};
 pub(crate) use standing::{Counsel, Past, Ruled, Standing, Supersede};
 pub(crate) use start::{Member, name, start};
 
+/// How old peers' answers may be on which traffic is moved: when they are older, the next step waits for new ones.
+pub(crate) const FRESH_ANSWERS: Duration = standing::FRESH;
+
 /// What a loop should bring about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {

@@ -144,7 +144,7 @@ async fn target(
             let read = read::record(table, session).await;
             read.map(|records| {
                 online.findings.extend(record::judge(&subject, table, &records));
-                online.recoveries.push(recovery::record(&subject, table));
+                online.recoveries.push(recovery::record(&subject, table, &records));
             })
             .map_err(|error| (subject.name, error))
         }
@@ -153,7 +153,7 @@ async fn target(
             let read = read::route_tables(table, session).await;
             read.map(|tables| {
                 online.findings.extend(record::judge_routes(&subject, table, &tables));
-                online.recoveries.push(recovery::route(&subject));
+                online.recoveries.push(recovery::route(&subject, table));
             })
             .map_err(|error| (subject.name, error))
         }

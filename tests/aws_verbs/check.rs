@@ -64,10 +64,16 @@ async fn reads_everything_and_judges_it() {
     let recoveries = document["recoveries"].as_array().expect("recoveries");
     let seconds: Vec<_> =
         recoveries.iter().filter_map(|recovery| recovery["at_most_seconds"].as_f64()).collect();
-    // Role seen within 3 s; then the stages of each way.
+    // Role seen within 4 s and answers of the peer within 2 s; then the stages of each way.
     assert_eq!(
         seconds,
-        [3.0 + 1.0 + 300.0 + 60.0, 3.0 + 15.0, 3.0 + 1.0 + 60.0 + 5.0, 3.0 + 1.0 + 5.0, 3.0 + 1.0 + 180.0]
+        [
+            4.0 + 2.0 + 1.0 + 300.0 + 60.0,
+            4.0 + 15.0,
+            4.0 + 2.0 + 1.0 + 60.0 + 300.0,
+            4.0 + 2.0 + 1.0 + 5.0,
+            4.0 + 1.0 + 180.0
+        ]
     );
 }
 
@@ -82,12 +88,12 @@ async fn people_read_the_stages_below_each_other() {
     let recovery = shown.split("\n\n").find(|part| part.contains("follow a promotion")).expect(&shown);
     assert_eq!(
         recovery,
-        "mirror PROD, route53 db.example.internal: clients follow a promotion within 69s\n  \
-         role seen                3s  interval 1s and an answer of up to 2s\n  \
+        "mirror PROD, route53 db.example.internal: clients follow a promotion within 365s\n  \
+         role seen                4s  up to 2s until the next question, and 2s for its answer\n  \
          page flipped             0s  with the answer\n  \
          API accepts              1s  one call over a warm connection\n  \
          record INSYNC           60s  Route 53 tells all its servers, mostly faster\n  \
-         caches expire            5s  time to live; clients that keep addresses for longer are not counted\n  \
+         caches expire          300s  time to live of the record as it is; clients that keep addresses for longer are not counted\n  \
          depends on Route 53's control plane in us-east-1, then resolvers and clients"
     );
     assert!(shown.contains("has no [[mirror.peer]]"), "{shown}");

@@ -63,9 +63,8 @@ pub(super) fn judge(subject: &Subject<'_>, table: &Route53, records: &Records) -
             );
         }
     }
-    let of_type = || records.named.iter().filter(|seen| seen.record_type == record_type);
-    let own = of_type().find(|seen| seen.set_identifier == table.set_identifier);
-    match (own, of_type().next()) {
+    let of_type = records.named.iter().find(|seen| seen.record_type == record_type);
+    match (records.own(table), of_type) {
         (Some(seen), _) => findings.extend(existing(subject, table, seen)),
         (None, Some(other)) if other.set_identifier.is_some() != table.set_identifier.is_some() => {
             let (there, here) = if table.set_identifier.is_some() {
@@ -197,6 +196,18 @@ fn mark(subject: &Subject<'_>, table: &Route53, records: &Records) -> Option<Fin
                 .error(format!("_mirrorvip.{} has a text that is none of mirrorvip's: nothing is written beside it", table.record))
                 .help("Remove that TXT record."),
         ),
+    }
+}
+
+// === impl Records ===
+
+impl Records {
+    /// The record that `table` is about, if it is there.
+    pub(super) fn own(&self, table: &Route53) -> Option<&Seen> {
+        let is_it = |seen: &&Seen| {
+            seen.record_type == word(table.record_type) && seen.set_identifier == table.set_identifier
+        };
+        self.named.iter().find(is_it)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Records and routes as they are found, and what is said about them.
 
-use super::super::record::{Records, RouteTable, Seen};
+use super::super::record::RouteTable;
 use super::*;
 use crate::config::steering::Route;
 
