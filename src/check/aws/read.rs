@@ -181,6 +181,7 @@ fn seen(set: &ResourceRecordSet) -> Seen {
         ("latency", set.region.is_some()),
         ("geolocation", set.geo_location.is_some()),
         ("geoproximity", set.geo_proximity_location.is_some()),
+        ("IP address", set.cidr_routing_config.is_some()),
         ("multivalue answer", set.multi_value_answer == Some(true)),
     ];
     Seen {
@@ -190,6 +191,7 @@ fn seen(set: &ResourceRecordSet) -> Seen {
         is_alias: set.alias_target.is_some(),
         set_identifier: set.set_identifier.as_deref().map(text),
         policy: policies.into_iter().find_map(|(name, is_set)| is_set.then_some(name)),
+        of_traffic_policy: set.traffic_policy_instance_id.is_some(),
     }
 }
 

@@ -31,8 +31,10 @@ pub(crate) struct Seen {
     pub(crate) values: Vec<String>,
     pub(crate) is_alias: bool,
     pub(crate) set_identifier: Option<String>,
-    /// A routing policy other than a weight, such as `failover`.
+    /// A routing policy other than a weight, such as `failover`. The daemon leaves it as it is.
     pub(crate) policy: Option<&'static str>,
+    /// Whether a traffic policy made it.
+    pub(crate) of_traffic_policy: bool,
 }
 
 /// One route table, as far as the overlay address is concerned.
@@ -78,6 +80,11 @@ pub(super) fn judge(subject: &Subject<'_>, table: &Route53, records: &Records) -
                     .help("Write the set_identifier that the console shows, or none."),
             );
         }
+        (None, _) if table.set_identifier.is_some() && table.weight.is_none() => findings.push(
+            subject
+                .error("is not there, and cannot be made without a weight beside its set_identifier")
+                .help("Write weight, or make the record with the routing policy that it is to have."),
+        ),
         (None, _) => findings.push(subject.good("is not there yet: the first promotion creates it")),
     }
     findings.extend(mark(subject, table, records));
@@ -134,15 +141,21 @@ fn within_vpc(subject: &Subject<'_>, table: &Route, seen: &RouteTable) -> Option
 
 fn existing(subject: &Subject<'_>, table: &Route53, seen: &Seen) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(policy) = seen.policy {
+    if seen.of_traffic_policy {
+        findings.push(
+            subject
+                .error("belongs to a traffic policy, which alone may change it")
+                .help("Steer a record of another name, and let the traffic policy lead to that."),
+        );
+    }
+    if let (Some(policy), Some(weight)) = (seen.policy, table.weight) {
         findings.push(
             subject
                 .error(format!(
-                    "has the routing policy {policy}, which the daemon does not write: it would be lost"
+                    "is routed by {policy}, and the table has weight = {weight}: a record cannot have both at once: Route 53 refuses \
+                     every change"
                 ))
-                .help(
-                    "Steer a simple or weighted record, and let the one with the policy be an alias to it.",
-                ),
+                .help("Remove weight from the table; the routing that the record has stays as it is."),
         );
     }
     match &table.value {
@@ -176,7 +189,9 @@ fn existing(subject: &Subject<'_>, table: &Route53, seen: &Seen) -> Vec<Finding>
     }
     if findings.is_empty() {
         let says = if seen.is_alias { "an alias".to_owned() } else { seen.values.join(", ") };
-        findings.push(subject.good(format!("is there, {says}")));
+        let routing =
+            seen.policy.map(|policy| format!("; its routing by {policy} stays")).unwrap_or_default();
+        findings.push(subject.good(format!("is there, {says}{routing}")));
     }
     findings
 }

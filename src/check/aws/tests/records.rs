@@ -28,8 +28,6 @@ fn records_are_told_with_what_a_promotion_will_find() {
     one(record_findings(&plain, &named(alias.clone())), Severity::Warning, "puts an address in its place");
     let two = Seen { values: vec!["10.0.1.12".into(), "10.0.2.12".into()], ..address(5) };
     one(record_findings(&plain, &named(two)), Severity::Warning, "has 2 values");
-    let failover = Seen { policy: Some("failover"), ..address(5) };
-    one(record_findings(&plain, &named(failover)), Severity::Error, "routing policy failover");
     let weighted = Seen { set_identifier: Some("db1".to_owned()), ..address(5) };
     one(record_findings(&plain, &named(weighted.clone())), Severity::Error, "Route 53 refuses both together");
     let in_set = route53("set_identifier = 'db1'\nweight = 1");
@@ -46,6 +44,19 @@ fn records_are_told_with_what_a_promotion_will_find() {
     let in_front = route53("alias_dns_name = 'lb.example.com'\nalias_hosted_zone_id = 'Z2'");
     one(record_findings(&in_front, &named(alias)), Severity::Good, "an alias");
     one(record_findings(&in_front, &named(address(5))), Severity::Warning, "is no alias");
+}
+
+#[test]
+fn a_routing_policy_stays_as_it_is() {
+    let failover = Seen { set_identifier: Some("db1".to_owned()), policy: Some("failover"), ..address(5) };
+    let in_set = route53("set_identifier = 'db1'");
+    one(record_findings(&in_set, &named(failover.clone())), Severity::Good, "its routing by failover stays");
+    let weighted = route53("set_identifier = 'db1'\nweight = 1");
+    one(record_findings(&weighted, &named(failover)), Severity::Error, "both at once: Route 53 refuses");
+
+    let managed = Seen { of_traffic_policy: true, ..address(5) };
+    one(record_findings(&route53(""), &named(managed)), Severity::Error, "belongs to a traffic policy");
+    one(record_findings(&in_set, &Records::default()), Severity::Error, "cannot be made without a weight");
 }
 
 #[test]
