@@ -52,7 +52,7 @@ pub mod error;
 pub(crate) mod hook;
 pub mod iam;
 mod pace;
-mod pool;
+pub(crate) mod pool;
 pub mod preview;
 pub mod report;
 pub(crate) mod route;

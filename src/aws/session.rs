@@ -48,12 +48,16 @@ impl Session {
             Value::Is(region) => Ok(region.clone()),
             Value::Auto => match self.identity().await {
                 Ok(identity) => Ok(identity.region.clone()),
-                Err(error) => {
-                    let message = format!("failed to {error}");
-                    Err(CallError::new("InstanceMetadata", Class::Stop, message)
-                        .with_code(Some(super::help::NO_IDENTITY)))
-                }
+                Err(error) => Err(unidentified(&error)),
             },
+        }
+    }
+
+    /// Where a route leads that is to lead to `target`: a network interface or an instance.
+    pub(crate) async fn network_interface(&mut self, target: &Value) -> Result<String, CallError> {
+        match target {
+            Value::Is(id) => Ok(id.clone()),
+            Value::Auto => Identity::ask_network_interface().await.map_err(|error| unidentified(&error)),
         }
     }
 
@@ -89,6 +93,11 @@ impl Session {
             None => Err(IdentityError::not_asked()),
         }
     }
+}
+
+fn unidentified(error: &IdentityError) -> CallError {
+    let message = format!("failed to {error}");
+    CallError::new("InstanceMetadata", Class::Stop, message).with_code(Some(super::help::NO_IDENTITY))
 }
 
 /// Whether a table says `"auto"` anywhere.

@@ -29,7 +29,8 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use plan::{Call, Described, Named, Observed, Settings, State, Target, TargetType};
+pub(crate) use plan::Described;
+use plan::{Call, Named, Observed, Settings, State, Target, TargetType};
 
 /// How much of an id or a reason is kept, in characters; an IPv6 address has 39.
 const WORD_LENGTH: usize = 64;
@@ -223,7 +224,7 @@ impl super::Target for Elbv2 {
 }
 
 /// A target as the service tells it; `None` for what has no id and port, which no member has.
-fn described(from: &TargetHealthDescription) -> Option<Described> {
+pub(crate) fn described(from: &TargetHealthDescription) -> Option<Described> {
     let target = from.target()?;
     let health = from.target_health();
     Some(Described {

@@ -34,7 +34,10 @@ async fn reads_everything_and_judges_it() {
         "DescribeTargetHealth",
         "DescribeLoadBalancers",
         "DescribeLoadBalancerAttributes",
+        "DescribeInstanceHealth",
         "DescribeRouteTables",
+        "DescribeNetworkInterfaces",
+        "GET /2013-04-01/change/C0000000000000000000",
         "GET /2013-04-01/hostedzone/Z0123456789ABCDEFGHIJ/rrset",
     ] {
         assert!(asked.iter().any(|known| known == action), "{action} was not asked: {asked:?}");
@@ -60,6 +63,11 @@ async fn reads_everything_and_judges_it() {
         "warning",
         "eni-0123456789abcdef1, which is gone",
     );
+
+    assert_told(&about(&document, "route 192.168.99.1/32"), "error", "checks source and destination");
+    let classic = about(&document, "classic_elb iris");
+    assert_told(&classic, "warning", "i-0123456789abcdef0 is not registered");
+    assert_told(&classic, "warning", "drain for 300 s");
 
     let recoveries = document["recoveries"].as_array().expect("recoveries");
     let seconds: Vec<_> =
@@ -113,6 +121,25 @@ async fn a_right_that_is_missing_is_found_before_it_is_needed() {
     for subject in ["elbv2", "classic_elb", "route53", "route 192"] {
         assert_told(&about(&document, subject), "error", "AccessDenied");
     }
+}
+
+#[tokio::test]
+async fn rights_that_are_used_after_a_write_only_are_tried_as_well() {
+    const ASKED_LATER: [&str; 2] =
+        ["GET /2013-04-01/change/C0000000000000000000", "DescribeNetworkInterfaces"];
+    let denying = |request: &Request| {
+        if ASKED_LATER.contains(&action(request).as_str()) {
+            return Reply::query_error(403, "AccessDenied", "no");
+        }
+        answer(request)
+    };
+    let endpoint = Endpoint::start(denying).await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let output = run(&endpoint, directory.path(), TARGETS, &["check", "--json"]).await;
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_told(&about(&document, "route53"), "warning", "before it has spread");
+    assert_told(&about(&document, "route 192"), "error", "DescribeNetworkInterfaces");
+    assert_told(&about(&document, "route 192"), "warning", "which is gone");
 }
 
 #[tokio::test]

@@ -7,3 +7,5 @@ mod check;
 mod cloud;
 mod plan;
 mod region;
+#[cfg(feature = "simulation")]
+mod simulated;

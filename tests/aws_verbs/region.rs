@@ -28,7 +28,7 @@ fn regions(requests: &[Request], service: &str) -> Vec<String> {
 /// The regions in which a daemon asks Route 53, as soon as it has.
 async fn of_a_daemon(endpoint: &Endpoint, targets: &str) -> Vec<String> {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let mut command = command(endpoint, directory.path(), targets, &["run"]);
+    let mut command = command(&endpoint.url(), directory.path(), targets, &["run"]);
     let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the daemon starts");
     let asked = async {
         loop {

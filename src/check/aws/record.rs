@@ -6,7 +6,9 @@ use ipnet::IpNet;
 
 use super::super::Finding;
 use super::Subject;
-use crate::config::steering::{RecordType, RecordValue, Route, Route53, Write};
+use crate::aws::help::help;
+use crate::config::steering::{RecordType, RecordValue, Route, Route53, Value, Write};
+use crate::steer::CallError;
 
 /// Resolvers that keep a record for longer than this make it the longest part of a failover.
 const LONG_TTL: u32 = 60;
@@ -14,12 +16,14 @@ const LONG_TTL: u32 = 60;
 const MARK: &str = "mirrorvip";
 
 /// What a zone has under a record's name, and under that of its mark.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Records {
     /// Everything of the record's own name.
     pub(crate) named: Vec<Seen>,
     /// The texts of the TXT record beside it.
     pub(crate) mark: Vec<String>,
+    /// That nobody may ask how far a change has spread.
+    pub(crate) unfollowed: Option<CallError>,
 }
 
 /// One record set.
@@ -47,6 +51,14 @@ pub(crate) struct RouteTable {
     pub(crate) is_blackhole: bool,
     /// Networks that are the VPC's own.
     pub(crate) local: Vec<String>,
+}
+
+/// A network interface that a route leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Interface {
+    pub(crate) id: String,
+    /// Whether it drops what is not addressed to itself.
+    pub(crate) checks_addresses: bool,
 }
 
 /// Findings about a record.
@@ -88,6 +100,9 @@ pub(super) fn judge(subject: &Subject<'_>, table: &Route53, records: &Records) -
         (None, _) => findings.push(subject.good("is not there yet: the first promotion creates it")),
     }
     findings.extend(mark(subject, table, records));
+    findings.extend(records.unfollowed.as_ref().map(|error| {
+        subject.warning(format!("{error}: a change counts as done before it has spread")).help(help(error))
+    }));
     if let RecordValue::Plain { ttl, .. } = table.value
         && ttl > LONG_TTL
     {
@@ -122,6 +137,44 @@ pub(super) fn judge_routes(subject: &Subject<'_>, table: &Route, tables: &[Route
         });
     }
     findings
+}
+
+/// Findings about this member's end of the route. What is sent to an overlay address is addressed to no network
+/// interface.
+pub(super) fn judge_interfaces(
+    subject: &Subject<'_>,
+    table: &Route,
+    interfaces: &[Interface],
+) -> Vec<Finding> {
+    let target = match &table.target {
+        Value::Is(id) => id.as_str(),
+        Value::Auto => "this member's network interface",
+    };
+    match interfaces {
+        [] => vec![
+            subject
+                .error(format!("there is no network interface for {target}: EC2 refuses the route"))
+                .help("Write target = \"auto\", or copy the id from the console, and check the region."),
+        ],
+        [_, _, ..] => vec![
+            subject
+                .error(format!("{target} has {} network interfaces: EC2 refuses a route to it", interfaces.len()))
+                .help("Write target = \"auto\", or the id of the network interface that is meant."),
+        ],
+        [Interface { id, checks_addresses: true }] => vec![
+            subject
+                .error(format!(
+                    "{id} checks source and destination: whatever is sent to the overlay address is dropped there"
+                ))
+                .help(format!(
+                    "Switch it off: `aws ec2 modify-network-interface-attribute --network-interface-id {id} --no-source-dest-check`."
+                )),
+        ],
+        [Interface { id, checks_addresses: false }] => vec![subject.good(format!(
+            "{id} takes what is sent to the overlay address; that the system holds the address, and security groups let \
+             clients in, is not seen from here"
+        ))],
+    }
 }
 
 /// An address of the VPC's own is delivered locally, whatever the route says.

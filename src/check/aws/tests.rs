@@ -12,6 +12,7 @@ use super::record::{Records, Seen};
 use super::*;
 use crate::config;
 use crate::config::steering::{self, Route53};
+use crate::steer::{classic_elb, elbv2};
 
 const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/iris/0123456789abcdef";
 const CROSS_ZONE: &str = "load_balancing.cross_zone.enabled";
@@ -33,13 +34,20 @@ fn with_subject<T>(config: &Config, ask: impl FnOnce(&Subject<'_>, &Target) -> T
     ask(&Subject { config, mirror, name: "it".to_owned() }, &mirror.targets[0])
 }
 
+/// A member as the service tells it.
+fn member(id: &str, state: &str, reason: Option<&str>) -> Member {
+    use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealth, TargetHealthDescription};
+    let health = TargetHealth::builder().state(state.into()).set_reason(reason.map(Into::into)).build();
+    let target = TargetDescription::builder().id(id).port(1972).build();
+    let described = TargetHealthDescription::builder().target(target).target_health(health).build();
+    elbv2::described(&described).expect("it has an id and a port").into()
+}
+
 /// A target group with which nothing is wrong.
 fn sound() -> Group {
     let pairs = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
-    let member =
-        |id: &str, state: &str| Member { id: id.to_owned(), port: Some(1972), state: state.to_owned() };
     Group {
         family: Family::Network,
         target_type: "ip".to_owned(),
@@ -71,7 +79,7 @@ fn sound() -> Group {
             zones: 2,
             attributes: pairs(&[(CROSS_ZONE, "true")]),
         }],
-        targets: vec![member("10.0.1.12", "healthy"), member("10.0.2.12", "unhealthy")],
+        targets: vec![member("10.0.1.12", "healthy", None), member("10.0.2.12", "unhealthy", None)],
     }
 }
 
@@ -240,8 +248,7 @@ fn members_are_told_as_they_are() {
     let config = config("", &elbv2(""));
     let states = |mine: &'static str, other: &'static str| {
         move |group: &mut Group| {
-            mine.clone_into(&mut group.targets[0].state);
-            other.clone_into(&mut group.targets[1].state);
+            group.targets = vec![member("10.0.1.12", mine, None), member("10.0.2.12", other, None)];
         }
     };
     one(
@@ -255,6 +262,28 @@ fn members_are_told_as_they_are() {
         Severity::Warning,
         "10.0.1.12:1972 is not registered",
     );
+    let reason = |state: &'static str, reason: &'static str| {
+        move |group: &mut Group| {
+            group.targets =
+                vec![member("10.0.1.12", state, Some(reason)), member("10.0.2.12", "healthy", None)];
+        }
+    };
+    one(
+        complaints(&config, reason("unused", "Target.NotInUse")),
+        Severity::Error,
+        "10.0.1.12:1972 is registered and gets no traffic (Target.NotInUse): attach the target group to a listener, and \
+         enable the member's zone",
+    );
+    one(
+        complaints(&config, reason("unused", "Target.InvalidState")),
+        Severity::Error,
+        "the instance is stopped or terminated",
+    );
+    one(
+        complaints(&config, reason("unused", "Target.NotRegistered")),
+        Severity::Warning,
+        "10.0.1.12:1972 is not registered",
+    );
     let other_port = |group: &mut Group| group.targets[0].port = Some(1973);
     one(complaints(&config, other_port), Severity::Warning, "10.0.1.12:1972 is not registered");
     let lonely = |group: &mut Group| group.balancers.clear();
@@ -263,6 +292,59 @@ fn members_are_told_as_they_are() {
     one(complaints(&config, instances), Severity::Error, "takes instance ids, and target_id is 10.0.1.12");
     let lambda = |group: &mut Group| group.target_type = "lambda".to_owned();
     one(complaints(&config, lambda), Severity::Error, "is of type lambda");
+}
+
+#[test]
+fn what_is_not_read_is_named_with_what_it_must_let_in() {
+    let config = config("[health]\nlisten = ['0.0.0.0:8080', '[::]:8081']", &elbv2(""));
+    let findings = judged(&config, &sound());
+    let words = "must let TCP 8080 and 8081 in from the load balancer's subnets";
+    assert!(findings.iter().any(|finding| finding.message.contains(words)), "{findings:?}");
+}
+
+#[test]
+fn a_classic_load_balancer_is_judged_with_its_members() {
+    const ME: &str = "i-0123456789abcdef0";
+    let config = config(
+        "",
+        &format!(
+            "[[mirror.classic_elb]]\nload_balancer = 'iris'\nregion = 'eu-west-1'\ninstance_id = '{ME}'\n"
+        ),
+    );
+    let judged = |state: &str, description: &str, draining: Option<&str>| {
+        let described = classic_elb::Described {
+            instance: ME.to_owned(),
+            state: state.to_owned(),
+            description: description.to_owned(),
+        };
+        let attributes = draining.map(|seconds| (group::CONNECTION_DRAINING.to_owned(), seconds.to_owned()));
+        let group = Group {
+            family: Family::Classic,
+            target_type: "instance".to_owned(),
+            attributes: attributes.into_iter().collect(),
+            targets: vec![described.into()],
+            ..sound()
+        };
+        let Target::ClassicElb(table) = &config.mirrors[0].targets[0] else { panic!("{config:?}") };
+        let findings =
+            with_subject(&config, |subject, _| group::judge_classic(subject, table, &group, Some(ME)));
+        findings.into_iter().map(|finding| (finding.severity, finding.message)).collect::<Vec<_>>()
+    };
+    let told = |found: &[(Severity, String)], severity, words: &str| {
+        let told = found.iter().any(|(known, message)| *known == severity && message.contains(words));
+        assert!(told, "no {severity:?} {words:?} in {found:#?}");
+    };
+    let good = judged("InService", "N/A", Some("5"));
+    assert!(good.iter().all(|(severity, _)| *severity == Severity::Good), "{good:#?}");
+    told(&good, Severity::Good, "i-0123456789abcdef0 is registered and InService");
+    let absent = "Instance is not currently registered with the LoadBalancer.";
+    told(&judged("OutOfService", absent, None), Severity::Warning, "is not registered: the running daemon");
+    let failing =
+        "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.";
+    told(&judged("OutOfService", failing, None), Severity::Error, "none of its 1 members is healthy");
+    let zone = "Instance is in the EC2 Availability Zone for which LoadBalancer is not configured to route traffic to.";
+    told(&judged("OutOfService", zone, None), Severity::Error, "enable its availability zone");
+    told(&judged("InService", "N/A", Some("300")), Severity::Warning, "drain for 300 s");
 }
 
 fn route53(more: &str) -> Config {
@@ -325,11 +407,11 @@ fn the_role_is_seen_as_fast_as_questions_follow_each_other() {
         let config = config("", &format!("{timing}\n{}", elbv2("")));
         let recovery =
             with_subject(&config, |subject, _| recovery::pool(subject, steering::Pool::AllMembers, &sound()));
-        recovery.stages[0].at_most.as_secs_f64()
+        recovery.stages[0].at_most.as_secs()
     };
-    assert_eq!(seen("interval = '2s'\ntimeout = '1s'"), 3.0, "the next question waits for the timer");
-    assert_eq!(seen("interval = '1s'\ntimeout = '2s'"), 4.0, "it waits for the answer before it");
-    assert_eq!(seen("interval = '500ms'\ntimeout = '1s'\nrise = 3"), 4.0, "and so do those that `rise` adds");
+    assert_eq!(seen("interval = '2s'\ntimeout = '1s'"), 3, "the next question waits for the timer");
+    assert_eq!(seen("interval = '1s'\ntimeout = '2s'"), 4, "it waits for the answer before it");
+    assert_eq!(seen("interval = '500ms'\ntimeout = '1s'\nrise = 3"), 4, "and so do those that `rise` adds");
 }
 
 #[test]
@@ -339,7 +421,7 @@ fn clients_hold_the_record_that_is_served() {
             with_subject(config, |subject, _| recovery::record(subject, record_table(config), &records));
         recovery.stages.last().expect("the caches come last").at_most.as_secs()
     };
-    let with = |seen: Seen| Records { named: vec![seen], mark: Vec::new() };
+    let with = |seen: Seen| Records { named: vec![seen], ..Records::default() };
     let plain = || Seen { record_type: "A".to_owned(), ttl: Some(300), ..Seen::default() };
     let alias = || Seen { is_alias: true, ttl: None, ..plain() };
     let (to_plain, to_alias) =

@@ -95,7 +95,7 @@ pub(crate) fn view(settings: &Settings, observed: &Observed) -> View<String> {
 impl Described {
     /// What the service thinks of it; `None` when it is not registered. The texts are those of the API
     /// reference of `InstanceState`.
-    fn health(&self) -> Option<Health> {
+    pub(crate) fn health(&self) -> Option<Health> {
         let says = |words: &str| self.description.contains(words);
         let told = format!("{}: {}", self.state, self.description);
         if says("deregistration currently in progress") || says("not currently registered") {

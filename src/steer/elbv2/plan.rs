@@ -181,7 +181,7 @@ impl Observed {
 
 impl Described {
     /// What the service thinks of it; `None` when it is not registered.
-    fn health(&self) -> Option<Health> {
+    pub(crate) fn health(&self) -> Option<Health> {
         let reason = self.reason.as_deref().unwrap_or("no reason given");
         let told = format!("{}: {reason}", self.state.word());
         match &self.state {
