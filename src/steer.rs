@@ -122,6 +122,12 @@ pub(crate) trait Target: Send {
     /// made; of a fulfilled wish there are none.
     fn plan(&self, wish: &Wish, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
 
+    /// What `observed` will be when this member is in and healthy, of an object that has members and their health:
+    /// what will follow can then be told beforehand. PURE.
+    fn once_healthy(&self, _observed: &Self::Observed) -> Option<Self::Observed> {
+        None
+    }
+
     /// Whose name the object carries and with which claim, if it is of a kind that can carry them.
     fn record(&self, _observed: &Self::Observed) -> Option<authority::Record> {
         None

@@ -203,6 +203,10 @@ impl super::Target for Elbv2 {
         plan::plan(&self.settings, &self.memory, wish, observed, now)
     }
 
+    fn once_healthy(&self, observed: &Observed) -> Option<Observed> {
+        Some(observed.once_healthy())
+    }
+
     async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
         if step.moves_traffic() && !matches!(proof, Proof::Warrant(_)) {
             return Err(CallError::new(step.action(), Class::Stop, "no warrant: not sent"));
