@@ -20,6 +20,7 @@ pub mod error;
 pub(crate) mod help;
 pub mod identity;
 pub mod query;
+pub(crate) mod region;
 pub(crate) mod session;
 #[cfg(test)]
 #[path = "../tests/support/aws.rs"]

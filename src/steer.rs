@@ -53,7 +53,7 @@ pub(crate) mod hook;
 pub mod iam;
 mod name;
 mod pace;
-mod pool;
+pub(crate) mod pool;
 pub mod preview;
 pub mod report;
 pub(crate) mod route;
@@ -69,6 +69,9 @@ pub use error::{CallError, Class};
 pub(crate) use name::names;
 pub(crate) use standing::{Counsel, Past, Ruled, Standing, Supersede};
 pub(crate) use start::{Member, start};
+
+/// How old peers' answers may be on which traffic is moved: when they are older, the next step waits for new ones.
+pub(crate) const FRESH_ANSWERS: Duration = standing::FRESH;
 
 /// What a loop should bring about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +128,12 @@ pub(crate) trait Target: Send {
     /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
     /// made; of a fulfilled wish there are none.
     fn plan(&self, wish: &Wish, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
+
+    /// What `observed` will be when this member is in and healthy, of an object that has members and their health:
+    /// what will follow can then be told beforehand. PURE.
+    fn once_healthy(&self, _observed: &Self::Observed) -> Option<Self::Observed> {
+        None
+    }
 
     /// Whose name the object carries and with which claim, if it is of a kind that can carry them.
     fn record(&self, _observed: &Self::Observed) -> Option<authority::Record> {

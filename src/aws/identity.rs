@@ -72,7 +72,7 @@ impl IdentityError {
 }
 
 /// Plain HTTP with a client of its own: the service is on the link, and the SDK brings no client by default.
-fn client() -> imds::client::Builder {
+pub(super) fn client() -> imds::client::Builder {
     let http = aws_smithy_http_client::Builder::new().build_http();
     imds::Client::builder()
         .configure(&ProviderConfig::without_region().with_http_client(http))

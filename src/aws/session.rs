@@ -5,23 +5,30 @@ use std::collections::HashMap;
 
 use aws_config::SdkConfig;
 
-use super::{Identity, IdentityError};
+use super::{Identity, IdentityError, region};
+use crate::config::Config;
 use crate::config::steering::{Target, Value};
 use crate::steer::{CallError, Class};
 
-/// Where questions about things without a region go: Route 53's own.
-const GLOBAL_REGION: &str = "us-east-1";
-
 /// Answers that do not change while a verb runs.
-#[derive(Default)]
 pub(crate) struct Session {
     identity: Option<Result<Identity, IdentityError>>,
+    /// The region that the configuration tells.
+    told: Option<String>,
+    /// Where services without a region are asked, once it was found out.
+    global_region: Option<String>,
     configs: HashMap<String, SdkConfig>,
 }
 
 // === impl Session ===
 
 impl Session {
+    /// Nothing is known but what `config` tells.
+    pub(crate) fn new(config: &Config) -> Self {
+        let told = region::told(config.mirrors.iter().flat_map(|mirror| &mirror.targets));
+        Self { identity: None, told, global_region: None, configs: HashMap::new() }
+    }
+
     /// Who this member is; asked for once.
     pub(crate) async fn identity(&mut self) -> Result<&Identity, IdentityError> {
         if self.identity.is_none() {
@@ -41,12 +48,16 @@ impl Session {
             Value::Is(region) => Ok(region.clone()),
             Value::Auto => match self.identity().await {
                 Ok(identity) => Ok(identity.region.clone()),
-                Err(error) => {
-                    let message = format!("failed to {error}");
-                    Err(CallError::new("InstanceMetadata", Class::Stop, message)
-                        .with_code(Some(super::help::NO_IDENTITY)))
-                }
+                Err(error) => Err(unidentified(&error)),
             },
+        }
+    }
+
+    /// Where a route leads that is to lead to `target`: a network interface or an instance.
+    pub(crate) async fn network_interface(&mut self, target: &Value) -> Result<String, CallError> {
+        match target {
+            Value::Is(id) => Ok(id.clone()),
+            Value::Auto => Identity::ask_network_interface().await.map_err(|error| unidentified(&error)),
         }
     }
 
@@ -60,15 +71,19 @@ impl Session {
         config
     }
 
-    /// The region from which services without one are asked: this member's, if it is known.
-    pub(crate) fn global_region(&self) -> String {
-        let known = self.known_identity();
-        known.map_or_else(|_| GLOBAL_REGION.to_owned(), |identity| identity.region.clone())
+    /// The region in which services without one are asked, as the daemon does.
+    pub(crate) async fn global_region(&mut self) -> String {
+        if let Some(known) = &self.global_region {
+            return known.clone();
+        }
+        let known = region::known(self.told.as_deref()).await;
+        self.global_region.insert(known.unwrap_or_else(|| region::FALLBACK.to_owned())).clone()
     }
 
     /// The SDK's configuration for services without a region.
     pub(crate) async fn global_sdk(&mut self) -> SdkConfig {
-        self.sdk(&self.global_region()).await
+        let region = self.global_region().await;
+        self.sdk(&region).await
     }
 
     fn known_identity(&self) -> Result<&Identity, IdentityError> {
@@ -78,6 +93,11 @@ impl Session {
             None => Err(IdentityError::not_asked()),
         }
     }
+}
+
+fn unidentified(error: &IdentityError) -> CallError {
+    let message = format!("failed to {error}");
+    CallError::new("InstanceMetadata", Class::Stop, message).with_code(Some(super::help::NO_IDENTITY))
 }
 
 /// Whether a table says `"auto"` anywhere.

@@ -1,8 +1,8 @@
 //! The cloud's side of `mirrorvip check`: who one is there, whether everything that is steered can be read,
 //! and whether its settings do what they are for. Reads only.
 //!
-//! Reading is `read`'s business. Judging does no I/O, from settings to findings: `health_check` and `group`
-//! for pools, `record` for records and routes, [`recovery`] for how long clients will wait. A right to write
+//! Reading is `read`'s business. Judging does no I/O, from settings to findings: `health_check`, `group` and
+//! `members` for pools, `record` for records and routes, [`recovery`] for how long clients will wait. A right to write
 //! cannot be tried without writing; `mirrorvip iam-policy` says which are needed.
 
 use serde::Serialize;
@@ -17,6 +17,7 @@ use crate::steer::{CallError, Class};
 
 mod group;
 mod health_check;
+mod members;
 mod read;
 mod record;
 pub mod recovery;
@@ -41,7 +42,7 @@ struct Subject<'a> {
 /// Asks AWS about everything that `config` steers there.
 pub async fn online(config: &Config) -> Online {
     let mut online = Online::default();
-    let mut session = Session::default();
+    let mut session = Session::new(config);
     let in_cloud = |table: &&Target| !matches!(table, Target::Hook(_));
     let tables = || config.mirrors.iter().flat_map(|mirror| &mirror.targets).filter(in_cloud);
     if tables().next().is_none() {
@@ -132,9 +133,12 @@ async fn target(
         }
         Target::ClassicElb(table) => {
             let subject = subject(&format!("classic_elb {}", table.load_balancer));
+            let identity = session.identity_for(&Target::ClassicElb(table.clone())).await;
             let read = read::classic(table, session).await;
             read.map(|group| {
-                online.findings.extend(group::judge_classic(&subject, &group));
+                let own =
+                    or_auto(&table.instance_id, identity.as_ref().map(|known| known.instance_id.as_str()));
+                online.findings.extend(group::judge_classic(&subject, table, &group, own));
                 online.recoveries.push(recovery::pool(&subject, table.pool, &group));
             })
             .map_err(|error| (subject.name, error))
@@ -144,16 +148,19 @@ async fn target(
             let read = read::record(table, session).await;
             read.map(|records| {
                 online.findings.extend(record::judge(&subject, table, &records));
-                online.recoveries.push(recovery::record(&subject, table));
+                online.recoveries.push(recovery::record(&subject, table, &records));
             })
             .map_err(|error| (subject.name, error))
         }
         Target::Route(table) => {
             let subject = subject(&format!("route {}", table.destination));
             let read = read::route_tables(table, session).await;
-            read.map(|tables| {
+            let interfaces = read::interfaces(table, session).await;
+            read.and_then(|tables| {
                 online.findings.extend(record::judge_routes(&subject, table, &tables));
-                online.recoveries.push(recovery::route(&subject));
+                online.recoveries.push(recovery::route(&subject, table));
+                online.findings.extend(record::judge_interfaces(&subject, table, &interfaces?));
+                Ok(())
             })
             .map_err(|error| (subject.name, error))
         }

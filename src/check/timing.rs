@@ -15,16 +15,27 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Looks are up to a tenth late, so that the members' do not march in step.
 const LATEST_LOOK: f64 = 1.1;
 
+/// How long after a change of role its answer is in, at most, `rise` left out.
+pub(super) fn seen_within(mirror: &Mirror) -> Duration {
+    between_questions(mirror) + mirror.timeout
+}
+
+/// How far apart two questions begin, at most: one is in flight at a time, so a slow answer delays the next.
+pub(super) fn between_questions(mirror: &Mirror) -> Duration {
+    mirror.interval.max(mirror.timeout)
+}
+
 pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
     let Mirror { name, interval, timeout, stale_after, qos_timeout, rise, .. } = mirror;
     let subject = format!("mirror {name}");
     let mut findings = vec![Finding::good(
         &subject,
         format!(
-            "a change of role is seen after at most {:?} (interval {interval:?} and one answer), or at once by \
+            "a change of role is seen after at most {:?} ({:?} until the next question and one answer), or at once by \
              wake-up; without answers the page refuses {stale_after:?} after the last question that was answered, \
              {:?} before another member may take over (QoS timeout {qos_timeout:?})",
-            *interval + *timeout,
+            seen_within(mirror),
+            between_questions(mirror),
             qos_timeout.saturating_sub(*stale_after),
         ),
     )];
@@ -54,7 +65,7 @@ pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
                 &subject,
                 format!(
                     "rise = {rise} keeps a new primary out for another {:?}",
-                    *interval * (rise.get() - 1)
+                    between_questions(mirror) * (rise.get() - 1)
                 ),
             )
             .help("Leave it at 1 unless the role flaps: the mirror has decided already."),

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Exit, Failure, Global, output, run};
 use crate::clock::Clock;
-use crate::steer::preview::{self, Preview, Then, Unknown};
+use crate::steer::preview::{self, Call, Preview, Then, Unknown};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -40,12 +40,16 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
 
 fn for_people(preview: &Preview) -> String {
     use output::{BAD, DOUBTFUL, FAINT, GOOD};
-    let Preview { mirror, target, calls, then, error } = preview;
+    let Preview { mirror, target, calls, then, once_healthy, error } = preview;
     let mut text = format!("{mirror}, {target}\n");
-    for (index, call) in calls.iter().enumerate() {
-        let who = if call.moves_traffic { "" } else { " (whatever the role)" };
-        let _ = writeln!(text, "  {}. {}{FAINT}{who}{FAINT:#}", index + 1, call.call);
-    }
+    let mut number = 1..;
+    let mut list = |text: &mut String, calls: &[Call]| {
+        for (call, number) in calls.iter().zip(number.by_ref()) {
+            let who = if call.moves_traffic { "" } else { " (whatever the role)" };
+            let _ = writeln!(text, "  {number}. {}{FAINT}{who}{FAINT:#}", call.call);
+        }
+    };
+    list(&mut text, calls);
     let _ = match (then, error) {
         (_, Some(Unknown { message, class, help, .. })) => {
             writeln!(text, "  {BAD}not known{BAD:#} {message} (class {class})\n    help: {help}")
@@ -59,5 +63,9 @@ fn for_people(preview: &Preview) -> String {
         (Then::Impossible(why), None) => writeln!(text, "  {BAD}impossible{BAD:#} {why}"),
         (Then::Unknown, None) => writeln!(text, "  {BAD}not known{BAD:#}"),
     };
+    if !once_healthy.is_empty() {
+        text += "  then, once healthy:\n";
+        list(&mut text, once_healthy);
+    }
     text
 }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::mirrors::Entry;
 use crate::admin::SteeringView;
+use crate::aws::region::told;
 use crate::clock::Clock;
 use crate::config::steering::{Peer, Superseded, Target};
 use crate::snapshot::Snapshot;
@@ -32,6 +33,8 @@ pub(super) struct Steering {
     clock: Clock,
     tasks: TaskTracker,
     mirrors: Vec<Mirror>,
+    /// The region that some table tells.
+    region: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -54,6 +57,8 @@ struct Mirror {
 #[derive(Debug)]
 struct Loop {
     target: Target,
+    /// In which a service without a region is asked.
+    region: Option<Arc<str>>,
     report: watch::Receiver<Report>,
     task: Ended,
 }
@@ -70,11 +75,12 @@ struct Ended {
 impl Steering {
     /// Nothing is steered yet; the tasks will belong to `tasks`.
     pub(super) fn new(clock: Clock, tasks: TaskTracker) -> Self {
-        Self { clock, tasks, mirrors: Vec::new() }
+        Self { clock, tasks, mirrors: Vec::new(), region: None }
     }
 
     /// Steers the mirrors of `entries`, and no other.
     pub(super) async fn commit(&mut self, entries: &[Entry]) {
+        self.region = told(entries.iter().flat_map(|entry| &entry.config.targets)).map(Into::into);
         let (mut kept, mut ended) = (Vec::new(), Vec::new());
         for mirror in std::mem::take(&mut self.mirrors) {
             let goes_on = entries.iter().any(|entry| mirror.goes_on(entry));
@@ -156,7 +162,7 @@ impl Steering {
         let found: Vec<Option<Loop>> = targets
             .iter()
             .map(|target| {
-                let position = old.iter().position(|known| known.target == *target);
+                let position = old.iter().position(|known| self.goes_on(known, target));
                 position.map(|position| old.swap_remove(position))
             })
             .collect();
@@ -179,6 +185,7 @@ impl Steering {
                 mirror: mirror.name.as_str().into(),
                 name: mirror.member.as_str().into(),
                 drift: mirror.drift.subscribe(),
+                region: self.region.clone(),
             },
             mirror.snapshot.clone(),
             mirror.counsel.clone(),
@@ -186,7 +193,18 @@ impl Steering {
             self.clock.clone(),
             cancelled.clone(),
         ));
-        Loop { target: target.clone(), report, task: Ended { cancelled, task } }
+        let region = self.region.clone();
+        Loop { target: target.clone(), region, report, task: Ended { cancelled, task } }
+    }
+
+    /// Whether `known` steers `target` as it would if it began anew.
+    fn goes_on(&self, known: &Loop, target: &Target) -> bool {
+        let same_place = match target {
+            Target::Route53(_) => known.region == self.region,
+            Target::Elbv2(_) | Target::ClassicElb(_) | Target::Route(_) => true,
+            Target::CloudWatch(_) | Target::Hook(_) => true,
+        };
+        known.target == *target && same_place
     }
 }
 

@@ -19,10 +19,11 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use plan::{Call, Described, Observed, Settings};
+pub(crate) use plan::Described;
+use plan::{Call, Observed, Settings};
 
 /// The read.
-const DESCRIBE: &str = "DescribeInstanceHealth";
+pub(crate) const DESCRIBE: &str = "DescribeInstanceHealth";
 /// How much of an id or a state is kept, in characters.
 const WORD_LENGTH: usize = 64;
 /// How much of a description is kept, in characters; those that are documented have below 120.
@@ -136,6 +137,10 @@ impl super::Target for ClassicElb {
         plan::plan(&self.settings, &self.memory, wish, observed, now)
     }
 
+    fn once_healthy(&self, observed: &Observed) -> Option<Observed> {
+        Some(observed.once_healthy())
+    }
+
     async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
         if step.moves_traffic() && !matches!(proof, Proof::Warrant(_)) {
             return Err(CallError::new(step.action(), Class::Stop, "no warrant: not sent"));
@@ -154,7 +159,8 @@ fn parameters(load_balancer: &str, instances: &[String]) -> Vec<(String, String)
     std::iter::once(name).chain(numbered).collect()
 }
 
-fn described(from: &Xml) -> Option<Described> {
+/// An instance as the service tells it; `None` for what has no id or no state.
+pub(crate) fn described(from: &Xml) -> Option<Described> {
     Some(Described {
         instance: printable(from.text_of("InstanceId")?, WORD_LENGTH),
         state: printable(from.text_of("State")?, WORD_LENGTH),

@@ -29,7 +29,8 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use plan::{Call, Described, Named, Observed, Settings, State, Target, TargetType};
+pub(crate) use plan::Described;
+use plan::{Call, Named, Observed, Settings, State, Target, TargetType};
 
 /// How much of an id or a reason is kept, in characters; an IPv6 address has 39.
 const WORD_LENGTH: usize = 64;
@@ -202,6 +203,10 @@ impl super::Target for Elbv2 {
         plan::plan(&self.settings, &self.memory, wish, observed, now)
     }
 
+    fn once_healthy(&self, observed: &Observed) -> Option<Observed> {
+        Some(observed.once_healthy())
+    }
+
     async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
         if step.moves_traffic() && !matches!(proof, Proof::Warrant(_)) {
             return Err(CallError::new(step.action(), Class::Stop, "no warrant: not sent"));
@@ -223,7 +228,7 @@ impl super::Target for Elbv2 {
 }
 
 /// A target as the service tells it; `None` for what has no id and port, which no member has.
-fn described(from: &TargetHealthDescription) -> Option<Described> {
+pub(crate) fn described(from: &TargetHealthDescription) -> Option<Described> {
     let target = from.target()?;
     let health = from.target_health();
     Some(Described {

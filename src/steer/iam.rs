@@ -176,7 +176,11 @@ fn route(tables: &[&Route], partition: &str) -> Vec<Statement> {
         route_tables.iter().map(move |id| format!("arn:{partition}:ec2:{region}:*:route-table/{id}"))
     });
     vec![
-        Statement::new("ReadRouteTables", vec!["ec2:DescribeRouteTables"], everything()),
+        Statement::new(
+            "ReadRoutes",
+            vec!["ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables"],
+            everything(),
+        ),
         Statement::new("ChangeRoutes", vec!["ec2:CreateRoute", "ec2:ReplaceRoute"], distinct(arns)),
     ]
 }

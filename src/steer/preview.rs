@@ -1,9 +1,11 @@
 //! What a promotion would do now: looks at every object and plans, as the loops would, and sends nothing
 //! that changes anything.
 //!
-//! The steps come from the same code that the daemon runs, so what is printed is what would be called. Only
-//! the claim is supposed: the daemon's authority takes a number above all that it knows; here it is the
-//! lowest that the object itself lets pass.
+//! The steps come from the same code that the daemon runs, and the claim is found by the same rule, so what is
+//! printed is what would be called. All objects of a mirror are looked at before any is planned for: the claim is
+//! above what each of them carries.
+//!
+//! What a pool calls for once this member is healthy there is planned as well, on the supposition that it is.
 
 use serde::Serialize;
 
@@ -14,11 +16,10 @@ use super::route::Route;
 use super::route53::Route53;
 use super::{CallError, Outlook, Plan, Step as _, Wish};
 use crate::aws::session::Session;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::steering::{self, Target};
 use crate::config::{Config, Mirror};
-use crate::role::Epoch;
-use crate::state::Store;
+use crate::state::{Claims, Store};
 
 /// What a promotion would do to one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +32,9 @@ pub struct Preview {
     pub calls: Vec<Call>,
     /// What remains then.
     pub then: Then,
+    /// The calls that follow as soon as the load balancer finds this member healthy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub once_healthy: Vec<Call>,
     /// Why it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Unknown>,
@@ -74,30 +78,46 @@ pub struct Unknown {
     pub help: &'static str,
 }
 
+/// An object that was looked at and is to be planned for.
+struct Look {
+    preview: Preview,
+    /// The claim that it carries, whoever's.
+    claim: Option<u64>,
+    plan: Planner,
+}
+
+/// Completes a preview by the plan for a wish.
+type Planner = Box<dyn FnOnce(Preview, &Wish, Timestamp) -> Preview + Send>;
+
 /// What a promotion of every mirror of `config` would do now.
 pub async fn promotion(config: &Config, clock: &Clock) -> Vec<Preview> {
     let store = Store::new(config.state_directory.clone());
-    let mut session = Session::default();
+    let mut session = Session::new(config);
     let mut previews = Vec::new();
     for mirror in &config.mirrors {
-        // Without the last epoch the first number is shown: only its distance to the next would differ.
-        let last = store.load(&mirror.name).ok().flatten().map(|state| state.role.epoch);
-        let epoch = last.unwrap_or_default().next();
+        // Without what was remembered, what the objects carry is all there is to go by: so it is for the daemon.
+        let kept = store.load(&mirror.name).ok().flatten();
+        let epoch = kept.map(|kept| kept.role.epoch).unwrap_or_default().next();
+        let mut looks = Vec::new();
         for table in &mirror.targets {
-            previews.push(object(mirror, table, epoch, &mut session, clock).await);
+            looks.push(object(mirror, table, &mut session).await);
         }
+        let remembered = kept.map(|kept| kept.claims).unwrap_or_default();
+        let claim = claim(remembered, looks.iter().filter_map(|look| look.claim));
+        let (wish, now) = (Wish::Lead { epoch, claim }, clock.now());
+        previews.extend(looks.into_iter().map(|look| (look.plan)(look.preview, &wish, now)));
     }
     previews
 }
 
+/// The fencing number of the next promotion: above all that this member wrote, saw or sees.
+fn claim(remembered: Claims, carried: impl Iterator<Item = u64>) -> u64 {
+    let Claims { own, seen, superseded_in: _ } = remembered;
+    carried.fold(own.max(seen), u64::max).saturating_add(1)
+}
+
 /// The one place that knows every kind of target.
-async fn object(
-    mirror: &Mirror,
-    table: &Target,
-    epoch: Epoch,
-    session: &mut Session,
-    clock: &Clock,
-) -> Preview {
+async fn object(mirror: &Mirror, table: &Target, session: &mut Session) -> Look {
     let identity = session.identity_for(table).await;
     let preview = Preview::of(mirror, kind_and_name(table));
     let region = match table {
@@ -105,33 +125,31 @@ async fn object(
         Target::ClassicElb(steering::ClassicElb { region, .. })
         | Target::Route(steering::Route { region, .. })
         | Target::CloudWatch(steering::CloudWatch { region, .. }) => region.clone(),
-        Target::Route53(_) | Target::Hook(_) => steering::Value::Is(session.global_region()),
+        Target::Route53(_) | Target::Hook(_) => steering::Value::Is(session.global_region().await),
     };
     let sdk = match session.region(&region).await {
         Ok(region) => session.sdk(&region).await,
-        Err(error) => return preview.failed(&error),
+        Err(error) => return Look::at(preview.failed(&error)),
     };
     match table {
-        Target::Elbv2(table) => preview.look(Elbv2::new(table, identity, &sdk), epoch, clock).await,
-        Target::ClassicElb(table) => preview.look(ClassicElb::new(table, identity, &sdk), epoch, clock).await,
+        Target::Elbv2(table) => preview.look(Elbv2::new(table, identity, &sdk)).await,
+        Target::ClassicElb(table) => preview.look(ClassicElb::new(table, identity, &sdk)).await,
         Target::Route53(table) => {
             let owner = mirror.member_name();
-            preview.look(Route53::new(table, &owner, identity, &sdk), epoch, clock).await
+            preview.look(Route53::new(table, &owner, identity, &sdk)).await
         }
-        Target::Route(table) => preview.look(Route::new(table, identity, &sdk), epoch, clock).await,
-        Target::CloudWatch(table) => {
-            preview.look(CloudWatch::new(table, &mirror.name, identity, &sdk), epoch, clock).await
-        }
+        Target::Route(table) => preview.look(Route::new(table, identity, &sdk)).await,
+        Target::CloudWatch(table) => preview.look(CloudWatch::new(table, &mirror.name, identity, &sdk)).await,
         // Without its arguments, which may hold a password.
-        Target::Hook(settings) if settings.on_promotion => Preview {
+        Target::Hook(settings) if settings.on_promotion => Look::at(Preview {
             calls: vec![Call {
                 call: format!("run {} (promotion)", settings.command.first().map_or("", String::as_str)),
                 moves_traffic: true,
             }],
             then: Then::Fulfilled,
             ..preview
-        },
-        Target::Hook(_) => Preview { then: Then::Fulfilled, ..preview },
+        }),
+        Target::Hook(_) => Look::at(Preview { then: Then::Fulfilled, ..preview }),
     }
 }
 
@@ -154,43 +172,67 @@ fn region_of(arn: &str) -> String {
     arn.split(':').nth(3).unwrap_or_default().to_owned()
 }
 
-/// The plan with the lowest claim that the object lets pass. A claim is a fencing number: what refuses one
-/// refuses all below, so that halving finds the border.
-fn lowest_passing<S>(own: u64, plan: impl Fn(u64) -> Plan<S>) -> Plan<S> {
-    let taken_over = |plan: &Plan<S>| matches!(plan.then, Outlook::TakenOver { .. });
-    let first = plan(own);
-    if !taken_over(&first) || taken_over(&plan(u64::MAX)) {
-        return first;
+// === impl Look ===
+
+impl Look {
+    /// Nothing is left to plan.
+    fn at(preview: Preview) -> Self {
+        Self { preview, claim: None, plan: Box::new(|preview, _wish, _now| preview) }
     }
-    let (mut refused, mut passing) = (own, u64::MAX);
-    while passing - refused > 1 {
-        let middle = refused + (passing - refused) / 2;
-        if taken_over(&plan(middle)) { refused = middle } else { passing = middle }
-    }
-    plan(passing)
 }
 
 // === impl Preview ===
 
 impl Preview {
     fn of(mirror: &Mirror, target: String) -> Self {
-        Self { mirror: mirror.name.clone(), target, calls: Vec::new(), then: Then::Unknown, error: None }
+        Self {
+            mirror: mirror.name.clone(),
+            target,
+            calls: Vec::new(),
+            then: Then::Unknown,
+            once_healthy: Vec::new(),
+            error: None,
+        }
     }
 
-    /// Looks at `target`, and plans.
-    async fn look<T: super::Target>(self, mut target: T, epoch: Epoch, clock: &Clock) -> Self {
-        let name = target.name().to_owned();
+    /// Looks at `target`.
+    async fn look<T: super::Target + 'static>(self, mut target: T) -> Look {
+        let preview = Self { target: target.name().to_owned(), ..self };
         let observed = match target.observe().await {
             Ok(observed) => observed,
-            Err(error) => return self.failed(&error),
+            Err(error) => return Look::at(preview.failed(&error)),
         };
-        let now = clock.now();
-        let own = u64::from(epoch);
-        target.note(&Wish::Lead { epoch, claim: own }, &observed, now);
-        let Plan { steps, then } =
-            lowest_passing(own, |claim| target.plan(&Wish::Lead { epoch, claim }, &observed, now));
-        let call = |step: &T::Step| Call { call: step.to_string(), moves_traffic: step.moves_traffic() };
-        Self { target: name, calls: steps.iter().map(call).collect(), then: then.into(), ..self }
+        let claim = target.record(&observed).map(|record| record.claim);
+        let plan =
+            move |preview: Self, wish: &Wish, now: Timestamp| preview.plan(target, &observed, wish, now);
+        Look { preview, claim, plan: Box::new(plan) }
+    }
+
+    fn plan<T: super::Target>(
+        self,
+        mut target: T,
+        observed: &T::Observed,
+        wish: &Wish,
+        now: Timestamp,
+    ) -> Self {
+        target.note(wish, observed, now);
+        let calls = |steps: &[T::Step]| -> Vec<Call> {
+            let call = |step: &T::Step| Call { call: step.to_string(), moves_traffic: step.moves_traffic() };
+            steps.iter().map(call).collect()
+        };
+        let Plan { steps, then } = target.plan(wish, observed, now);
+        let once_healthy = match &then {
+            Outlook::Waiting { .. } => {
+                target.once_healthy(observed).map(|later| calls(&target.plan(wish, &later, now).steps))
+            }
+            Outlook::Fulfilled | Outlook::TakenOver { .. } | Outlook::Impossible { .. } => None,
+        };
+        Self {
+            calls: calls(&steps),
+            then: then.into(),
+            once_healthy: once_healthy.unwrap_or_default(),
+            ..self
+        }
     }
 
     fn failed(self, error: &CallError) -> Self {
@@ -219,20 +261,16 @@ impl From<Outlook> for Then {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    proptest! {
-        #[test]
-        fn the_lowest_passing_claim_is_found(own in 1..1_000_u64, mark in any::<u64>()) {
-            let plan = |claim: u64| Plan {
-                steps: vec![claim],
-                then: if claim <= mark { Outlook::TakenOver { by: mark.to_string() } } else { Outlook::Fulfilled },
-            };
-            let found = lowest_passing(own, plan);
-            // No claim is above the highest mark: what is shown then is who has it.
-            prop_assert_eq!(found, plan(mark.checked_add(1).unwrap_or(0).max(own)));
-        }
+    #[test]
+    fn the_claim_is_above_all_that_was_written_or_seen() {
+        let remembered = |own, seen| Claims { own, seen, superseded_in: None };
+        let claim = |remembered, carried: &[u64]| claim(remembered, carried.iter().copied());
+        assert_eq!(claim(Claims::default(), &[]), 1);
+        assert_eq!(claim(remembered(3, 2), &[]), 4);
+        assert_eq!(claim(remembered(2, 9), &[7]), 10);
+        assert_eq!(claim(remembered(2, 3), &[7, 5]), 8, "one claim for all objects of the mirror");
+        assert_eq!(claim(remembered(2, 3), &[u64::MAX]), u64::MAX);
     }
 }

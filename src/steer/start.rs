@@ -17,9 +17,9 @@ use super::route::Route;
 use super::route53::Route53;
 use super::run::{Surroundings, run};
 use super::standing::Counsel;
-use crate::aws;
+use crate::aws::{self, region};
 use crate::clock::Clock;
-use crate::config::steering::{self, Value};
+use crate::config::steering::{self, RecordValue, Value};
 use crate::snapshot::Snapshot;
 
 /// Between two attempts to learn the region, which the instance metadata service knows.
@@ -34,10 +34,9 @@ pub(crate) struct Member {
     pub(crate) name: Arc<str>,
     /// How often to look when nothing happens.
     pub(crate) drift: watch::Receiver<Duration>,
+    /// The region that some table of the configuration tells, see [`region`].
+    pub(crate) region: Option<Arc<str>>,
 }
-
-/// Where a service without a region is asked.
-const GLOBAL_REGION: &str = "us-east-1";
 
 /// Steers `target` until it is cancelled. What it does is seen in `report`.
 pub(crate) async fn start(
@@ -63,8 +62,8 @@ pub(crate) async fn start(
             Box::pin(run(ClassicElb::new(&table, None, &sdk), around)).await;
         }
         steering::Target::Route53(table) => {
-            // A global service; the SDK signs for its one region, wherever it is called from.
-            let Some(sdk) = sdk(&Value::Is(GLOBAL_REGION.to_owned()), &around).await else { return };
+            let Some(region) = global_region(&table, member.region.as_deref(), &around).await else { return };
+            let Some(sdk) = sdk(&Value::Is(region), &around).await else { return };
             Box::pin(run(Route53::new(&table, &member.name, None, &sdk), around)).await;
         }
         steering::Target::Route(table) => {
@@ -86,8 +85,14 @@ pub(crate) async fn start(
 
 /// The SDK's configuration for `region`; `None` when cancelled before it was known.
 async fn sdk(region: &Value, around: &Surroundings) -> Option<SdkConfig> {
+    let region = region_of(region, around).await?;
+    Some(aws::sdk_config(&region).await)
+}
+
+/// The region that `value` means; `None` when cancelled before it was known.
+async fn region_of(value: &Value, around: &Surroundings) -> Option<String> {
     loop {
-        let region = match region {
+        let region = match value {
             Value::Is(region) => Ok(region.clone()),
             Value::Auto => {
                 let asked = around.cancelled.run_until_cancelled(aws::Identity::ask()).await?;
@@ -95,7 +100,7 @@ async fn sdk(region: &Value, around: &Surroundings) -> Option<SdkConfig> {
             }
         };
         match region {
-            Ok(region) => return Some(aws::sdk_config(&region).await),
+            Ok(region) => return Some(region),
             Err(error) => {
                 let changed = around.report.send_if_modified(|report| {
                     report.enter(State::Failing { how: error.to_string() }, around.clock.now())
@@ -106,6 +111,33 @@ async fn sdk(region: &Value, around: &Surroundings) -> Option<SdkConfig> {
                 }
                 around.cancelled.run_until_cancelled(sleep(IDENTITY_RETRY)).await?;
             }
+        }
+    }
+}
+
+/// Where Route 53 is asked about the record of `table`: the SDK goes to the partition of that region. `None` when
+/// cancelled before it was known.
+///
+/// A record whose value the instance metadata service has to tell waits for that service, which then tells the
+/// region, too. Any other record may be steered from outside AWS, where there is none.
+async fn global_region(
+    table: &steering::Route53,
+    told: Option<&str>,
+    around: &Surroundings,
+) -> Option<String> {
+    let known = around.cancelled.run_until_cancelled(region::known(told)).await?;
+    match (known, &table.value) {
+        (Some(region), _) => Some(region),
+        (None, RecordValue::Plain { value: Value::Auto, .. }) => region_of(&Value::Auto, around).await,
+        (None, RecordValue::Plain { value: Value::Is(_), .. } | RecordValue::Alias { .. }) => {
+            let (mirror, record) = (&*around.mirror, &table.record);
+            tracing::info!(
+                mirror,
+                record,
+                region = region::FALLBACK,
+                "nobody tells a region (AWS_REGION would): Route 53 is asked in the common partition"
+            );
+            Some(region::FALLBACK.to_owned())
         }
     }
 }

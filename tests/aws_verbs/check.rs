@@ -34,7 +34,10 @@ async fn reads_everything_and_judges_it() {
         "DescribeTargetHealth",
         "DescribeLoadBalancers",
         "DescribeLoadBalancerAttributes",
+        "DescribeInstanceHealth",
         "DescribeRouteTables",
+        "DescribeNetworkInterfaces",
+        "GET /2013-04-01/change/C0000000000000000000",
         "GET /2013-04-01/hostedzone/Z0123456789ABCDEFGHIJ/rrset",
     ] {
         assert!(asked.iter().any(|known| known == action), "{action} was not asked: {asked:?}");
@@ -69,13 +72,24 @@ async fn reads_everything_and_judges_it() {
         "eni-0123456789abcdef1, which is gone",
     );
 
+    assert_told(&about(&document, "route 192.168.99.1/32"), "error", "checks source and destination");
+    let classic = about(&document, "classic_elb iris");
+    assert_told(&classic, "warning", "i-0123456789abcdef0 is not registered");
+    assert_told(&classic, "warning", "drain for 300 s");
+
     let recoveries = document["recoveries"].as_array().expect("recoveries");
     let seconds: Vec<_> =
         recoveries.iter().filter_map(|recovery| recovery["at_most_seconds"].as_f64()).collect();
-    // Role seen within 3 s; then the stages of each way.
+    // Role seen within 4 s and answers of the peer within 2 s; then the stages of each way.
     assert_eq!(
         seconds,
-        [3.0 + 1.0 + 300.0 + 60.0, 3.0 + 15.0, 3.0 + 1.0 + 60.0 + 5.0, 3.0 + 1.0 + 5.0, 3.0 + 1.0 + 180.0]
+        [
+            4.0 + 2.0 + 1.0 + 300.0 + 60.0,
+            4.0 + 15.0,
+            4.0 + 2.0 + 1.0 + 60.0 + 300.0,
+            4.0 + 2.0 + 1.0 + 5.0,
+            4.0 + 1.0 + 180.0
+        ]
     );
 }
 
@@ -90,12 +104,12 @@ async fn people_read_the_stages_below_each_other() {
     let recovery = shown.split("\n\n").find(|part| part.contains("follow a promotion")).expect(&shown);
     assert_eq!(
         recovery,
-        "mirror PROD, route53 db.example.internal: clients follow a promotion within 69s\n  \
-         role seen                3s  interval 1s and an answer of up to 2s\n  \
+        "mirror PROD, route53 db.example.internal: clients follow a promotion within 365s\n  \
+         role seen                4s  up to 2s until the next question, and 2s for its answer\n  \
          page flipped             0s  with the answer\n  \
          API accepts              1s  one call over a warm connection\n  \
          record INSYNC           60s  Route 53 tells all its servers, mostly faster\n  \
-         caches expire            5s  time to live; clients that keep addresses for longer are not counted\n  \
+         caches expire          300s  time to live of the record as it is; clients that keep addresses for longer are not counted\n  \
          depends on Route 53's control plane in us-east-1, then resolvers and clients"
     );
     assert!(shown.contains("has no [[mirror.peer]]"), "{shown}");
@@ -128,6 +142,25 @@ async fn a_right_that_is_missing_is_found_before_it_is_needed() {
     for subject in ["elbv2", "classic_elb", "route53", "route 192"] {
         assert_told(&about(&document, subject), "error", "AccessDenied");
     }
+}
+
+#[tokio::test]
+async fn rights_that_are_used_after_a_write_only_are_tried_as_well() {
+    const ASKED_LATER: [&str; 2] =
+        ["GET /2013-04-01/change/C0000000000000000000", "DescribeNetworkInterfaces"];
+    let denying = |request: &Request| {
+        if ASKED_LATER.contains(&action(request).as_str()) {
+            return Reply::query_error(403, "AccessDenied", "no");
+        }
+        answer(request)
+    };
+    let endpoint = Endpoint::start(denying).await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let output = run(&endpoint, directory.path(), TARGETS, &["check", "--json"]).await;
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_told(&about(&document, "route53"), "warning", "before it has spread");
+    assert_told(&about(&document, "route 192"), "error", "DescribeNetworkInterfaces");
+    assert_told(&about(&document, "route 192"), "warning", "which is gone");
 }
 
 #[tokio::test]

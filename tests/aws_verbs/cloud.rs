@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use tokio::process::Command;
+
 use crate::aws::{Endpoint, Reply, Request};
 
 pub(crate) const ARN: &str =
@@ -48,6 +50,11 @@ command = ["tell", "--password", "s3cret"]
 
 /// Runs `mirrorvip VERB` with this mirror's `targets`, and with `endpoint` in the place of AWS.
 pub(crate) async fn run(endpoint: &Endpoint, directory: &Path, targets: &str, verb: &[&str]) -> Output {
+    command(&endpoint.url(), directory, targets, verb).output().await.expect("the command under test starts")
+}
+
+/// What [`run`] runs, with the endpoint at this address. Ends with its process's value.
+pub(crate) fn command(endpoint: &str, directory: &Path, targets: &str, verb: &[&str]) -> Command {
     let role = directory.join("role");
     std::fs::write(&role, "primary\n").expect("the test's directory is writable");
     let config = format!(
@@ -58,22 +65,21 @@ pub(crate) async fn run(endpoint: &Endpoint, directory: &Path, targets: &str, ve
     );
     let file = directory.join("mirrorvip.toml");
     std::fs::write(&file, config).expect("the test's directory is writable");
-    tokio::process::Command::new(env!("CARGO_BIN_EXE_mirrorvip"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mirrorvip"));
+    command
         .args(verb)
         .args(["--color", "never", "--config"])
         .arg(&file)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("HOME", directory)
-        .env("AWS_ENDPOINT_URL", endpoint.url())
+        .env("AWS_ENDPOINT_URL", endpoint)
         .env("AWS_ACCESS_KEY_ID", "AKIATEST")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .expect("the command under test starts")
+        .kill_on_drop(true);
+    command
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {
@@ -140,7 +146,8 @@ pub(crate) fn answer(request: &Request) -> Reply {
              </member></LoadBalancerDescriptions>",
         ),
         "DescribeLoadBalancerAttributes" => result(
-            "<LoadBalancerAttributes><CrossZoneLoadBalancing><Enabled>true</Enabled></CrossZoneLoadBalancing></LoadBalancerAttributes>",
+            "<LoadBalancerAttributes><CrossZoneLoadBalancing><Enabled>true</Enabled></CrossZoneLoadBalancing>\
+             <ConnectionDraining><Enabled>true</Enabled><Timeout>300</Timeout></ConnectionDraining></LoadBalancerAttributes>",
         ),
         "DescribeInstanceHealth" => result(
             "<InstanceStates><member><InstanceId>i-0123456789abcdef1</InstanceId><State>OutOfService</State>\
@@ -153,6 +160,14 @@ pub(crate) fn answer(request: &Request) -> Reply {
              <networkInterfaceId>eni-0123456789abcdef1</networkInterfaceId><state>blackhole</state></item>\
              </routeSet></item></routeTableSet></DescribeRouteTablesResponse>",
         ),
+        "DescribeNetworkInterfaces" => Reply::ok(
+            "<DescribeNetworkInterfacesResponse><networkInterfaceSet><item>\
+             <networkInterfaceId>eni-0123456789abcdef0</networkInterfaceId><sourceDestCheck>true</sourceDestCheck>\
+             </item></networkInterfaceSet></DescribeNetworkInterfacesResponse>",
+        ),
+        "GET /2013-04-01/change/C0000000000000000000" => {
+            Reply::query_error(404, "NoSuchChange", "no such change")
+        }
         "GET /2013-04-01/hostedzone/Z0123456789ABCDEFGHIJ/rrset" => records(request),
         other => Reply::query_error(400, "InvalidAction", other),
     }

@@ -6,3 +6,6 @@ mod aws;
 mod check;
 mod cloud;
 mod plan;
+mod region;
+#[cfg(feature = "simulation")]
+mod simulated;

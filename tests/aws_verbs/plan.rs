@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::aws::{Endpoint, Reply};
-use crate::cloud::{TARGETS, answer, assert_read_only, run, text};
+use crate::cloud::{ARN, TARGETS, answer, assert_read_only, run, text};
 
 fn target<'a>(document: &'a Value, kind: &str) -> &'a Value {
     let targets = document.as_array().expect("a list of targets");
@@ -26,6 +26,11 @@ async fn shows_the_calls_of_a_promotion_and_makes_none() {
         assert!(call.contains(word), "{call}");
     }
     assert_eq!(group["then"]["state"], "waits-for");
+    let later = group["once_healthy"][0]["call"].as_str().expect("the call that makes it the only one");
+    for word in ["DeregisterTargets", "{Id=10.0.2.12, Port=1972}"] {
+        assert!(later.contains(word), "{later}");
+    }
+    assert!(!later.contains("10.0.1.12"), "{later}");
 
     let record = target(&document, "route53");
     let call = record["calls"][0]["call"].as_str().expect("a call");
@@ -52,6 +57,36 @@ async fn shows_the_calls_of_a_promotion_and_makes_none() {
     let hook = target(&document, "hook");
     assert_eq!(hook["calls"][0]["call"], "run tell (promotion)");
     assert!(!text(&output.stdout).contains("s3cret"));
+}
+
+#[tokio::test]
+async fn claims_what_the_daemon_would() {
+    let endpoint = Endpoint::start(answer).await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let kept = r#"{"epoch":3,"primary":false,"claims":{"own":11,"seen":9}}"#;
+    std::fs::write(directory.path().join("PROD.json"), kept).expect("the test's directory is writable");
+    let output = run(&endpoint, directory.path(), TARGETS, &["plan", "--json"]).await;
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let call = target(&document, "route53")["calls"][0]["call"].as_str().expect("a call");
+    assert!(call.contains("owner=db1 epoch=12 "), "above the own claim, though the mark has 7: {call}");
+}
+
+#[tokio::test]
+async fn people_see_what_follows_once_this_member_is_healthy() {
+    let endpoint = Endpoint::start(answer).await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let targets = TARGETS.split("[[mirror.classic_elb]]").next().expect("the beginning");
+    let output = run(&endpoint, directory.path(), targets, &["plan"]).await;
+    assert_eq!(
+        text(&output.stdout),
+        format!(
+            "PROD, elbv2 targetgroup/iris/0123456789abcdef\n  \
+             1. RegisterTargets TargetGroupArn={ARN} Targets=[{{Id=10.0.1.12, Port=1972}}]\n  \
+             then waits for 10.0.1.12:1972 to be healthy, before 10.0.2.12:1972 is taken out, and plans anew\n  \
+             then, once healthy:\n  \
+             2. DeregisterTargets TargetGroupArn={ARN} Targets=[{{Id=10.0.2.12, Port=1972}}]\n"
+        )
+    );
 }
 
 #[tokio::test]

@@ -172,6 +172,27 @@ fn an_overlay_route_is_created_and_replaced() {
 }
 
 #[test]
+fn network_interfaces_are_found_by_id_and_by_instance() {
+    let cloud = fast_cloud();
+    let mut boto3 = Boto3::start(cloud.environment("a"));
+    let [a, b, _] = &cloud.settings().members[..] else {
+        panic!("there are three members");
+    };
+    let of_instance = json!({ "Filters": [{ "Name": "attachment.instance-id", "Values": [b.instance_id] }] });
+    for (asked, member) in [(json!({ "NetworkInterfaceIds": [a.network_interface] }), a), (of_instance, b)] {
+        let found = boto3.ok("ec2", "describe_network_interfaces", &asked);
+        let [interface] = found["NetworkInterfaces"].as_array().expect("a list").as_slice() else {
+            panic!("{found}");
+        };
+        assert_eq!(interface["NetworkInterfaceId"], json!(member.network_interface));
+        assert_eq!(interface["SourceDestCheck"], false);
+    }
+    let unknown = json!({ "NetworkInterfaceIds": ["eni-0"] });
+    let unknown = boto3.call("ec2", "describe_network_interfaces", &unknown);
+    assert_eq!(unknown["error"], "InvalidNetworkInterfaceID.NotFound");
+}
+
+#[test]
 fn a_metric_arrives_in_either_encoding() {
     let cloud = fast_cloud();
     let mut boto3 = Boto3::start(cloud.environment("a"));

@@ -115,18 +115,28 @@ fn check_and_plan_read_and_change_nothing() {
     });
     stage.check_signatures();
 
-    let check = member.run(&["check", "--json"]);
-    let document: Value = serde_json::from_slice(&check.stdout).expect("JSON");
-    let findings = document["findings"].as_array().expect("findings");
-    let has = |severity: &str, words: &str| {
+    let check =
+        || -> Value { serde_json::from_slice(&member.run(&["check", "--json"]).stdout).expect("JSON") };
+    let found = |document: &Value, severity: &str, words: &str| {
         let message = |finding: &Value| finding["message"].as_str().is_some_and(|text| text.contains(words));
-        let found = findings.iter().any(|finding| finding["severity"] == severity && message(finding));
-        assert!(found, "no {severity} with {words:?}: {document:#}");
+        let findings = document["findings"].as_array().expect("findings");
+        findings.iter().any(|finding| finding["severity"] == severity && message(finding))
+    };
+    let interface = &hosts[0].network_interface;
+    let document = check();
+    assert!(found(&document, "error", &format!("{interface} checks source and destination")), "{document:#}");
+    let off = json!({ "NetworkInterfaceId": interface, "SourceDestCheck": { "Value": false } });
+    stage.administrator.ok("ec2", "modify_network_interface_attribute", &off);
+
+    let document = check();
+    let has = |severity: &str, words: &str| {
+        assert!(found(&document, severity, words), "no {severity} with {words:?}: {document:#}");
     };
     has("good", "arn:aws:iam::123456789012:user/mirrorvip in account 123456789012");
     has("good", "fails open");
     has("good", &format!("in {table} there is no route yet: the first promotion makes it"));
-    assert!(findings.iter().all(|finding| finding["severity"] != "error"), "{document:#}");
+    has("good", &format!("{interface} takes what is sent to the overlay address"));
+    assert!(!found(&document, "error", ""), "{document:#}");
     assert_eq!(document["recoveries"].as_array().map(Vec::len), Some(2));
 
     let plan = member.run(&["plan"]);

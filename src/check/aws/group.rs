@@ -7,9 +7,18 @@ use std::collections::BTreeMap;
 
 use super::super::Finding;
 use super::health_check::{self, Change, HealthCheck};
+use super::members::{self, Own};
 use super::{Subject, or_auto};
 use crate::aws::Identity;
-use crate::config::steering::{Elbv2, Pool};
+use crate::config::steering::{ClassicElb, Elbv2, Pool};
+use crate::steer::pool::Health;
+use crate::steer::{classic_elb, elbv2};
+
+/// Sessions that may last longer than this on a member that has left the pool are told.
+const LONG_DRAIN: u64 = 30;
+
+/// The attribute of a classic load balancer, its timeout in seconds; absent when it is off.
+pub(super) const CONNECTION_DRAINING: &str = "ConnectionDraining";
 
 /// A target group with what is in front of it, or a classic load balancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +58,8 @@ pub(crate) struct Member {
     pub(crate) port: Option<u16>,
     /// As the service calls it: `healthy`, `unhealthy`, `draining`, ...
     pub(crate) state: String,
+    /// What the steering loop makes of that; `None` when it is not registered, or not for long.
+    pub(crate) health: Option<Health>,
 }
 
 /// Findings about a target group; `own` is this member's target as far as it is known.
@@ -61,14 +72,26 @@ pub(super) fn judge(subject: &Subject<'_>, table: &Elbv2, group: &Group, own: Op
     findings.extend(in_front(subject, group));
     findings.extend(cross_zone(subject, group));
     findings.extend(attributes(subject, table.pool, group));
-    findings.extend(members(subject, table, group, own));
+    findings.push(members::not_seen(subject, group));
+    let own = own.map(|id| Own { id, port: Some(table.port) });
+    findings.extend(members::judge(subject, table.pool, group, own));
     findings
 }
 
-/// Findings about a classic load balancer.
-pub(super) fn judge_classic(subject: &Subject<'_>, group: &Group) -> Vec<Finding> {
-    let mut findings = check(subject, group, None, "aws elb configure-health-check");
+/// Findings about a classic load balancer; `own` is this member's instance id as far as it is known.
+pub(super) fn judge_classic(
+    subject: &Subject<'_>,
+    table: &ClassicElb,
+    group: &Group,
+    own: Option<&str>,
+) -> Vec<Finding> {
+    let mut findings = vec![fail_open(subject, group)];
+    findings.extend(check(subject, group, None, "aws elb configure-health-check"));
     findings.extend(cross_zone(subject, group));
+    findings.extend(connection_draining(subject, group));
+    findings.push(members::not_seen(subject, group));
+    let own = own.map(|id| Own { id, port: None });
+    findings.extend(members::judge(subject, table.pool, group, own));
     findings
 }
 
@@ -241,7 +264,7 @@ fn deregistration<'a>(
             "Set deregistration_delay.connection_termination.enabled to true and deregistration_delay.timeout_seconds to a few \
              seconds.",
         ),
-        (Family::Application | Family::Classic, _) if delay <= 30 => return None,
+        (Family::Application | Family::Classic, _) if delay <= LONG_DRAIN => return None,
         (Family::Application | Family::Classic, _) => {
             ("before they are cut", "Set deregistration_delay.timeout_seconds to a few seconds.")
         }
@@ -255,46 +278,17 @@ fn deregistration<'a>(
     )
 }
 
-fn members(subject: &Subject<'_>, table: &Elbv2, group: &Group, own: Option<&str>) -> Vec<Finding> {
-    let is_there = |state: &str| !matches!(state, "draining" | "unused");
-    let registered: Vec<_> = group.targets.iter().filter(|target| target.state != "draining").collect();
-    let healthy = registered.iter().filter(|target| target.state == "healthy").count();
-    let mut findings = Vec::new();
-    if !registered.is_empty() && healthy == 0 && !group.balancers.is_empty() {
-        findings.push(
-            subject
-                .error(format!("none of its {} members is healthy: it fails open at this moment", registered.len()))
-                .help("If there is a primary: is mirrorvip running there, and does its security group allow the health check's port?"),
-        );
-    }
-    if healthy > 1 {
-        findings.push(
-            subject
-                .warning(format!(
-                    "{healthy} of its members are healthy: unless several mirrors share it, more than one gets traffic"
-                ))
-                .help("Ask each member's page yourself: one of them answers 200 that is no primary, or the check does not ask for the page."),
-        );
-    }
-    if let Some(own) = own {
-        let mine = registered.iter().find(|target| target.id == own && target.port == Some(table.port));
-        match (mine, table.pool) {
-            (Some(target), _) if is_there(&target.state) => {
-                findings
-                    .push(subject.good(format!("{own}:{} is registered and {}", table.port, target.state)));
-            }
-            (_, Pool::AllMembers) => findings.push(
-                subject
-                    .warning(format!(
-                        "{own}:{} is not registered: the running daemon registers it",
-                        table.port
-                    ))
-                    .help("Start the daemon, and ask again."),
-            ),
-            (_, Pool::PrimaryOnly) => {}
-        }
-    }
-    findings
+/// A classic load balancer lets go of members that fail their check as slowly as of those that are deregistered.
+fn connection_draining(subject: &Subject<'_>, group: &Group) -> Option<Finding> {
+    let seconds = positive(group.attributes.get(CONNECTION_DRAINING).map(String::as_str))?;
+    (seconds > LONG_DRAIN).then(|| {
+        subject
+            .warning(format!(
+                "lets a member that became unhealthy or is deregistered drain for {seconds} s: sessions stay with the old \
+                 primary that long"
+            ))
+            .help("Switch ConnectionDraining off, or set its timeout to a few seconds.")
+    })
 }
 
 /// A number above zero; words such as `off` are none.
@@ -312,5 +306,24 @@ impl Group {
             _ => identity.address.as_str(),
         });
         or_auto(&table.target_id, auto).map(str::to_owned)
+    }
+}
+
+// === impl Member ===
+
+impl From<elbv2::Described> for Member {
+    fn from(described: elbv2::Described) -> Self {
+        Self {
+            health: described.health(),
+            state: described.state.word().to_owned(),
+            port: Some(described.target.port),
+            id: described.target.id,
+        }
+    }
+}
+
+impl From<classic_elb::Described> for Member {
+    fn from(described: classic_elb::Described) -> Self {
+        Self { health: described.health(), state: described.state, port: None, id: described.instance }
     }
 }

@@ -8,21 +8,24 @@ use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
 use aws_sdk_elasticloadbalancingv2::types::{LoadBalancer, TargetGroup};
 use aws_sdk_route53::types::ResourceRecordSet;
 
-use super::group::{Balancer, Family, Group, Member};
+use super::group::{Balancer, CONNECTION_DRAINING, Family, Group, Member};
 use super::health_check::HealthCheck;
-use super::record::{Records, RouteTable, Seen};
+use super::record::{Interface, Records, RouteTable, Seen};
 use crate::aws::arn::TargetGroupArn;
 use crate::aws::error::call_error;
+use crate::aws::help::is_denied;
 use crate::aws::query::{QueryClient, Service, Xml};
 use crate::aws::session::Session;
 use crate::config::steering::{ClassicElb, Elbv2, Route, Route53};
 use crate::observation::printable;
-use crate::steer::{CallError, Class};
+use crate::steer::{CallError, Class, classic_elb, elbv2};
 
 /// How much of a text is kept, in characters; paths of health checks have up to 1024.
 const TEXT: usize = 1024;
 /// Record sets of one name that are looked at: more than the types and policies that make sense.
 const RECORD_SETS: i32 = 100;
+/// The id of a change that was never made, of the form that ids have.
+const NO_CHANGE: &str = "C0000000000000000000";
 /// Whether a load balancer's zones share their targets, as an attribute.
 const CROSS_ZONE: &str = "load_balancing.cross_zone.enabled";
 
@@ -39,12 +42,7 @@ pub(super) async fn group(table: &Elbv2, session: &mut Session) -> Result<Group,
     let attributes = pairs(answer.attributes().iter().map(|attribute| (attribute.key(), attribute.value())));
     let answer = client.describe_target_health().target_group_arn(arn).send().await;
     let answer = answer.map_err(|error| call_error("DescribeTargetHealth", &error))?;
-    let described = answer.target_health_descriptions().iter();
-    let targets = described.filter_map(|described| {
-        let target = described.target()?;
-        let state = described.target_health()?.state()?.as_str();
-        Some(member(target.id()?, target.port().and_then(|port| port.try_into().ok()), state))
-    });
+    let targets = answer.target_health_descriptions().iter().filter_map(elbv2::described);
     let protocol = group.protocol().map_or("", |protocol| protocol.as_str());
     Ok(Group {
         family: if protocol.starts_with("HTTP") { Family::Application } else { Family::Network },
@@ -52,7 +50,7 @@ pub(super) async fn group(table: &Elbv2, session: &mut Session) -> Result<Group,
         health_check: health_check(group),
         attributes,
         balancers: balancers(&client, group).await?,
-        targets: targets.collect(),
+        targets: targets.map(Member::from).collect(),
     })
 }
 
@@ -68,20 +66,27 @@ pub(super) async fn classic(table: &ClassicElb, session: &mut Session) -> Result
     let Some(balancer) = described else { return Err(empty("DescribeLoadBalancers")) };
     let parameters = [("LoadBalancerName".to_owned(), name.clone())];
     let answer = client.call("DescribeLoadBalancerAttributes", &parameters).await?;
-    let cross_zone =
-        ["DescribeLoadBalancerAttributesResult", "LoadBalancerAttributes", "CrossZoneLoadBalancing"]
-            .into_iter()
-            .try_fold(&answer, |node, name| node.child(name))
-            .and_then(|node| node.text_of("Enabled"));
+    let attributes = answer
+        .child("DescribeLoadBalancerAttributesResult")
+        .and_then(|result| result.child("LoadBalancerAttributes"));
+    let attribute = |name: &str| attributes.and_then(|attributes| attributes.child(name));
+    let cross_zone = attribute("CrossZoneLoadBalancing").and_then(|node| node.text_of("Enabled"));
     let balancer_attributes = pairs([(Some(CROSS_ZONE), cross_zone)].into_iter());
+    let draining = attribute(CONNECTION_DRAINING).filter(|node| node.text_of("Enabled") == Some("true"));
+    let draining = (Some(CONNECTION_DRAINING), draining.and_then(|node| node.text_of("Timeout")));
+    // The loop's own read.
+    let answer = client.call(classic_elb::DESCRIBE, &parameters).await?;
+    let states = answer.child("DescribeInstanceHealthResult");
+    let states = states.into_iter().flat_map(|result| result.list("InstanceStates"));
+    let targets = states.filter_map(classic_elb::described).map(Member::from).collect();
     let zones = balancer.list("AvailabilityZones").len();
     Ok(Group {
         family: Family::Classic,
         target_type: "instance".to_owned(),
         health_check: balancer.child("HealthCheck").and_then(classic_health_check),
-        attributes: BTreeMap::new(),
+        attributes: pairs([draining].into_iter()),
         balancers: vec![Balancer { name: name.clone(), zones, attributes: balancer_attributes }],
-        targets: Vec::new(),
+        targets,
     })
 }
 
@@ -97,10 +102,17 @@ pub(super) async fn record(table: &Route53, session: &mut Session) -> Result<Rec
     };
     let named = list(&table.record).await?.iter().map(seen).collect();
     let beside = list(&format!("_mirrorvip.{}", table.record)).await?;
+    // A change that nobody made is looked for as one's own would be: only a refusal tells something.
+    let following = client.get_change().id(NO_CHANGE).send().await;
+    let following = following.map_err(|error| call_error("GetChange", &error)).err();
     let of_this_set = beside.iter().filter(|set| {
         set.r#type.as_str() == "TXT" && set.set_identifier.as_deref() == table.set_identifier.as_deref()
     });
-    Ok(Records { named, mark: of_this_set.flat_map(|set| seen(set).values).collect() })
+    Ok(Records {
+        named,
+        mark: of_this_set.flat_map(|set| seen(set).values).collect(),
+        unfollowed: following.filter(is_denied),
+    })
 }
 
 pub(super) async fn route_tables(table: &Route, session: &mut Session) -> Result<Vec<RouteTable>, CallError> {
@@ -111,6 +123,25 @@ pub(super) async fn route_tables(table: &Route, session: &mut Session) -> Result
         numbered.map(|(index, id)| (format!("RouteTableId.{}", index + 1), id.clone())).collect();
     let answer = client.call("DescribeRouteTables", &parameters).await?;
     Ok(answer.list("routeTableSet").map(|found| route_table(found, &table.destination)).collect())
+}
+
+/// The network interfaces that a route to `table`'s target leads to.
+pub(super) async fn interfaces(table: &Route, session: &mut Session) -> Result<Vec<Interface>, CallError> {
+    let region = session.region(&table.region).await?;
+    let client = QueryClient::new(&session.sdk(&region).await, Service::Ec2);
+    let target = session.network_interface(&table.target).await?;
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let parameters = if target.starts_with("i-") {
+        vec![pair("Filter.1.Name", "attachment.instance-id"), pair("Filter.1.Value.1", &target)]
+    } else {
+        vec![pair("NetworkInterfaceId.1", &target)]
+    };
+    let answer = client.call("DescribeNetworkInterfaces", &parameters).await?;
+    let interface = |found: &Xml| Interface {
+        id: text(found.text_of("networkInterfaceId").unwrap_or_default()),
+        checks_addresses: found.text_of("sourceDestCheck") == Some("true"),
+    };
+    Ok(answer.list("networkInterfaceSet").map(interface).collect())
 }
 
 async fn balancers(client: &Elbv2Client, group: &TargetGroup) -> Result<Vec<Balancer>, CallError> {
@@ -181,6 +212,7 @@ fn seen(set: &ResourceRecordSet) -> Seen {
         ("latency", set.region.is_some()),
         ("geolocation", set.geo_location.is_some()),
         ("geoproximity", set.geo_proximity_location.is_some()),
+        ("IP address", set.cidr_routing_config.is_some()),
         ("multivalue answer", set.multi_value_answer == Some(true)),
     ];
     Seen {
@@ -190,6 +222,7 @@ fn seen(set: &ResourceRecordSet) -> Seen {
         is_alias: set.alias_target.is_some(),
         set_identifier: set.set_identifier.as_deref().map(text),
         policy: policies.into_iter().find_map(|(name, is_set)| is_set.then_some(name)),
+        of_traffic_policy: set.traffic_policy_instance_id.is_some(),
     }
 }
 
@@ -213,10 +246,6 @@ fn route_table(found: &Xml, destination: &str) -> RouteTable {
         }
     }
     table
-}
-
-fn member(id: &str, port: Option<u16>, state: &str) -> Member {
-    Member { id: text(id), port, state: text(state) }
 }
 
 fn pairs<'a>(found: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>) -> BTreeMap<String, String> {

@@ -6,7 +6,9 @@ use ipnet::IpNet;
 
 use super::super::Finding;
 use super::Subject;
-use crate::config::steering::{RecordType, RecordValue, Route, Route53, Write};
+use crate::aws::help::help;
+use crate::config::steering::{RecordType, RecordValue, Route, Route53, Value, Write};
+use crate::steer::CallError;
 
 /// Resolvers that keep a record for longer than this make it the longest part of a failover.
 const LONG_TTL: u32 = 60;
@@ -14,12 +16,14 @@ const LONG_TTL: u32 = 60;
 const MARK: &str = "mirrorvip";
 
 /// What a zone has under a record's name, and under that of its mark.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Records {
     /// Everything of the record's own name.
     pub(crate) named: Vec<Seen>,
     /// The texts of the TXT record beside it.
     pub(crate) mark: Vec<String>,
+    /// That nobody may ask how far a change has spread.
+    pub(crate) unfollowed: Option<CallError>,
 }
 
 /// One record set.
@@ -31,8 +35,10 @@ pub(crate) struct Seen {
     pub(crate) values: Vec<String>,
     pub(crate) is_alias: bool,
     pub(crate) set_identifier: Option<String>,
-    /// A routing policy other than a weight, such as `failover`.
+    /// A routing policy other than a weight, such as `failover`. The daemon leaves it as it is.
     pub(crate) policy: Option<&'static str>,
+    /// Whether a traffic policy made it.
+    pub(crate) of_traffic_policy: bool,
 }
 
 /// One route table, as far as the overlay address is concerned.
@@ -45,6 +51,14 @@ pub(crate) struct RouteTable {
     pub(crate) is_blackhole: bool,
     /// Networks that are the VPC's own.
     pub(crate) local: Vec<String>,
+}
+
+/// A network interface that a route leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Interface {
+    pub(crate) id: String,
+    /// Whether it drops what is not addressed to itself.
+    pub(crate) checks_addresses: bool,
 }
 
 /// Findings about a record.
@@ -63,9 +77,8 @@ pub(super) fn judge(subject: &Subject<'_>, table: &Route53, records: &Records) -
             );
         }
     }
-    let of_type = || records.named.iter().filter(|seen| seen.record_type == record_type);
-    let own = of_type().find(|seen| seen.set_identifier == table.set_identifier);
-    match (own, of_type().next()) {
+    let of_type = records.named.iter().find(|seen| seen.record_type == record_type);
+    match (records.own(table), of_type) {
         (Some(seen), _) => findings.extend(existing(subject, table, seen)),
         (None, Some(other)) if other.set_identifier.is_some() != table.set_identifier.is_some() => {
             let (there, here) = if table.set_identifier.is_some() {
@@ -79,9 +92,17 @@ pub(super) fn judge(subject: &Subject<'_>, table: &Route53, records: &Records) -
                     .help("Write the set_identifier that the console shows, or none."),
             );
         }
+        (None, _) if table.set_identifier.is_some() && table.weight.is_none() => findings.push(
+            subject
+                .error("is not there, and cannot be made without a weight beside its set_identifier")
+                .help("Write weight, or make the record with the routing policy that it is to have."),
+        ),
         (None, _) => findings.push(subject.good("is not there yet: the first promotion creates it")),
     }
     findings.extend(mark(subject, table, records));
+    findings.extend(records.unfollowed.as_ref().map(|error| {
+        subject.warning(format!("{error}: a change counts as done before it has spread")).help(help(error))
+    }));
     if let RecordValue::Plain { ttl, .. } = table.value
         && ttl > LONG_TTL
     {
@@ -118,6 +139,44 @@ pub(super) fn judge_routes(subject: &Subject<'_>, table: &Route, tables: &[Route
     findings
 }
 
+/// Findings about this member's end of the route. What is sent to an overlay address is addressed to no network
+/// interface.
+pub(super) fn judge_interfaces(
+    subject: &Subject<'_>,
+    table: &Route,
+    interfaces: &[Interface],
+) -> Vec<Finding> {
+    let target = match &table.target {
+        Value::Is(id) => id.as_str(),
+        Value::Auto => "this member's network interface",
+    };
+    match interfaces {
+        [] => vec![
+            subject
+                .error(format!("there is no network interface for {target}: EC2 refuses the route"))
+                .help("Write target = \"auto\", or copy the id from the console, and check the region."),
+        ],
+        [_, _, ..] => vec![
+            subject
+                .error(format!("{target} has {} network interfaces: EC2 refuses a route to it", interfaces.len()))
+                .help("Write target = \"auto\", or the id of the network interface that is meant."),
+        ],
+        [Interface { id, checks_addresses: true }] => vec![
+            subject
+                .error(format!(
+                    "{id} checks source and destination: whatever is sent to the overlay address is dropped there"
+                ))
+                .help(format!(
+                    "Switch it off: `aws ec2 modify-network-interface-attribute --network-interface-id {id} --no-source-dest-check`."
+                )),
+        ],
+        [Interface { id, checks_addresses: false }] => vec![subject.good(format!(
+            "{id} takes what is sent to the overlay address; that the system holds the address, and security groups let \
+             clients in, is not seen from here"
+        ))],
+    }
+}
+
 /// An address of the VPC's own is delivered locally, whatever the route says.
 fn within_vpc(subject: &Subject<'_>, table: &Route, seen: &RouteTable) -> Option<Finding> {
     let destination = IpNet::from_str(&table.destination).ok()?;
@@ -135,15 +194,21 @@ fn within_vpc(subject: &Subject<'_>, table: &Route, seen: &RouteTable) -> Option
 
 fn existing(subject: &Subject<'_>, table: &Route53, seen: &Seen) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(policy) = seen.policy {
+    if seen.of_traffic_policy {
+        findings.push(
+            subject
+                .error("belongs to a traffic policy, which alone may change it")
+                .help("Steer a record of another name, and let the traffic policy lead to that."),
+        );
+    }
+    if let (Some(policy), Some(weight)) = (seen.policy, table.weight) {
         findings.push(
             subject
                 .error(format!(
-                    "has the routing policy {policy}, which the daemon does not write: it would be lost"
+                    "is routed by {policy}, and the table has weight = {weight}: a record cannot have both at once: Route 53 refuses \
+                     every change"
                 ))
-                .help(
-                    "Steer a simple or weighted record, and let the one with the policy be an alias to it.",
-                ),
+                .help("Remove weight from the table; the routing that the record has stays as it is."),
         );
     }
     match &table.value {
@@ -177,7 +242,9 @@ fn existing(subject: &Subject<'_>, table: &Route53, seen: &Seen) -> Vec<Finding>
     }
     if findings.is_empty() {
         let says = if seen.is_alias { "an alias".to_owned() } else { seen.values.join(", ") };
-        findings.push(subject.good(format!("is there, {says}")));
+        let routing =
+            seen.policy.map(|policy| format!("; its routing by {policy} stays")).unwrap_or_default();
+        findings.push(subject.good(format!("is there, {says}{routing}")));
     }
     findings
 }
@@ -197,6 +264,18 @@ fn mark(subject: &Subject<'_>, table: &Route53, records: &Records) -> Option<Fin
                 .error(format!("_mirrorvip.{} has a text that is none of mirrorvip's: nothing is written beside it", table.record))
                 .help("Remove that TXT record."),
         ),
+    }
+}
+
+// === impl Records ===
+
+impl Records {
+    /// The record that `table` is about, if it is there.
+    pub(super) fn own(&self, table: &Route53) -> Option<&Seen> {
+        let is_it = |seen: &&Seen| {
+            seen.record_type == word(table.record_type) && seen.set_identifier == table.set_identifier
+        };
+        self.named.iter().find(is_it)
     }
 }
 

@@ -8,9 +8,13 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::super::timing;
 use super::Subject;
 use super::group::{Family, Group};
-use crate::config::steering::{CloudWatch, Pool, RecordValue, Route53};
+use super::record::Records;
+use crate::config::steering::{CloudWatch, Pool, RecordValue, Route, Route53};
+use crate::peer;
+use crate::steer::FRESH_ANSWERS;
 
 /// A write over a warm connection, with time for one repetition.
 const API_CALL: Duration = Duration::from_secs(1);
@@ -75,7 +79,7 @@ pub(super) fn pool(subject: &Subject<'_>, pool: Pool, group: &Group) -> Recovery
                     (APPLICATION_REGISTRATION, "it takes a target in within seconds")
                 }
             };
-            stages.push(Stage::new("API accepts", API_CALL, "one call over a warm connection"));
+            stages.extend(writes(subject, 1));
             stages.push(Stage::new("target registered", at_most, why));
             // A new target needs one passed check.
             (1, "the control plane of the region, then the load balancer's data plane")
@@ -91,28 +95,17 @@ pub(super) fn pool(subject: &Subject<'_>, pool: Pool, group: &Group) -> Recovery
     Recovery::new(subject, stages, depends_on)
 }
 
-pub(super) fn record(subject: &Subject<'_>, table: &Route53) -> Recovery {
+pub(super) fn record(subject: &Subject<'_>, table: &Route53, records: &Records) -> Recovery {
     let mut stages = seen(subject);
-    stages.push(Stage::new("API accepts", API_CALL, "one call over a warm connection"));
+    stages.extend(writes(subject, 1));
     stages.push(Stage::new("record INSYNC", PROPAGATION, "Route 53 tells all its servers, mostly faster"));
-    match table.value {
-        RecordValue::Plain { ttl, .. } => stages.push(Stage::new(
-            "caches expire",
-            Duration::from_secs(ttl.into()),
-            "time to live; clients that keep addresses for longer are not counted",
-        )),
-        RecordValue::Alias { .. } => stages.push(Stage::new(
-            "caches expire",
-            ALIAS_TTL,
-            "time to live of the load balancer's own record",
-        )),
-    }
+    stages.push(cached(table, records));
     Recovery::new(subject, stages, "Route 53's control plane in us-east-1, then resolvers and clients")
 }
 
-pub(super) fn route(subject: &Subject<'_>) -> Recovery {
+pub(super) fn route(subject: &Subject<'_>, table: &Route) -> Recovery {
     let mut stages = seen(subject);
-    stages.push(Stage::new("API accepts", API_CALL, "one call a route table, each atomic"));
+    stages.extend(writes(subject, table.route_tables.len()));
     stages.push(Stage::new("route in effect", ROUTE, "within seconds; AWS promises no number"));
     Recovery::new(subject, stages, "the control plane of the region")
 }
@@ -136,9 +129,9 @@ pub(super) fn metric(subject: &Subject<'_>, table: &CloudWatch) -> Recovery {
 /// What the daemon itself takes.
 fn seen(subject: &Subject<'_>) -> Vec<Stage> {
     let mirror = subject.mirror;
-    let (interval, timeout, rise) = (mirror.interval, mirror.timeout, mirror.rise.get());
-    let more = interval * (rise - 1);
-    let mut why = format!("interval {interval:?} and an answer of up to {timeout:?}");
+    let (gap, rise) = (timing::between_questions(mirror), mirror.rise.get());
+    let more = gap * (rise - 1);
+    let mut why = format!("up to {gap:?} until the next question, and {:?} for its answer", mirror.timeout);
     if rise > 1 {
         why.extend([", ", &rise.to_string(), " times in a row"]);
     }
@@ -146,9 +139,50 @@ fn seen(subject: &Subject<'_>) -> Vec<Stage> {
         why += "; mostly at once, by wake_on";
     }
     vec![
-        Stage::new("role seen", interval + timeout + more, why),
+        Stage::new("role seen", timing::seen_within(mirror) + more, why),
         Stage::new("page flipped", Duration::ZERO, "with the answer"),
     ]
+}
+
+/// The calls that move traffic, one after the other, each on fresh answers of the peers. A promotion that was just
+/// seen needs none, but the calls of a longer plan do, and so does the first where a record tells news.
+fn writes(subject: &Subject<'_>, calls: usize) -> Vec<Stage> {
+    let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+    let at_most = API_CALL.saturating_mul(calls);
+    let mut stages = Vec::new();
+    if !subject.mirror.peers.is_empty() {
+        let answers =
+            u32::try_from(at_most.as_millis().div_ceil(FRESH_ANSWERS.as_millis())).unwrap_or(u32::MAX);
+        let why = format!(
+            "for the silent, as the old primary may be; their answers are good for {FRESH_ANSWERS:?} of calls"
+        );
+        stages.push(Stage::new("peers answer", peer::TIMEOUT.saturating_mul(answers), why));
+    }
+    let why = match calls {
+        1 => "one call over a warm connection".to_owned(),
+        _ => format!("{calls} calls over a warm connection, one after the other"),
+    };
+    stages.push(Stage::new("API accepts", at_most, why));
+    stages
+}
+
+/// What clients hold at the promotion is the record as it is served until then, whatever the table says.
+fn cached(table: &Route53, records: &Records) -> Stage {
+    let served = records.own(table);
+    let (at_most, why) = match (served.and_then(|seen| seen.ttl), &table.value) {
+        (Some(ttl), _) => (
+            Duration::from_secs(ttl),
+            "time to live of the record as it is; clients that keep addresses for longer are not counted",
+        ),
+        (None, RecordValue::Plain { ttl, .. }) if served.is_none_or(|seen| !seen.is_alias) => (
+            Duration::from_secs((*ttl).into()),
+            "time to live; clients that keep addresses for longer are not counted",
+        ),
+        (None, RecordValue::Plain { .. } | RecordValue::Alias { .. }) => {
+            (ALIAS_TTL, "time to live of the load balancer's own record")
+        }
+    };
+    Stage::new("caches expire", at_most, why)
 }
 
 fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,6 +1,7 @@
 //! Settings in, findings and times out: tables of what is judged how.
 
 mod records;
+mod times;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,9 +9,11 @@ use std::time::Duration;
 use super::super::Severity;
 use super::group::{Balancer, Family, Group, Member};
 use super::health_check::{HealthCheck, accepts};
+use super::record::{Records, Seen};
 use super::*;
 use crate::config;
 use crate::config::steering::{self, Route53};
+use crate::steer::{classic_elb, elbv2};
 
 const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/iris/0123456789abcdef";
 const CROSS_ZONE: &str = "load_balancing.cross_zone.enabled";
@@ -32,13 +35,20 @@ fn with_subject<T>(config: &Config, ask: impl FnOnce(&Subject<'_>, &Target) -> T
     ask(&Subject { config, mirror, name: "it".to_owned() }, &mirror.targets[0])
 }
 
+/// A member as the service tells it.
+fn member(id: &str, state: &str, reason: Option<&str>) -> Member {
+    use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealth, TargetHealthDescription};
+    let health = TargetHealth::builder().state(state.into()).set_reason(reason.map(Into::into)).build();
+    let target = TargetDescription::builder().id(id).port(1972).build();
+    let described = TargetHealthDescription::builder().target(target).target_health(health).build();
+    elbv2::described(&described).expect("it has an id and a port").into()
+}
+
 /// A target group with which nothing is wrong.
 fn sound() -> Group {
     let pairs = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
-    let member =
-        |id: &str, state: &str| Member { id: id.to_owned(), port: Some(1972), state: state.to_owned() };
     Group {
         family: Family::Network,
         target_type: "ip".to_owned(),
@@ -70,7 +80,7 @@ fn sound() -> Group {
             zones: 2,
             attributes: pairs(&[(CROSS_ZONE, "true")]),
         }],
-        targets: vec![member("10.0.1.12", "healthy"), member("10.0.2.12", "unhealthy")],
+        targets: vec![member("10.0.1.12", "healthy", None), member("10.0.2.12", "unhealthy", None)],
     }
 }
 
@@ -239,8 +249,7 @@ fn members_are_told_as_they_are() {
     let config = config("", &elbv2(""));
     let states = |mine: &'static str, other: &'static str| {
         move |group: &mut Group| {
-            mine.clone_into(&mut group.targets[0].state);
-            other.clone_into(&mut group.targets[1].state);
+            group.targets = vec![member("10.0.1.12", mine, None), member("10.0.2.12", other, None)];
         }
     };
     one(
@@ -254,6 +263,28 @@ fn members_are_told_as_they_are() {
         Severity::Warning,
         "10.0.1.12:1972 is not registered",
     );
+    let reason = |state: &'static str, reason: &'static str| {
+        move |group: &mut Group| {
+            group.targets =
+                vec![member("10.0.1.12", state, Some(reason)), member("10.0.2.12", "healthy", None)];
+        }
+    };
+    one(
+        complaints(&config, reason("unused", "Target.NotInUse")),
+        Severity::Error,
+        "10.0.1.12:1972 is registered and gets no traffic (Target.NotInUse): attach the target group to a listener, and \
+         enable the member's zone",
+    );
+    one(
+        complaints(&config, reason("unused", "Target.InvalidState")),
+        Severity::Error,
+        "the instance is stopped or terminated",
+    );
+    one(
+        complaints(&config, reason("unused", "Target.NotRegistered")),
+        Severity::Warning,
+        "10.0.1.12:1972 is not registered",
+    );
     let other_port = |group: &mut Group| group.targets[0].port = Some(1973);
     one(complaints(&config, other_port), Severity::Warning, "10.0.1.12:1972 is not registered");
     let lonely = |group: &mut Group| group.balancers.clear();
@@ -262,6 +293,59 @@ fn members_are_told_as_they_are() {
     one(complaints(&config, instances), Severity::Error, "takes instance ids, and target_id is 10.0.1.12");
     let lambda = |group: &mut Group| group.target_type = "lambda".to_owned();
     one(complaints(&config, lambda), Severity::Error, "is of type lambda");
+}
+
+#[test]
+fn what_is_not_read_is_named_with_what_it_must_let_in() {
+    let config = config("[health]\nlisten = ['0.0.0.0:8080', '[::]:8081']", &elbv2(""));
+    let findings = judged(&config, &sound());
+    let words = "must let TCP 8080 and 8081 in from the load balancer's subnets";
+    assert!(findings.iter().any(|finding| finding.message.contains(words)), "{findings:?}");
+}
+
+#[test]
+fn a_classic_load_balancer_is_judged_with_its_members() {
+    const ME: &str = "i-0123456789abcdef0";
+    let config = config(
+        "",
+        &format!(
+            "[[mirror.classic_elb]]\nload_balancer = 'iris'\nregion = 'eu-west-1'\ninstance_id = '{ME}'\n"
+        ),
+    );
+    let judged = |state: &str, description: &str, draining: Option<&str>| {
+        let described = classic_elb::Described {
+            instance: ME.to_owned(),
+            state: state.to_owned(),
+            description: description.to_owned(),
+        };
+        let attributes = draining.map(|seconds| (group::CONNECTION_DRAINING.to_owned(), seconds.to_owned()));
+        let group = Group {
+            family: Family::Classic,
+            target_type: "instance".to_owned(),
+            attributes: attributes.into_iter().collect(),
+            targets: vec![described.into()],
+            ..sound()
+        };
+        let Target::ClassicElb(table) = &config.mirrors[0].targets[0] else { panic!("{config:?}") };
+        let findings =
+            with_subject(&config, |subject, _| group::judge_classic(subject, table, &group, Some(ME)));
+        findings.into_iter().map(|finding| (finding.severity, finding.message)).collect::<Vec<_>>()
+    };
+    let told = |found: &[(Severity, String)], severity, words: &str| {
+        let told = found.iter().any(|(known, message)| *known == severity && message.contains(words));
+        assert!(told, "no {severity:?} {words:?} in {found:#?}");
+    };
+    let good = judged("InService", "N/A", Some("5"));
+    assert!(good.iter().all(|(severity, _)| *severity == Severity::Good), "{good:#?}");
+    told(&good, Severity::Good, "i-0123456789abcdef0 is registered and InService");
+    let absent = "Instance is not currently registered with the LoadBalancer.";
+    told(&judged("OutOfService", absent, None), Severity::Warning, "is not registered: the running daemon");
+    let failing =
+        "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.";
+    told(&judged("OutOfService", failing, None), Severity::Error, "none of its 1 members is healthy");
+    let zone = "Instance is in the EC2 Availability Zone for which LoadBalancer is not configured to route traffic to.";
+    told(&judged("OutOfService", zone, None), Severity::Error, "enable its availability zone");
+    told(&judged("InService", "N/A", Some("300")), Severity::Warning, "drain for 300 s");
 }
 
 fn route53(more: &str) -> Config {
@@ -276,44 +360,6 @@ fn route53(more: &str) -> Config {
 fn record_table(config: &Config) -> &Route53 {
     let Target::Route53(table) = &config.mirrors[0].targets[0] else { panic!("{config:?}") };
     table
-}
-
-#[test]
-fn the_time_to_recovery_is_that_of_the_settings() {
-    let stages = |recovery: &Recovery| {
-        recovery.stages.iter().map(|stage| (stage.stage, stage.at_most.as_secs())).collect::<Vec<_>>()
-    };
-    let all_members = config("", &elbv2(""));
-    let recovery = with_subject(&all_members, |subject, _| {
-        recovery::pool(subject, steering::Pool::AllMembers, &sound())
-    });
-    assert_eq!(stages(&recovery), [("role seen", 3), ("page flipped", 0), ("health checks agree", 15)]);
-    assert_eq!(recovery.at_most, Duration::from_secs(18));
-    assert_eq!(recovery.depends_on, "the load balancer's data plane alone");
-
-    let slow = with_subject(&all_members, |subject, _| {
-        let mut group = sound();
-        *check(&mut group) =
-            HealthCheck { interval: Duration::from_secs(30), fall: 3, ..check(&mut group).clone() };
-        recovery::pool(subject, steering::Pool::AllMembers, &group)
-    });
-    assert_eq!(slow.at_most, Duration::from_secs(3 + 4 * 30), "the old member must be out as well");
-
-    let primary_only = with_subject(&all_members, |subject, _| {
-        recovery::pool(subject, steering::Pool::PrimaryOnly, &sound())
-    });
-    assert_eq!(
-        stages(&primary_only)[2..],
-        [("API accepts", 1), ("target registered", 300), ("health checks agree", 10)]
-    );
-
-    let plain = route53("ttl = 5");
-    let record = with_subject(&plain, |subject, _| recovery::record(subject, record_table(&plain)));
-    assert_eq!(stages(&record)[2..], [("API accepts", 1), ("record INSYNC", 60), ("caches expire", 5)]);
-
-    let document = serde_json::to_value(&record).unwrap();
-    assert_eq!(document["at_most_seconds"], 69.0);
-    assert_eq!(document["stages"][0]["at_most_seconds"], 3.0);
 }
 
 #[test]

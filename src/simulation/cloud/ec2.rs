@@ -1,4 +1,4 @@
-//! EC2, of which only route tables: an overlay address leads to one member. PURE.
+//! EC2, of which only route tables and the network interfaces that routes lead to. PURE.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ pub(super) struct RouteTable {
 pub(super) fn answer(objects: &mut Objects, request: &Request) -> Result<Answer, ApiError> {
     match request.action.as_str() {
         "DescribeRouteTables" => describe(objects, request),
+        "DescribeNetworkInterfaces" => describe_interfaces(objects, request),
         "CreateRoute" => change(objects, request, true),
         "ReplaceRoute" => change(objects, request, false),
         _ => Err(unknown(request)),
@@ -70,6 +71,36 @@ fn write_route(xml: &mut Xml, objects: &Objects, destination: &str, interface: &
         xml.text("instanceId", &member.instance_id).text("instanceOwnerId", ACCOUNT);
     }
     xml.text("networkInterfaceId", interface).text("state", "active").text("origin", "CreateRoute");
+}
+
+/// By id or by the instance that they are attached to; other filters let everything pass.
+fn describe_interfaces(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
+    let ids = request.parameters.list("NetworkInterfaceId");
+    for id in &ids {
+        interface(objects, Some(id), None)?;
+    }
+    let filters = request.parameters.structures("Filter", "Name");
+    let is_wanted = |member: &Member| {
+        let passes = |filter: &String| {
+            let values = request.parameters.list(&format!("{filter}Value"));
+            match request.parameters.get(&format!("{filter}Name")) {
+                Some("attachment.instance-id") => values.contains(&member.instance_id.as_str()),
+                Some(_) | None => true,
+            }
+        };
+        (ids.is_empty() || ids.contains(&member.network_interface.as_str())) && filters.iter().all(passes)
+    };
+    let found: Vec<_> = objects.settings.members.iter().filter(|member| is_wanted(member)).collect();
+    let describe = |xml: &mut Xml, member: &Member| {
+        xml.text("networkInterfaceId", &member.network_interface)
+            .text("privateIpAddress", member.address)
+            .text("sourceDestCheck", member.source_dest_check)
+            .text("status", "in-use")
+            .element("attachment", |xml| {
+                xml.text("instanceId", &member.instance_id).text("deviceIndex", 0).text("status", "attached");
+            });
+    };
+    Ok(told(Xml::new().list("networkInterfaceSet", "item", found, describe).finish()))
 }
 
 fn change(objects: &mut Objects, request: &Request, create: bool) -> Result<Answer, ApiError> {

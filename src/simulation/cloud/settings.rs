@@ -20,7 +20,7 @@ pub enum Service {
     ClassicElb,
     /// Route 53.
     Route53,
-    /// EC2, of which only route tables.
+    /// EC2, of which only route tables and network interfaces.
     Ec2,
     /// CloudWatch, of which only what is put.
     CloudWatch,
@@ -63,6 +63,8 @@ pub struct Member {
     pub address: IpAddr,
     /// `eni-...`
     pub network_interface: String,
+    /// Whether its network interface drops what is not addressed to it, as AWS's do unless they are told otherwise.
+    pub source_dest_check: bool,
 }
 
 /// Which load balancer a target group belongs to, and so how health is checked.
@@ -209,6 +211,7 @@ impl Member {
             instance_id: format!("i-{number:017x}"),
             address: [10, 0, 1, 10 + number].into(),
             network_interface: format!("eni-{number:017x}"),
+            source_dest_check: false,
         }
     }
 

@@ -7,6 +7,9 @@ use crate::config::steering::Pool;
 use crate::steer::pool::{self, Entry, Health, Memory, Move, Rules, View};
 use crate::steer::{Plan, Step, Wish};
 
+/// The state of an instance that passes its check.
+const IN_SERVICE: &str = "InService";
+
 /// One instance as `DescribeInstanceHealth` tells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Described {
@@ -90,12 +93,29 @@ pub(crate) fn view(settings: &Settings, observed: &Observed) -> View<String> {
     View { me: observed.me.clone(), registered: registered.collect() }
 }
 
+// === impl Observed ===
+
+impl Observed {
+    /// The same, with this member in and healthy.
+    pub(crate) fn once_healthy(&self) -> Self {
+        let mut then = self.clone();
+        then.instances.retain(|described| described.instance != self.me);
+        then.instances.push(Described {
+            instance: self.me.clone(),
+            state: IN_SERVICE.to_owned(),
+            description: "N/A".to_owned(),
+        });
+        then.instances.sort_unstable();
+        then
+    }
+}
+
 // === impl Described ===
 
 impl Described {
     /// What the service thinks of it; `None` when it is not registered. The texts are those of the API
     /// reference of `InstanceState`.
-    fn health(&self) -> Option<Health> {
+    pub(crate) fn health(&self) -> Option<Health> {
         let says = |words: &str| self.description.contains(words);
         let told = format!("{}: {}", self.state, self.description);
         if says("deregistration currently in progress") || says("not currently registered") {
@@ -108,7 +128,7 @@ impl Described {
             )));
         }
         Some(match self.state.as_str() {
-            "InService" => Health::Healthy,
+            IN_SERVICE => Health::Healthy,
             "OutOfService" if says("registration is still in progress") => Health::Unknown(told),
             "OutOfService" if says("has not passed the configured HealthyThreshold") => Health::Unknown(told),
             "OutOfService" => Health::Failing(told),

@@ -171,6 +171,20 @@ impl Observed {
         Named { in_all_zones: described.is_some_and(|described| described.in_all_zones), target }
     }
 
+    /// The same, with this member in and healthy.
+    pub(crate) fn once_healthy(&self) -> Self {
+        let mut then = self.clone();
+        then.targets.retain(|described| described.target != self.me);
+        then.targets.push(Described {
+            target: self.me.clone(),
+            in_all_zones: self.in_all_zones,
+            state: State::Healthy,
+            reason: None,
+        });
+        then.targets.sort_unstable();
+        then
+    }
+
     /// Whether this member's target was deregistered and is not gone yet.
     pub(crate) fn drains(&self) -> bool {
         self.targets.iter().any(|described| described.target == self.me && described.state == State::Draining)
@@ -181,7 +195,7 @@ impl Observed {
 
 impl Described {
     /// What the service thinks of it; `None` when it is not registered.
-    fn health(&self) -> Option<Health> {
+    pub(crate) fn health(&self) -> Option<Health> {
         let reason = self.reason.as_deref().unwrap_or("no reason given");
         let told = format!("{}: {reason}", self.state.word());
         match &self.state {

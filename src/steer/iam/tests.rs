@@ -177,7 +177,11 @@ fn routes_and_metrics() {
     assert_eq!(
         statements(tables),
         [
-            allow("ReadRouteTables", json!(["ec2:DescribeRouteTables"]), json!(["*"])),
+            allow(
+                "ReadRoutes",
+                json!(["ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables"]),
+                json!(["*"])
+            ),
             allow(
                 "ChangeRoutes",
                 json!(["ec2:CreateRoute", "ec2:ReplaceRoute"]),

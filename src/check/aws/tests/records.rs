@@ -1,6 +1,6 @@
 //! Records and routes as they are found, and what is said about them.
 
-use super::super::record::{Records, RouteTable, Seen};
+use super::super::record::{Interface, RouteTable};
 use super::*;
 use crate::config::steering::Route;
 
@@ -15,7 +15,7 @@ fn address(ttl: u64) -> Seen {
 }
 
 fn named(named: Seen) -> Records {
-    Records { named: vec![named], mark: Vec::new() }
+    Records { named: vec![named], ..Records::default() }
 }
 
 #[test]
@@ -28,8 +28,6 @@ fn records_are_told_with_what_a_promotion_will_find() {
     one(record_findings(&plain, &named(alias.clone())), Severity::Warning, "puts an address in its place");
     let two = Seen { values: vec!["10.0.1.12".into(), "10.0.2.12".into()], ..address(5) };
     one(record_findings(&plain, &named(two)), Severity::Warning, "has 2 values");
-    let failover = Seen { policy: Some("failover"), ..address(5) };
-    one(record_findings(&plain, &named(failover)), Severity::Error, "routing policy failover");
     let weighted = Seen { set_identifier: Some("db1".to_owned()), ..address(5) };
     one(record_findings(&plain, &named(weighted.clone())), Severity::Error, "Route 53 refuses both together");
     let in_set = route53("set_identifier = 'db1'\nweight = 1");
@@ -49,13 +47,63 @@ fn records_are_told_with_what_a_promotion_will_find() {
 }
 
 #[test]
+fn a_routing_policy_stays_as_it_is() {
+    let failover = Seen { set_identifier: Some("db1".to_owned()), policy: Some("failover"), ..address(5) };
+    let in_set = route53("set_identifier = 'db1'");
+    one(record_findings(&in_set, &named(failover.clone())), Severity::Good, "its routing by failover stays");
+    let weighted = route53("set_identifier = 'db1'\nweight = 1");
+    one(record_findings(&weighted, &named(failover)), Severity::Error, "both at once: Route 53 refuses");
+
+    let managed = Seen { of_traffic_policy: true, ..address(5) };
+    one(record_findings(&route53(""), &named(managed)), Severity::Error, "belongs to a traffic policy");
+    one(record_findings(&in_set, &Records::default()), Severity::Error, "cannot be made without a weight");
+}
+
+#[test]
 fn a_text_that_is_no_mark_is_told() {
     let plain = route53("");
-    let with = |text: &str| Records { named: vec![address(5)], mark: vec![text.to_owned()] };
+    let with =
+        |text: &str| Records { named: vec![address(5)], mark: vec![text.to_owned()], ..Records::default() };
     let mark = "\"mirrorvip1 owner=a epoch=7 at=2026-11-21T02:40:00Z\"";
     one(record_findings(&plain, &with(mark)), Severity::Good, "is there");
     let foreign = record_findings(&plain, &with("\"v=spf1\""));
     assert!(foreign.iter().any(|(severity, _)| *severity == Severity::Error), "{foreign:?}");
+}
+
+#[test]
+fn a_change_that_cannot_be_followed_is_told() {
+    let denied = CallError::new("GetChange", Class::Stop, "AccessDenied: no").with_code(Some("AccessDenied"));
+    let records = Records { unfollowed: Some(denied), ..named(address(5)) };
+    let found = record_findings(&route53(""), &records);
+    assert!(
+        found.iter().any(|(severity, message)| {
+            *severity == Severity::Warning
+                && message.contains("GetChange")
+                && message.contains("before it has spread")
+        }),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn an_interface_that_checks_addresses_drops_what_the_route_leads_to_it() {
+    let config = config(
+        "",
+        "[[mirror.route]]\nroute_tables = 'rtb-00000001'\ndestination = '192.168.99.1'\ntarget = 'i-00000001'\n",
+    );
+    let judge = |interfaces: &[Interface]| {
+        with_subject(&config, |subject, target| {
+            let Target::Route(table) = target else { panic!("{target:?}") };
+            let findings = record::judge_interfaces(subject, table, interfaces).into_iter();
+            findings.map(|finding| (finding.severity, finding.message)).collect::<Vec<_>>()
+        })
+    };
+    let interface = Interface { id: "eni-00000001".to_owned(), checks_addresses: false };
+    let checking = Interface { checks_addresses: true, ..interface.clone() };
+    one(judge(&[checking]), Severity::Error, "whatever is sent to the overlay address is dropped");
+    one(judge(&[]), Severity::Error, "no network interface for i-00000001");
+    one(judge(&[interface.clone(), interface.clone()]), Severity::Error, "2 network interfaces");
+    one(judge(&[interface]), Severity::Good, "eni-00000001 takes what is sent");
 }
 
 #[test]

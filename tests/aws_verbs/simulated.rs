@@ -1,0 +1,58 @@
+//! The check against the simulated cloud, on an instance that knows who it is and whose network interface still
+//! checks addresses.
+
+use mirrorvip::simulation::cloud::{ClassicBalancer, HealthCheck, Settings, SimulatedCloud};
+use serde_json::Value;
+
+use crate::cloud::command;
+
+#[tokio::test]
+async fn an_instance_is_told_what_is_wrong_with_itself() {
+    let mut settings = Settings::default();
+    settings.members[0].source_dest_check = true;
+    let cloud = SimulatedCloud::start(settings).expect("loopback ports are free");
+    cloud.create_classic_balancer(ClassicBalancer {
+        name: "iris".to_owned(),
+        port: 1972,
+        health_check: HealthCheck::default(),
+        cross_zone: true,
+        draining: 300,
+    });
+    let (zone, table) = (cloud.create_zone("example.internal"), cloud.create_route_table());
+    let targets = format!(
+        "[[mirror.classic_elb]]\nload_balancer = 'iris'\n\
+         [[mirror.route53]]\nhosted_zone_id = '{zone}'\nrecord = 'db.example.internal'\ntype = 'A'\n\
+         [[mirror.route]]\nroute_tables = ['{table}']\ndestination = '192.168.99.1/32'\n"
+    );
+    let check = async |member: &str| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let output = command(&cloud.endpoint(), directory.path(), &targets, &["check", "--json"])
+            .env_remove("AWS_EC2_METADATA_DISABLED")
+            .envs(cloud.environment(member))
+            .output()
+            .await
+            .expect("the command under test starts");
+        let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let findings = document["findings"].as_array().expect("findings").iter();
+        let word = |value: &Value| value.as_str().expect("a text").to_owned();
+        let told = findings.map(|finding| (word(&finding["severity"]), word(&finding["message"])));
+        told.collect::<Vec<_>>()
+    };
+    let has = |told: &[(String, String)], severity: &str, words: &str| {
+        told.iter().any(|(known, message)| known == severity && message.contains(words))
+    };
+
+    let careless = check("a").await;
+    let interface = &cloud.settings().members[0].network_interface;
+    assert!(has(&careless, "error", &format!("{interface} checks source and destination")), "{careless:#?}");
+    let instance = &cloud.settings().members[0].instance_id;
+    assert!(has(&careless, "warning", &format!("{instance} is not registered")), "{careless:#?}");
+    assert!(has(&careless, "warning", "drain for 300 s"), "{careless:#?}");
+    assert!(
+        !has(&careless, "warning", "GetChange"),
+        "it may ask, only there is no such change: {careless:#?}"
+    );
+
+    let ready = check("b").await;
+    assert!(has(&ready, "good", "takes what is sent to the overlay address"), "{ready:#?}");
+}
