@@ -116,7 +116,7 @@ pub(crate) trait Target: Send {
     fn overrule(&mut self, _epoch: Epoch) {}
 
     /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
-    /// made; of a fulfilled wish there are none.
+    /// made, except for those that [stand alone](Step::stands_alone); of a fulfilled wish there are none.
     fn plan(&self, wish: &Wish, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
 
     /// Whose name the object carries and with which claim, if it is of a kind that can carry them.
@@ -141,6 +141,11 @@ pub(crate) trait Step: Clone + fmt::Debug + fmt::Display + PartialEq + Send + Sy
     /// Whether it takes something away without putting anything in its place. Such a step is made only after a
     /// look in the same turn: what an older look showed to be enough may be gone.
     fn withdraws(&self) -> bool {
+        false
+    }
+
+    /// Whether no other step of its plan rests on it. When it fails, the others are made all the same.
+    fn stands_alone(&self) -> bool {
         false
     }
 }

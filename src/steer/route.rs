@@ -7,12 +7,17 @@
 //! the last writer wins, so what keeps a stale writer out is the [warrant](super::Warrant), and what finds it
 //! is that the route was this member's before.
 //!
+//! Each table is steered for itself: one that is gone or refuses is told and holds up no other. So the read asks
+//! with a filter, which leaves out what is not there; asked by id, EC2 refuses the whole call for one that is gone.
+//!
 //! Two things on the member itself are needed and not seen from here: its network interface must not check
 //! source and destination (`aws ec2 modify-network-interface-attribute --no-source-dest-check`), or AWS drops
 //! what is sent to the overlay address; and the system must hold the address, such as by `ip address add
 //! 10.99.0.1/32 dev lo` on every member.
 //!
 //! Wire format: `DescribeRouteTables`, `ReplaceRoute` and `CreateRoute` of the EC2 API reference.
+
+use std::collections::BTreeMap;
 
 use aws_config::{Region, SdkConfig};
 
@@ -31,6 +36,9 @@ mod tests;
 use plan::{Call, Destination, Hop, Memory, Observed, Table, Way};
 
 const DESCRIBE: &str = "DescribeRouteTables";
+
+/// Pages of one read at most. EC2 answers in one unless it is asked for less.
+const PAGES: usize = 10;
 
 /// How much of an id is kept, in characters.
 const ID_LENGTH: usize = 64;
@@ -100,6 +108,27 @@ impl Route {
         Ok(self.clients.insert(clients).clone())
     }
 
+    /// Where the route of each table leads, by the table's id.
+    async fn describe(&mut self) -> Result<BTreeMap<String, Way>, CallError> {
+        let reader = self.clients().await?.reader;
+        let ids = (1..).zip(&self.tables).map(|(n, id)| (format!("Filter.1.Value.{n}"), id.clone()));
+        let filter = ("Filter.1.Name".to_owned(), "route-table-id".to_owned());
+        let mut parameters: Vec<_> = std::iter::once(filter).chain(ids).collect();
+        let asked = parameters.len();
+        let mut found = BTreeMap::new();
+        for _ in 0..PAGES {
+            let answer = reader.call(DESCRIBE, &parameters).await?;
+            found.extend(answer.list("routeTableSet").filter_map(|table| {
+                Some((table.text_of("routeTableId")?.to_owned(), way(table, &self.destination)))
+            }));
+            let next = answer.text_of("nextToken").filter(|token| !token.is_empty());
+            let Some(next) = next else { return Ok(found) };
+            parameters.truncate(asked);
+            parameters.push(("NextToken".to_owned(), next.to_owned()));
+        }
+        Err(CallError::new(DESCRIBE, Class::Retry, format!("the answer goes on after {PAGES} pages")))
+    }
+
     async fn me(&mut self) -> Result<Hop, CallError> {
         let id = match (&self.target, &mut self.interface) {
             (Value::Is(id), _) => id.clone(),
@@ -126,17 +155,10 @@ impl super::Target for Route {
 
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let me = self.me().await?;
-        let ids = (1..).zip(&self.tables).map(|(n, id)| (format!("RouteTableId.{n}"), id.clone()));
-        let ids: Vec<_> = ids.collect();
-        let answer = self.clients().await?.reader.call(DESCRIBE, &ids).await?;
-        let tables = self.tables.iter().map(|id| {
-            let table = answer.list("routeTableSet").find(|table| table.text_of("routeTableId") == Some(id));
-            let table = table.ok_or_else(|| {
-                CallError::new(DESCRIBE, Class::Retry, format!("the answer leaves {id} out"))
-            })?;
-            Ok(Table { id: id.clone(), way: way(table, &self.destination) })
-        });
-        let tables = tables.collect::<Result<_, _>>()?;
+        let mut found = self.describe().await?;
+        let tables = self.tables.iter();
+        let tables = tables.map(|id| Table { id: id.clone(), way: found.remove(id).unwrap_or(Way::NoTable) });
+        let tables = tables.collect();
         self.reads += 1;
         Ok(Observed { me, tables })
     }

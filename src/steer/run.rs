@@ -308,6 +308,7 @@ impl<T: Target> Loop<T> {
             self.repairing |= self.fulfilled.is_some();
         }
         let count = steps.len();
+        let (mut touched, mut accepted, mut failed) = (false, false, None::<CallError>);
         for (made, step) in steps.into_iter().enumerate() {
             if self.world.cancelled.is_cancelled() || !self.world.aim().wish.agrees_with(&aim.wish) {
                 self.journal.cancelled(count - made, "the wish changed");
@@ -336,6 +337,7 @@ impl<T: Target> Loop<T> {
                     self.writes.succeeded();
                     self.overruled = 0;
                     self.journal.made(&step, started.elapsed());
+                    (touched, accepted) = (true, true);
                 }
                 Err(error) => {
                     let class = error.class;
@@ -344,12 +346,25 @@ impl<T: Target> Loop<T> {
                     if class == Class::Observe && made == 0 && self.rests_on_the_past {
                         self.world.counsel.not_written(&self.name).await;
                     }
-                    self.journal.step_failed(&step, started.elapsed(), error);
-                    return self.after_failure(class, made == 0);
+                    self.journal.step_failed(&step, started.elapsed(), &error);
+                    touched |= class != Class::Throttled;
+                    failed = Some(match failed {
+                        Some(before) if urgency(before.class) >= urgency(class) => before,
+                        Some(_) | None => error,
+                    });
+                    // Who is asked too often is not asked for the next one, either.
+                    if !step.stands_alone() || class == Class::Throttled {
+                        break;
+                    }
                 }
             }
         }
-        Duration::ZERO
+        let Some(error) = failed else { return Duration::ZERO };
+        let class = error.class;
+        self.journal.write_failed(error);
+        let pause = self.after_failure(class, !touched);
+        // Done means verified, for those that were accepted beside it.
+        if accepted { pause.min(WAITING) } else { pause }
     }
 
     /// Makes one step that needs a warrant; the error is how long to wait because there is none.
@@ -398,15 +413,15 @@ impl<T: Target> Loop<T> {
         }
     }
 
-    /// How long to wait after a write that failed; `first` is whether nothing was written before it.
-    fn after_failure(&mut self, class: Class, first: bool) -> Duration {
+    /// How long to wait after a write that failed; `untouched` is whether what was read is certainly still so.
+    fn after_failure(&mut self, class: Class, untouched: bool) -> Duration {
         match class {
             Class::Observe if self.lost_swaps < SWAPS => {
                 self.lost_swaps += 1;
                 Duration::ZERO
             }
             Class::Throttled => {
-                self.still_valid = first;
+                self.still_valid = untouched;
                 self.writes.failed(class, (self.chance)())
             }
             Class::Observe | Class::Retry => self.writes.failed(class, (self.chance)()),
@@ -421,6 +436,16 @@ impl<T: Target> Loop<T> {
         };
         // What is published is published on time.
         pace.min(DRIFT)
+    }
+}
+
+/// Which of two failures in one turn says when to try again: the one that is mended soonest.
+const fn urgency(class: Class) -> u8 {
+    match class {
+        Class::Observe => 3,
+        Class::Throttled => 2,
+        Class::Retry => 1,
+        Class::Stop => 0,
     }
 }
 

@@ -6,6 +6,7 @@
 //! | lead | to somebody else, or into a black hole | `ReplaceRoute` |
 //! | lead | to somebody else, after it led here in this epoch | none: somebody was promoted later |
 //! | lead | here | none |
+//! | lead | none, for there is no such table | none, and that is told |
 //! | follow, hold | any | none: the primary sees to it |
 //!
 //! EC2 may answer a read from before the last write. So that an answer out of date is not taken for another
@@ -50,6 +51,8 @@ pub(crate) enum Hop {
 pub(crate) enum Way {
     /// There is no such route.
     Nowhere,
+    /// There is no such table.
+    NoTable,
     /// Within the VPC: the destination is no overlay address.
     Local,
     /// There. EC2 tells both interface and instance, where there are both.
@@ -146,6 +149,7 @@ fn take(
             |replace| Call { replace, table: id.clone(), destination: destination.clone(), hop: me.clone() };
         match way {
             Way::Nowhere => steps.push(call(false)),
+            Way::NoTable => troubles.push(format!("there is no route table {id} in this account and region")),
             Way::Local => troubles.push(format!(
                 "in {id} {destination} is the VPC's own network; an overlay address lies outside of it"
             )),
@@ -209,7 +213,7 @@ impl Memory {
                 }
                 Way::To { .. } => {}
                 // Whoever deletes a route takes nothing over: it is created again.
-                Way::Nowhere | Way::Local => seen.elsewhere_since = None,
+                Way::Nowhere | Way::NoTable | Way::Local => seen.elsewhere_since = None,
             }
         }
     }
@@ -257,6 +261,10 @@ impl Call {
 
 impl Step for Call {
     fn moves_traffic(&self) -> bool {
+        true
+    }
+
+    fn stands_alone(&self) -> bool {
         true
     }
 }
@@ -318,7 +326,7 @@ impl Way {
         match (self, hop) {
             (Self::To { interface, .. }, Hop::Interface(id)) => interface.as_ref() == Some(id),
             (Self::To { instance, .. }, Hop::Instance(id)) => instance.as_ref() == Some(id),
-            (Self::Nowhere | Self::Local, _) => false,
+            (Self::Nowhere | Self::NoTable | Self::Local, _) => false,
         }
     }
 }
@@ -327,6 +335,7 @@ impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nowhere => f.write_str("nowhere"),
+            Self::NoTable => f.write_str("no table"),
             Self::Local => f.write_str("the VPC"),
             Self::To { interface, instance, other, .. } => {
                 let mut known = [interface, instance, other].into_iter().flatten();

@@ -166,10 +166,39 @@ async fn an_endpoint_that_never_answers_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_left_out_is_not_one_without_the_route() {
+async fn a_table_that_is_gone_is_told_and_the_others_are_steered() {
     let endpoint = Endpoint::start(|_| tables(&[("rtb-1", &[LOCAL])])).await;
-    let error = target(&table(), &endpoint).await.observe().await.expect_err("rtb-2 is missing");
-    assert_eq!((error.class, error.message.as_str()), (Class::Retry, "the answer leaves rtb-2 out"));
+    let mut target = target(&table(), &endpoint).await;
+    let observed = target.observe().await.expect("it answers");
+    assert_eq!(observed.tables[1], Table { id: "rtb-2".into(), way: Way::NoTable });
+    let plan = target.plan(&lead(1), &observed, at(0));
+    assert_eq!(plan.steps.iter().map(|call| call.table.as_str()).collect::<Vec<_>>(), ["rtb-1"]);
+    let told = "there is no route table rtb-2 in this account and region";
+    assert_eq!(plan.then, Outlook::Impossible { why: told.into() });
+}
+
+#[tokio::test]
+async fn an_answer_in_pages_is_read_to_its_end_and_not_for_ever() {
+    let page = |reply: Reply, token: &str| match reply {
+        Reply::Answer { status, body } => {
+            let next = format!("</routeTableSet><nextToken>{token}</nextToken>");
+            Reply::Answer { status, body: body.replace("</routeTableSet>", &next) }
+        }
+        reply => reply,
+    };
+    let endpoint = Endpoint::start(move |request| match request.parameter("NextToken") {
+        None => page(tables(&[("rtb-1", &[LOCAL])]), "2"),
+        Some(_) => page(tables(&[("rtb-2", &[LOCAL, TO_PEER])]), ""),
+    });
+    let endpoint = endpoint.await;
+    let observed = target(&table(), &endpoint).await.observe().await.expect("it answers");
+    assert_eq!(observed.tables[0].way, Way::Nowhere);
+    assert!(matches!(observed.tables[1].way, Way::To { .. }));
+    assert_eq!(endpoint.take().len(), 2);
+
+    let endpoint = Endpoint::start(move |_| page(tables(&[]), "more")).await;
+    let error = target(&table(), &endpoint).await.observe().await.expect_err("it never ends");
+    assert_eq!((error.class, endpoint.take().len()), (Class::Retry, PAGES));
 }
 
 #[tokio::test]

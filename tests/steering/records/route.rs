@@ -68,6 +68,33 @@ fn one_table_that_refuses_does_not_hold_up_for_ever() {
 }
 
 #[test]
+fn a_table_that_is_gone_or_refuses_holds_up_no_other() {
+    let cloud = fast_cloud();
+    let tables = [cloud.create_route_table(), cloud.create_route_table()];
+    cloud.create_route(&tables[0], OVERLAY, "c");
+    let gone = "rtb-0fedcba9876543210";
+    let table = format!(
+        "[[mirror.route]]\nroute_tables = [\"{gone}\", \"{}\", \"{}\"]\ndestination = \"{OVERLAY}\"\n",
+        tables[0], tables[1]
+    );
+    let stage = Stage::new(cloud, Peers::Known, &table);
+    stage.elect("a");
+    eventually("both routes to a", || lead_to(&stage, &tables, "a").then_some(()));
+    let told = stage.until_target("a", "impossible");
+    assert!(told["reason"].as_str().is_some_and(|why| why.contains(gone)), "{told:#}");
+
+    // The first of the others refuses, too.
+    stage
+        .break_for("b", &[Fault::new(Effect::AccessDenied).on(Service::Ec2).action("ReplaceRoute").times(1)]);
+    stage.fail_over("b");
+    eventually("both routes to b", || lead_to(&stage, &tables, "b").then_some(()));
+    let writes = stage.calls_of("b", "ReplaceRoute");
+    let errors: Vec<_> = writes.iter().map(|call| call.error.as_deref()).collect();
+    assert_eq!(errors, [Some("UnauthorizedOperation"), None, None], "the second was made at once");
+    stage.assert_clean();
+}
+
+#[test]
 fn an_old_primary_never_takes_routes_back() {
     for peers in [Peers::Unknown, Peers::Known] {
         let (mut stage, tables) = stage(peers);

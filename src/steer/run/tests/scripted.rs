@@ -23,6 +23,10 @@ pub(super) struct Cloud {
     pub(super) enrol: bool,
     pub(super) taken_by: Option<&'static str>,
     pub(super) unhealthy: bool,
+    /// Tables that lead elsewhere; each step towards one stands alone.
+    pub(super) tables: BTreeSet<&'static str>,
+    /// A table whose steps end so.
+    pub(super) refuses: Option<(&'static str, Class)>,
     /// Whether the pool is of a kind that cannot be steered.
     pub(super) unsuitable: bool,
     pub(super) reads: Vec<u64>,
@@ -43,6 +47,7 @@ pub(super) enum Fault {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Observed {
     members: BTreeSet<&'static str>,
+    tables: BTreeSet<&'static str>,
     enrol: bool,
     taken_by: Option<&'static str>,
     unhealthy: bool,
@@ -54,6 +59,7 @@ pub(super) enum Call {
     Enrol,
     Add,
     Remove(&'static str),
+    Point(&'static str),
 }
 
 pub(super) struct Pool {
@@ -67,6 +73,7 @@ impl fmt::Display for Call {
             Self::Enrol => f.write_str("Enrol a"),
             Self::Add => f.write_str("Add a"),
             Self::Remove(member) => write!(f, "Remove {member}"),
+            Self::Point(table) => write!(f, "Point {table}"),
         }
     }
 }
@@ -78,6 +85,10 @@ impl Step for Call {
 
     fn withdraws(&self) -> bool {
         matches!(self, Self::Remove(_))
+    }
+
+    fn stands_alone(&self) -> bool {
+        matches!(self, Self::Point(_))
     }
 }
 
@@ -114,9 +125,9 @@ impl Target for Pool {
         };
         suffer(fault, "Describe").await?;
         let cloud = self.cloud.lock().unwrap();
-        let (members, enrol) = (cloud.members.clone(), cloud.enrol);
+        let (members, tables, enrol) = (cloud.members.clone(), cloud.tables.clone(), cloud.enrol);
         let Cloud { taken_by, unhealthy, unsuitable, .. } = *cloud;
-        Ok(Observed { members, enrol, taken_by, unhealthy, unsuitable })
+        Ok(Observed { members, tables, enrol, taken_by, unhealthy, unsuitable })
     }
 
     fn plan(&self, wish: &Wish, observed: &Observed, _now: Timestamp) -> Plan<Call> {
@@ -130,6 +141,7 @@ impl Target for Pool {
             steps.extend((!present).then_some(Call::Enrol));
         } else if let Wish::Lead { .. } = wish {
             steps.extend((!present).then_some(Call::Add));
+            steps.extend(observed.tables.iter().map(|table| Call::Point(table)));
             if observed.unhealthy {
                 then = Outlook::Waiting { what: "health".to_owned() };
             } else {
@@ -151,7 +163,9 @@ impl Target for Pool {
             let mut cloud = self.cloud.lock().unwrap();
             let at = self.millis();
             cloud.writes.push((at, format!("{step}{proof}")));
-            (cloud.write_faults.pop_front(), cloud.write_takes)
+            let refused = cloud.refuses.filter(|(table, _)| *step == Call::Point(table));
+            let refused = refused.map(|(_, class)| Fault::Error(class));
+            (refused.or_else(|| cloud.write_faults.pop_front()), cloud.write_takes)
         };
         sleep(takes).await;
         suffer(fault, "Change").await?;
@@ -159,6 +173,7 @@ impl Target for Pool {
         match step {
             Call::Enrol | Call::Add => cloud.members.insert("a"),
             Call::Remove(member) => cloud.members.remove(member),
+            Call::Point(table) => cloud.tables.remove(table),
         };
         cloud.taken_by = None;
         let opponent = cloud.opponent;
