@@ -44,6 +44,7 @@ use crate::clock::Timestamp;
 use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
 use crate::snapshot::Snapshot;
 
+mod accepted;
 pub mod authority;
 pub(crate) mod classic_elb;
 pub(crate) mod cloudwatch;

@@ -39,7 +39,7 @@ pub(crate) struct ClassicElb {
     clients: Option<Clients>,
     identity: Option<Identity>,
     reads: u64,
-    memory: Memory,
+    memory: Memory<String>,
 }
 
 /// They share connections and credentials.
@@ -141,7 +141,14 @@ impl super::Target for ClassicElb {
             return Err(CallError::new(step.action(), Class::Stop, "no warrant: not sent"));
         }
         let writer = self.clients().await?.writer;
-        writer.call(step.action(), &parameters(step.load_balancer(), step.instances())).await.map(drop)
+        writer.call(step.action(), &parameters(step.load_balancer(), step.instances())).await?;
+        match step {
+            Call::Register { me, .. } => self.memory.added(me),
+            Call::Deregister { instances, .. } => {
+                instances.iter().for_each(|instance| self.memory.removed(instance));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct Elbv2 {
     /// Whether this member was draining at the last read.
     drains: bool,
     reads: u64,
-    memory: Memory,
+    memory: Memory<Target>,
 }
 
 impl Elbv2 {
@@ -210,15 +210,18 @@ impl super::Target for Elbv2 {
             Call::Register { group, me, .. } => {
                 let call = self.writer.register_targets().target_group_arn(group).targets(description(me));
                 let outcome = call.send().await.map_err(|error| call_error("RegisterTargets", &error));
-                outcome.map(drop).map_err(|error| self.refused(error))
+                outcome.map_err(|error| self.refused(error))?;
+                self.memory.added(&me.target);
             }
             Call::Deregister { group, targets } => {
                 let call = self.writer.deregister_targets().target_group_arn(group);
                 let call = call.set_targets(Some(targets.iter().map(description).collect()));
                 let outcome = call.send().await;
-                outcome.map(drop).map_err(|error| call_error("DeregisterTargets", &error))
+                outcome.map_err(|error| call_error("DeregisterTargets", &error))?;
+                targets.iter().for_each(|named| self.memory.removed(&named.target));
             }
         }
+        Ok(())
     }
 }
 

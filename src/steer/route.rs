@@ -186,7 +186,10 @@ impl super::Target for Route {
         let answer = self.clients().await?.writer.call(action, &step.parameters()).await?;
         match answer.text_of("return") {
             Some("false") => Err(CallError::new(action, Class::Retry, "the answer is false")),
-            Some(_) | None => Ok(()),
+            Some(_) | None => {
+                self.memory.accepted(&step.table);
+                Ok(())
+            }
         }
     }
 }

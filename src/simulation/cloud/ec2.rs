@@ -77,7 +77,8 @@ fn write_route(xml: &mut Xml, objects: &Objects, destination: &str, interface: &
     {
         xml.text("instanceId", &member.instance_id).text("instanceOwnerId", ACCOUNT);
     }
-    xml.text("networkInterfaceId", interface).text("state", "active").text("origin", "CreateRoute");
+    let state = if objects.detached.contains(interface) { "blackhole" } else { "active" };
+    xml.text("networkInterfaceId", interface).text("state", state).text("origin", "CreateRoute");
 }
 
 fn change(objects: &mut Objects, request: &Request, create: bool) -> Result<Answer, ApiError> {

@@ -7,6 +7,7 @@
 )]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::elbv2;
 use super::fault::{Fault, FaultId};
@@ -121,6 +122,19 @@ impl SimulatedCloud {
     /// Switches all faults off. What hangs goes on hanging.
     pub fn clear_faults(&self) {
         self.shared.world().faults.clear();
+    }
+
+    /// From here on, reads of load balancers and route tables answer from before the last change for so long, in
+    /// real time: AWS is eventually consistent. Zero switches it off.
+    pub fn lag(&self, lag: Duration) {
+        self.shared.world().objects.lag = lag;
+    }
+
+    /// Stops the instance of a member, as far as routes know: those that lead to it are black holes.
+    pub fn detach(&self, member: &str) {
+        let mut world = self.shared.world();
+        let interface = world.objects.settings.member(member).network_interface.clone();
+        world.objects.detached.insert(interface);
     }
 
     /// How many faults are still to come: neither used up nor over.

@@ -155,7 +155,7 @@ fn observed(instances: &Instances) -> Observed {
     Observed { me: ME.into(), instances: described.collect() }
 }
 
-fn turn(instances: &mut Instances, memory: &mut Memory, read: u64) -> Plan<Call> {
+fn turn(instances: &mut Instances, memory: &mut Memory<String>, read: u64) -> Plan<Call> {
     let (settings, observed) = (settings(), observed(instances));
     memory.note(&lead(1), &plan::view(&settings, &observed), read, at(read));
     let planned = plan::plan(&settings, memory, &lead(1), &observed, at(read));

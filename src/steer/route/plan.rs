@@ -9,24 +9,21 @@
 //! | lead | none, for there is no such table | none, and that is told |
 //! | follow, hold | any | none: the primary sees to it |
 //!
-//! EC2 may answer a read from before the last write. So that an answer out of date is not taken for another
-//! member's promotion, a route counts as taken over only when it has led elsewhere for [`SETTLED_AFTER`];
-//! until then nothing is sent.
+//! EC2 may answer a read from before the last write. So what was [accepted](crate::steer::accepted) a moment ago
+//! is not sent again, and so that an answer out of date is not taken for another member's promotion, a route
+//! counts as taken over only when it has led elsewhere for [`SETTLED_AFTER`]; until then nothing is sent. A call
+//! that was accepted has led the route here, whether or not a look came in time to see that.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::clock::Timestamp;
 use crate::role::Epoch;
+use crate::steer::accepted::{Accepted, SETTLED_AFTER};
 use crate::steer::{Outlook, Plan, Step, Wish};
-
-/// How long a route must have been seen to lead elsewhere before that is believed. Reads of EC2 are
-/// eventually consistent, within a second or so by experience.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// What the route is to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,12 +107,14 @@ struct InEpoch {
     /// The read with which the epoch began. It may be older than the promotion, so it proves nothing.
     first_read: u64,
     tables: BTreeMap<String, Seen>,
+    /// Tables whose route was led here a moment ago.
+    accepted: Accepted<String>,
 }
 
 /// What one table showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Seen {
-    /// Whether its route led here.
+    /// Whether its route led here, as a look or the acceptance of a call showed.
     led_here: bool,
     /// Since when, after that, it leads elsewhere.
     elsewhere_since: Option<Timestamp>,
@@ -130,24 +129,27 @@ pub(crate) fn plan(
     now: Timestamp,
 ) -> Plan<Call> {
     match wish {
-        Wish::Lead { epoch, .. } => take(destination, &memory.in_epoch(*epoch), observed, now),
+        Wish::Lead { epoch, .. } => take(destination, memory.in_epoch(*epoch), observed, now),
         Wish::Follow | Wish::Hold { .. } => Plan { steps: Vec::new(), then: Outlook::Fulfilled },
     }
 }
 
 fn take(
     destination: &Destination,
-    seen: &BTreeMap<String, Seen>,
+    memory: Option<&InEpoch>,
     observed: &Observed,
     now: Timestamp,
 ) -> Plan<Call> {
     let me = &observed.me;
     let mut steps = Vec::new();
     let mut troubles = Vec::new();
+    let mut unseen = Vec::new();
+    let may_be_unseen = |id| memory.is_some_and(|memory| memory.accepted.may_be_unseen(id, now));
     for Table { id, way } in &observed.tables {
         let call =
             |replace| Call { replace, table: id.clone(), destination: destination.clone(), hop: me.clone() };
         match way {
+            Way::Nowhere if may_be_unseen(id) => unseen.push(id.as_str()),
             Way::Nowhere => steps.push(call(false)),
             Way::NoTable => troubles.push(format!("there is no route table {id} in this account and region")),
             Way::Local => troubles.push(format!(
@@ -160,13 +162,16 @@ fn take(
                     ));
                 }
             }
-            Way::To { .. } => match seen.get(id).and_then(|seen| seen.elsewhere_since) {
+            Way::To { .. } if may_be_unseen(id) => unseen.push(id.as_str()),
+            Way::To { .. } => match memory.and_then(|memory| memory.tables.get(id)?.elsewhere_since) {
                 Some(since) => return taken_over(id, way, since.age_at(now) >= SETTLED_AFTER),
                 None => steps.push(call(true)),
             },
         }
     }
-    let then = if troubles.is_empty() {
+    let then = if !unseen.is_empty() {
+        Outlook::Waiting { what: format!("the change of {} to be seen", unseen.join(", ")) }
+    } else if troubles.is_empty() {
         Outlook::Fulfilled
     } else {
         Outlook::Impossible { why: troubles.join("; ") }
@@ -197,16 +202,23 @@ impl Memory {
         };
         let current = match self.0.take() {
             Some(current) if current.epoch == epoch => self.0.insert(current),
-            Some(_) | None => self.0.insert(InEpoch { epoch, first_read: read, tables: BTreeMap::new() }),
+            Some(_) | None => self.0.insert(InEpoch {
+                epoch,
+                first_read: read,
+                tables: BTreeMap::new(),
+                accepted: Accepted::default(),
+            }),
         };
         if read <= current.first_read {
             return;
         }
+        current.accepted.looked(now);
         for Table { id, way } in &observed.tables {
             let seen = current.tables.entry(id.clone()).or_default();
             match way {
                 Way::To { .. } if way.leads_to(&observed.me) => {
                     *seen = Seen { led_here: true, elsewhere_since: None };
+                    current.accepted.remove(id);
                 }
                 Way::To { .. } if seen.led_here => {
                     seen.elsewhere_since.get_or_insert(now);
@@ -218,6 +230,14 @@ impl Memory {
         }
     }
 
+    /// EC2 has accepted that the route of `table` leads here.
+    pub(crate) fn accepted(&mut self, table: &str) {
+        if let Some(current) = &mut self.0 {
+            current.accepted.add(table.to_owned());
+            current.tables.insert(table.to_owned(), Seen { led_here: true, elsewhere_since: None });
+        }
+    }
+
     /// Forgets what `epoch` showed so far: the routes are to be taken as if for the first time.
     pub(crate) fn forget(&mut self, epoch: Epoch) {
         if self.0.as_ref().is_some_and(|current| current.epoch == epoch) {
@@ -225,11 +245,8 @@ impl Memory {
         }
     }
 
-    fn in_epoch(&self, epoch: Epoch) -> BTreeMap<String, Seen> {
-        match &self.0 {
-            Some(current) if current.epoch == epoch => current.tables.clone(),
-            Some(_) | None => BTreeMap::new(),
-        }
+    fn in_epoch(&self, epoch: Epoch) -> Option<&InEpoch> {
+        self.0.as_ref().filter(|current| current.epoch == epoch)
     }
 }
 

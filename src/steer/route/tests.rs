@@ -280,6 +280,53 @@ fn a_route_that_led_here_and_leads_elsewhere_was_taken_over() {
 }
 
 #[test]
+fn what_was_accepted_a_moment_ago_is_not_sent_again() {
+    let (me, peer) = (leads_to(ME, false), leads_to(PEER, false));
+    let mut memory = Memory::default();
+    let shown = |memory: &mut Memory, read, seconds, ways: [&Way; 2]| {
+        let observed = observed(&ways.map(Way::clone));
+        memory.note(&lead(1), &observed, read, at(seconds));
+        plan::plan(&Destination::parse("10.99.0.1"), memory, &lead(1), &observed, at(seconds))
+    };
+    let fresh = [&peer, &Way::Nowhere];
+    assert_eq!(shown(&mut memory, 1, 0, fresh).steps.len(), 2);
+    memory.accepted("rtb-1");
+    let half = shown(&mut memory, 2, 1, fresh);
+    assert_eq!(half.steps, [Call { replace: false, table: "rtb-2".into(), ..call(false) }]);
+    memory.accepted("rtb-2");
+    let what = "the change of rtb-1, rtb-2 to be seen".to_owned();
+    assert_eq!(shown(&mut memory, 3, 2, fresh), Plan { steps: vec![], then: Outlook::Waiting { what } });
+
+    let mut settled = memory.clone();
+    let seen = shown(&mut settled, 4, 3, [&me, &me]);
+    assert_eq!(seen, Plan { steps: vec![], then: Outlook::Fulfilled });
+    assert!(shown(&mut settled, 5, 4, [&me, &Way::Nowhere]).steps.len() == 1, "it was deleted since");
+
+    // It never shows: the call was accepted, so it led here, and somebody has replaced it since.
+    let by = format!("{PEER}, to which rtb-1 leads");
+    assert_eq!(shown(&mut memory, 4, 7, fresh).then, Outlook::TakenOver { by });
+    memory.forget(crate::steer::testing::epoch(1));
+    assert_eq!(shown(&mut memory, 5, 8, fresh).steps.len(), 2, "overruled");
+}
+
+#[tokio::test]
+async fn an_accepted_call_is_remembered() {
+    let endpoint = Endpoint::start(usual).await;
+    let mut target = target(&table(), &endpoint).await;
+    let observed = target.observe().await.expect("it answers");
+    target.note(&lead(1), &observed, at(0));
+    let serving = Serving::in_epoch(1);
+    for step in target.plan(&lead(1), &observed, at(0)).steps {
+        target.apply(&step, serving.proof()).await.expect("it is accepted");
+    }
+    let observed = target.observe().await.expect("it answers as before");
+    target.note(&lead(1), &observed, at(1));
+    let plan = target.plan(&lead(1), &observed, at(1));
+    assert_eq!(plan.steps, []);
+    assert!(matches!(plan.then, Outlook::Waiting { .. }), "{:?}", plan.then);
+}
+
+#[test]
 fn what_was_read_before_the_promotion_tells_nothing_about_it() {
     let old = (0, [leads_to(ME, false), leads_to(ME, false)]);
     let plan = after(&[

@@ -117,9 +117,7 @@ pub(super) fn canonical(name: &str) -> String {
         }
         at += length;
     }
-    if out.ends_with('.') {
-        out.pop();
-    }
+    out.truncate(out.trim_end_matches('.').len());
     out
 }
 

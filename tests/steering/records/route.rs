@@ -1,5 +1,7 @@
 //! The overlay address: its route in two tables follows, through faults, and is never taken back.
 
+use std::time::Duration;
+
 use mirrorvip::simulation::cloud::{Effect, Fault, Service};
 
 use crate::records::stage::{Peers, Stage, fast_cloud};
@@ -92,6 +94,38 @@ fn a_table_that_is_gone_or_refuses_holds_up_no_other() {
     let errors: Vec<_> = writes.iter().map(|call| call.error.as_deref()).collect();
     assert_eq!(errors, [Some("UnauthorizedOperation"), None, None], "the second was made at once");
     stage.assert_clean();
+}
+
+#[test]
+fn a_read_from_before_the_write_does_not_make_it_again() {
+    let (stage, tables) = stage(Peers::Unknown);
+    stage.cloud.lag(Duration::from_secs(2));
+    // The other member does not know yet that somebody made the second route.
+    for (name, refused) in [("a", 0), ("b", 1), ("a", 0)] {
+        let before = stage.cloud.calls().len();
+        stage.fail_over(name);
+        follow(&stage, &tables, name);
+        let mut writes = stage.cloud.calls().split_off(before);
+        writes.retain(|call| ["CreateRoute", "ReplaceRoute"].contains(&call.action.as_str()));
+        let errors = writes.iter().filter(|call| call.error.is_some()).count();
+        assert_eq!(writes.len() - errors, 2, "one for each table: {writes:#?}");
+        assert!(errors <= refused, "{writes:#?}");
+    }
+}
+
+#[test]
+fn a_black_hole_is_replaced_and_one_of_its_own_is_told() {
+    let (stage, tables) = stage(Peers::Unknown);
+    stage.cloud.detach("c");
+    stage.elect("a");
+    follow(&stage, &tables, "a");
+    stage.cloud.detach("b");
+    stage.fail_over("b");
+    let told = stage.until_target("b", "impossible");
+    let why = told["reason"].as_str().expect("a reason");
+    assert!(why.contains("which is not attached to an instance that runs"), "{why}");
+    stage.fail_over("a");
+    follow(&stage, &tables, "a");
 }
 
 #[test]
