@@ -73,12 +73,17 @@ pub fn classify(code: &str, message: &str) -> Class {
         | "IncorrectState" => Class::Retry,
         // A route appeared between looking and creating, or went between looking and replacing.
         "RouteAlreadyExists" | "InvalidRoute.NotFound" => Class::Observe,
+        "InvalidParameterValue" if message.contains(NO_ROUTE) => Class::Observe,
         "InvalidChangeBatch" if is_lost_swap(message) => Class::Observe,
         // No code at all: an answer that is none of the service's, such as a proxy's error page.
         "" => Class::Retry,
         _ => Class::Stop,
     }
 }
+
+/// EC2's words for a route that `ReplaceRoute` does not find: "There is no route defined for '10.99.0.1/32' in the
+/// route table. Use CreateRoute instead." The code says that of every value that it does not like.
+const NO_ROUTE: &str = "There is no route defined for";
 
 /// Route 53 refuses a batch for many reasons; these are the words for "somebody changed it meanwhile".
 fn is_lost_swap(message: &str) -> bool {
@@ -102,6 +107,10 @@ mod tests {
         assert_eq!(classify("InvalidChangeBatch", "[Invalid TTL]"), Class::Stop);
         assert_eq!(classify("RouteAlreadyExists", ""), Class::Observe);
         assert_eq!(classify("InvalidRoute.NotFound", ""), Class::Observe);
+        let gone = "There is no route defined for '10.99.0.1/32' in the route table. Use CreateRoute instead.";
+        assert_eq!(classify("InvalidParameterValue", gone), Class::Observe);
+        let wrong = "Value (10.99.0.1) for parameter destinationCidrBlock is invalid.";
+        assert_eq!(classify("InvalidParameterValue", wrong), Class::Stop);
     }
 
     #[test]

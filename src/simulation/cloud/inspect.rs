@@ -89,6 +89,13 @@ impl SimulatedCloud {
         world.journal.occupy(ec2::object(table, destination));
     }
 
+    /// Takes a route out of a table, as an administrator would.
+    pub fn delete_route(&self, table: &str, destination: &str) {
+        let mut world = self.shared.world();
+        let found = world.objects.tables.get_mut(table);
+        found.unwrap_or_else(|| panic!("there is no route table {table}")).routes.remove(destination);
+    }
+
     /// Says where a member's port really is: health checks and clients are sent there.
     pub fn place(&self, member: &str, port: u16, address: SocketAddr) {
         self.shared.world().places.insert((member.to_owned(), port), address);

@@ -114,6 +114,21 @@ fn a_read_from_before_the_write_does_not_make_it_again() {
 }
 
 #[test]
+fn a_route_that_went_since_the_last_look_is_made_at_once() {
+    let (stage, tables) = stage(Peers::Unknown);
+    // The first write of a promotion rests on the last drift check, which saw a route to replace.
+    stage.until_target("a", "fulfilled");
+    stage.cloud.delete_route(&tables[0], OVERLAY);
+    stage.elect("a");
+    follow(&stage, &tables, "a");
+    let refused = stage.calls_of("a", "ReplaceRoute");
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].error.as_deref(), Some("InvalidParameterValue"));
+    let error = stage.target("a")["last_error"].clone();
+    assert_eq!(error["class"], "observe", "{error:#}");
+}
+
+#[test]
 fn a_black_hole_is_replaced_and_one_of_its_own_is_told() {
     let (stage, tables) = stage(Peers::Unknown);
     stage.cloud.detach("c");
