@@ -107,7 +107,8 @@ mod tests {
         assert_eq!(classify("InvalidChangeBatch", "[Invalid TTL]"), Class::Stop);
         assert_eq!(classify("RouteAlreadyExists", ""), Class::Observe);
         assert_eq!(classify("InvalidRoute.NotFound", ""), Class::Observe);
-        let gone = "There is no route defined for '10.99.0.1/32' in the route table. Use CreateRoute instead.";
+        let gone =
+            "There is no route defined for '10.99.0.1/32' in the route table. Use CreateRoute instead.";
         assert_eq!(classify("InvalidParameterValue", gone), Class::Observe);
         let wrong = "Value (10.99.0.1) for parameter destinationCidrBlock is invalid.";
         assert_eq!(classify("InvalidParameterValue", wrong), Class::Stop);

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 use aws_config::{Region, SdkConfig};
 
 use super::{CallError, Class, Plan, Proof, Wish, unidentified};
+use crate::aws::Identity;
 use crate::aws::query::{QueryClient, Service, Xml};
-use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, Value};
 use crate::observation::printable;
@@ -52,20 +52,12 @@ pub(crate) struct Route {
     region: Value,
     sdk: SdkConfig,
     /// Made when the region is known.
-    clients: Option<Clients>,
+    client: Option<QueryClient>,
     identity: Option<Identity>,
     /// This member's, once it was asked for.
     interface: Option<String>,
     reads: u64,
     memory: Memory,
-}
-
-/// They share connections and credentials.
-#[derive(Clone)]
-struct Clients {
-    reader: QueryClient,
-    /// Makes one attempt a call: the loop proves each anew.
-    writer: QueryClient,
 }
 
 impl Route {
@@ -80,7 +72,7 @@ impl Route {
             target: settings.target.clone(),
             region: settings.region.clone(),
             sdk: sdk.clone(),
-            clients: None,
+            client: None,
             identity,
             interface: None,
             reads: 0,
@@ -92,32 +84,28 @@ impl Route {
         Identity::known(&mut self.identity).await.map_err(|error| unidentified(&error))
     }
 
-    async fn clients(&mut self) -> Result<Clients, CallError> {
-        if let Some(clients) = &self.clients {
-            return Ok(clients.clone());
+    async fn client(&mut self) -> Result<QueryClient, CallError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
         }
         let region = match &self.region {
             Value::Is(region) => region.clone(),
             Value::Auto => self.identity().await?.region.clone(),
         };
         let sdk = self.sdk.to_builder().region(Region::new(region)).build();
-        let clients = Clients {
-            reader: QueryClient::new(&sdk, Service::Ec2),
-            writer: QueryClient::new(&single_attempt(&sdk), Service::Ec2),
-        };
-        Ok(self.clients.insert(clients).clone())
+        Ok(self.client.insert(QueryClient::new(&sdk, Service::Ec2)).clone())
     }
 
     /// Where the route of each table leads, by the table's id.
     async fn describe(&mut self) -> Result<BTreeMap<String, Way>, CallError> {
-        let reader = self.clients().await?.reader;
+        let client = self.client().await?;
         let ids = (1..).zip(&self.tables).map(|(n, id)| (format!("Filter.1.Value.{n}"), id.clone()));
         let filter = ("Filter.1.Name".to_owned(), "route-table-id".to_owned());
         let mut parameters: Vec<_> = std::iter::once(filter).chain(ids).collect();
         let asked = parameters.len();
         let mut found = BTreeMap::new();
         for _ in 0..PAGES {
-            let answer = reader.call(DESCRIBE, &parameters).await?;
+            let answer = client.call(DESCRIBE, &parameters).await?;
             found.extend(answer.list("routeTableSet").filter_map(|table| {
                 Some((table.text_of("routeTableId")?.to_owned(), way(table, &self.destination)))
             }));
@@ -183,7 +171,8 @@ impl super::Target for Route {
                 return Err(CallError::new(action, Class::Stop, "it moves traffic, and there is no warrant"));
             }
         }
-        let answer = self.clients().await?.writer.call(action, &step.parameters()).await?;
+        // One attempt: the loop proves each anew.
+        let answer = self.client().await?.call_once(action, &step.parameters()).await?;
         match answer.text_of("return") {
             Some("false") => Err(CallError::new(action, Class::Retry, "the answer is false")),
             Some(_) | None => {

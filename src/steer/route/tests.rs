@@ -153,6 +153,16 @@ async fn each_attempt_at_a_write_needs_a_proof_of_its_own() {
     assert_eq!(endpoint.take().len(), 1);
 }
 
+#[tokio::test]
+async fn a_wrong_clock_is_corrected_before_the_first_write() {
+    let endpoint = Endpoint::ahead(jiff::SignedDuration::from_hours(1), "AuthFailure", usual).await;
+    let mut target = target(&table(), &endpoint).await;
+    target.observe().await.expect("the SDK mends it");
+    endpoint.take();
+    target.apply(&call(true), Serving::in_epoch(1).proof()).await.expect("the time is known");
+    assert_eq!(endpoint.take().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_never_answers_is_given_up_in_time() {
     let endpoint = Endpoint::start(|_| Reply::Silence).await;
