@@ -169,6 +169,8 @@ pub(crate) enum Outlook {
     Waiting {
         /// For what.
         what: String,
+        /// How long, at least, before another look can show more. Whole accounts share the rate of some APIs.
+        pause: Duration,
     },
     /// Another member took over what this one had, or was about to have, in the epoch in which it wishes to
     /// lead: a sign of a later promotion. An object that is still to be taken is none.
@@ -182,6 +184,9 @@ pub(crate) enum Outlook {
         why: String,
     },
 }
+
+/// Between two looks while the cloud does what takes it seconds.
+const SOON: Duration = Duration::from_secs(1);
 
 /// In whose name a step is made.
 #[derive(Debug)]
@@ -240,6 +245,15 @@ impl Wish {
             (Self::Follow, Self::Follow) | (Self::Hold { .. }, Self::Hold { .. }) => true,
             (Self::Lead { .. } | Self::Follow | Self::Hold { .. }, _) => false,
         }
+    }
+}
+
+// === impl Outlook ===
+
+impl Outlook {
+    /// The cloud has to do `what`, which takes it seconds.
+    pub(crate) fn waiting(what: impl Into<String>) -> Self {
+        Self::Waiting { what: what.into(), pause: SOON }
     }
 }
 

@@ -118,7 +118,7 @@ pub(crate) fn plan<K: Clone + fmt::Display + PartialEq>(
 ) -> (Vec<Move<K>>, Outlook) {
     let just_added = memory.accepted.may_be_unseen(&Change::In(view.me.clone()), now);
     if just_added && view.own_health().is_none() {
-        return (Vec::new(), waiting(format!("the registration of {} to be seen", view.me)));
+        return (Vec::new(), Outlook::waiting(format!("the registration of {} to be seen", view.me)));
     }
     match (rules.pool, wish) {
         (Pool::AllMembers, Wish::Lead { .. }) => enrol(view, true),
@@ -131,7 +131,7 @@ pub(crate) fn plan<K: Clone + fmt::Display + PartialEq>(
             };
             let (moves, then) = take(rules, &memory.in_epoch(*epoch), &still_in, now);
             if then == Outlook::Fulfilled && !gone.is_empty() {
-                return (moves, waiting(format!("the removal of {} to be seen", gone.join(", "))));
+                return (moves, Outlook::waiting(format!("the removal of {} to be seen", gone.join(", "))));
             }
             (moves, then)
         }
@@ -144,11 +144,13 @@ pub(crate) fn plan<K: Clone + fmt::Display + PartialEq>(
 /// `awaited`: whether clients wait for this member to become healthy.
 fn enrol<K: Clone + fmt::Display + PartialEq>(view: &View<K>, awaited: bool) -> (Vec<Move<K>>, Outlook) {
     match view.own_health() {
-        None if awaited => (vec![Move::Add(view.me.clone())], waiting(format!("{} to be healthy", view.me))),
+        None if awaited => {
+            (vec![Move::Add(view.me.clone())], Outlook::waiting(format!("{} to be healthy", view.me)))
+        }
         None => (vec![Move::Add(view.me.clone())], Outlook::Fulfilled),
         Some(Health::Unused(why)) => (Vec::new(), Outlook::Impossible { why: why.clone() }),
         Some(Health::Unknown(why) | Health::Failing(why)) if awaited => {
-            (Vec::new(), waiting(format!("{} to be healthy ({why})", view.me)))
+            (Vec::new(), Outlook::waiting(format!("{} to be healthy ({why})", view.me)))
         }
         Some(Health::Healthy | Health::Unknown(_) | Health::Failing(_)) => (Vec::new(), Outlook::Fulfilled),
     }
@@ -167,7 +169,7 @@ fn take<K: Clone + fmt::Display + PartialEq>(
         None if seen.was_in && !others.is_empty() => (Vec::new(), taken_over(&others)),
         None => (
             vec![Move::Add(view.me.clone())],
-            waiting(format!("{} to be healthy{}", view.me, after(&others))),
+            Outlook::waiting(format!("{} to be healthy{}", view.me, after(&others))),
         ),
         Some(Health::Unused(why)) => (Vec::new(), Outlook::Impossible { why: why.clone() }),
         Some(own) if seen.was_alone => guard(own, view, &others),
@@ -176,13 +178,13 @@ fn take<K: Clone + fmt::Display + PartialEq>(
             let waited = seen.registered_at.map_or(Duration::ZERO, |at| at.age_at(now));
             if waited < rules.healthy_within {
                 let what = format!("{} to be healthy ({why}){}", view.me, after(&others));
-                (Vec::new(), waiting(what))
+                (Vec::new(), Outlook::waiting(what))
             } else {
                 let what = format!(
                     "{} to be healthy ({why}) after more than {:?}: the others do not stay for that",
                     view.me, rules.healthy_within
                 );
-                (remove(&others), waiting(what))
+                (remove(&others), Outlook::waiting(what))
             }
         }
     }
@@ -205,10 +207,12 @@ fn guard<K: Clone + fmt::Display + PartialEq>(
     let unknown = those(|health| matches!(health, Health::Unknown(_)));
     let then = match own {
         _ if !unknown.is_empty() => {
-            waiting(format!("the health of {}, which somebody else registered", list(&unknown)))
+            Outlook::waiting(format!("the health of {}, which somebody else registered", list(&unknown)))
         }
         Health::Healthy => Outlook::Fulfilled,
-        Health::Unknown(why) | Health::Failing(why) => waiting(format!("{} to be healthy ({why})", view.me)),
+        Health::Unknown(why) | Health::Failing(why) => {
+            Outlook::waiting(format!("{} to be healthy ({why})", view.me))
+        }
         Health::Unused(why) => Outlook::Impossible { why: why.clone() },
     };
     (remove(&useless), then)
@@ -219,10 +223,6 @@ fn remove<K: Clone>(others: &[&Entry<K>]) -> Vec<Move<K>> {
         return Vec::new();
     }
     vec![Move::Remove(others.iter().map(|entry| entry.key.clone()).collect())]
-}
-
-fn waiting(what: String) -> Outlook {
-    Outlook::Waiting { what }
 }
 
 fn taken_over<K: fmt::Display>(by: &[&Entry<K>]) -> Outlook {

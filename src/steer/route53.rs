@@ -232,9 +232,7 @@ impl Target for Route53 {
             Some(desired) => desired.plan(wish, observed, now),
             None => Plan {
                 steps: Vec::new(),
-                then: Outlook::Waiting {
-                    what: "the instance metadata service to tell the address".to_owned(),
-                },
+                then: Outlook::waiting("the instance metadata service to tell the address"),
             },
         }
     }

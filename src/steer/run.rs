@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a step that was made | at once: done means verified |
 //! | all is as wished | at the next drift check |
-//! | the cloud has to do its part | in a second |
+//! | the cloud has to do its part | in a second, or when the target says that it can show |
 //! | a read or write that failed in passing | after its own backoff; a refused write leaves what was read valid |
 //! | a lost swap | at once, a few times, then as a failure |
 //! | an error that asking again does not help | at the next drift check |
@@ -28,7 +28,7 @@ use super::error::{CallError, Class};
 use super::pace::{Backoff, Budget};
 use super::report::{Ladder, Report, State};
 use super::standing::{Counsel, Sighting};
-use super::{NoWarrant, Outlook, Plan, Proof, Step, Target, Warrant, Wish};
+use super::{NoWarrant, Outlook, Plan, Proof, SOON, Step, Target, Warrant, Wish};
 use crate::clock::{Clock, Timestamp};
 use crate::role::Epoch;
 use crate::snapshot::Snapshot;
@@ -43,9 +43,6 @@ use world::{Aim, World};
 
 /// Between two drift checks. Warm connections need it within 45 s; half a minute is 120 reads an hour.
 const DRIFT: Duration = Duration::from_secs(30);
-
-/// Between two looks while the cloud does its part.
-const WAITING: Duration = Duration::from_secs(1);
 
 /// Between two looks while nothing may be written.
 const HOLDING: Duration = Duration::from_secs(5);
@@ -267,9 +264,9 @@ impl<T: Target> Loop<T> {
                 self.journal.fulfilled(&aim.wish, repaired);
                 self.drift()
             }
-            Outlook::Waiting { what } => {
+            Outlook::Waiting { what, pause } => {
                 self.journal.enter(State::Waiting { what });
-                WAITING
+                pause
             }
             Outlook::TakenOver { by } => self.taken_over(aim, &by).await,
             Outlook::Impossible { why } => {
@@ -364,7 +361,7 @@ impl<T: Target> Loop<T> {
         self.journal.write_failed(error);
         let pause = self.after_failure(class, !touched);
         // Done means verified, for those that were accepted beside it.
-        if accepted { pause.min(WAITING) } else { pause }
+        if accepted { pause.min(SOON) } else { pause }
     }
 
     /// Makes one step that needs a warrant; the error is how long to wait because there is none.
@@ -403,7 +400,7 @@ impl<T: Target> Loop<T> {
             Err(NoWarrant::Permit(lost)) => {
                 self.journal.cancelled(1, &lost.to_string());
                 // The wish has changed, or is about to: a verdict that expired is published a moment later.
-                Err(WAITING)
+                Err(SOON)
             }
             Err(no @ NoWarrant::Authority(_)) => {
                 aim.clear = false;

@@ -170,7 +170,7 @@ fn take(
         }
     }
     let then = if !unseen.is_empty() {
-        Outlook::Waiting { what: format!("the change of {} to be seen", unseen.join(", ")) }
+        Outlook::waiting(format!("the change of {} to be seen", unseen.join(", ")))
     } else if troubles.is_empty() {
         Outlook::Fulfilled
     } else {
@@ -184,7 +184,7 @@ fn taken_over(table: &str, way: &Way, settled: bool) -> Plan<Call> {
     let then = if settled {
         Outlook::TakenOver { by: format!("{way}, to which {table} leads") }
     } else {
-        Outlook::Waiting { what: format!("a second look at {table}, which leads to {way}") }
+        Outlook::waiting(format!("a second look at {table}, which leads to {way}"))
     };
     Plan { steps: Vec::new(), then }
 }

@@ -305,7 +305,7 @@ fn what_was_accepted_a_moment_ago_is_not_sent_again() {
     assert_eq!(half.steps, [Call { replace: false, table: "rtb-2".into(), ..call(false) }]);
     memory.accepted("rtb-2");
     let what = "the change of rtb-1, rtb-2 to be seen".to_owned();
-    assert_eq!(shown(&mut memory, 3, 2, fresh), Plan { steps: vec![], then: Outlook::Waiting { what } });
+    assert_eq!(shown(&mut memory, 3, 2, fresh), Plan { steps: vec![], then: Outlook::waiting(what) });
 
     let mut settled = memory.clone();
     let seen = shown(&mut settled, 4, 3, [&me, &me]);

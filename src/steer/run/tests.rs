@@ -438,3 +438,24 @@ async fn steps_that_stand_alone_wait_together_when_there_are_too_many_requests()
     assert_eq!((bench.steps().len(), bench.state()), (3, "fulfilled"));
     bench.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_longer_is_looked_at_less_often() {
+    let spreads = Cloud { spreads_until: 22_000, ..pool(&["b"]) };
+    let bench = start(spreads, &[Role::Backup]);
+    bench.pass(1, Role::Backup).await;
+    bench.pass(30, Role::Primary).await;
+    let looks: Vec<_> = bench.cloud().reads.iter().copied().filter(|at| *at > 0).collect();
+    // Before the removal, to verify it, and then every five seconds.
+    assert_eq!(looks, [1_000, 1_000, 6_000, 11_000, 16_000, 21_000, 26_000]);
+    assert_eq!(bench.state(), "fulfilled");
+    let ladder = bench.report.borrow().ladder.expect("promoted");
+    let after = |at: Option<Timestamp>| ladder.role_changed.expect("known").age_at(at.expect("reached"));
+    assert_eq!(after(ladder.accepted), Duration::ZERO);
+    assert_eq!(
+        after(ladder.fulfilled),
+        Duration::from_secs(25),
+        "when it was first seen, not when it was so"
+    );
+    bench.stop().await;
+}

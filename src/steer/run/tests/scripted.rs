@@ -15,6 +15,9 @@ use crate::steer::standing::Message;
 
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(4);
 
+/// How long a change that spreads is left alone.
+const SPREADING: Duration = Duration::from_secs(5);
+
 /// The object, and the faults that lie in wait.
 #[derive(Debug, Default)]
 pub(super) struct Cloud {
@@ -23,6 +26,9 @@ pub(super) struct Cloud {
     pub(super) enrol: bool,
     pub(super) taken_by: Option<&'static str>,
     pub(super) unhealthy: bool,
+    /// Until when changes have not reached everybody, in milliseconds from the start; asking for it too often
+    /// costs others their turn.
+    pub(super) spreads_until: u64,
     /// Tables that lead elsewhere; each step towards one stands alone.
     pub(super) tables: BTreeSet<&'static str>,
     /// A table whose steps end so.
@@ -51,6 +57,7 @@ pub(super) struct Observed {
     enrol: bool,
     taken_by: Option<&'static str>,
     unhealthy: bool,
+    spreads: bool,
     unsuitable: bool,
 }
 
@@ -126,8 +133,9 @@ impl Target for Pool {
         suffer(fault, "Describe").await?;
         let cloud = self.cloud.lock().unwrap();
         let (members, tables, enrol) = (cloud.members.clone(), cloud.tables.clone(), cloud.enrol);
+        let spreads = self.millis() < cloud.spreads_until;
         let Cloud { taken_by, unhealthy, unsuitable, .. } = *cloud;
-        Ok(Observed { members, tables, enrol, taken_by, unhealthy, unsuitable })
+        Ok(Observed { members, tables, enrol, taken_by, unhealthy, spreads, unsuitable })
     }
 
     fn plan(&self, wish: &Wish, observed: &Observed, _now: Timestamp) -> Plan<Call> {
@@ -143,9 +151,12 @@ impl Target for Pool {
             steps.extend((!present).then_some(Call::Add));
             steps.extend(observed.tables.iter().map(|table| Call::Point(table)));
             if observed.unhealthy {
-                then = Outlook::Waiting { what: "health".to_owned() };
+                then = Outlook::waiting("health");
             } else {
                 steps.extend(observed.members.iter().filter(|m| **m != "a").map(|m| Call::Remove(m)));
+            }
+            if observed.spreads {
+                then = Outlook::Waiting { what: "changes to spread".to_owned(), pause: SPREADING };
             }
             if let Some(by) = observed.taken_by {
                 then = Outlook::TakenOver { by: by.to_owned() };
