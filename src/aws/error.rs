@@ -2,6 +2,7 @@
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::check::chain;
@@ -33,10 +34,10 @@ where
     };
     let code = service.code();
     let message = service.message().unwrap_or("no message");
-    let status = error.raw_response().map(|raw| raw.status());
+    let status = error.raw_response().map(HttpResponse::status);
     // Its status is all that tells a proxy's refusal from its fault.
     let refused = code.is_none() && status.is_some_and(|status| matches!(status.as_u16(), 401 | 403 | 407));
-    let text = match (code, status.map(|status| status.as_u16())) {
+    let text = match (code, status.map(StatusCode::as_u16)) {
         (Some(code), _) => format!("{code}: {message}"),
         (None, Some(status)) if refused => {
             format!("HTTP status {status} {WITHOUT_CODE}, from wrong credentials or a proxy: {message}")
@@ -92,7 +93,7 @@ pub fn classify(code: &str, message: &str) -> Class {
 }
 
 /// EC2's words for a route that `ReplaceRoute` does not find: "There is no route defined for '10.99.0.1/32' in the
-/// route table. Use CreateRoute instead." The code says that of every value that it does not like.
+/// route table. Use `CreateRoute` instead." The code says that of every value that it does not like.
 const NO_ROUTE: &str = "There is no route defined for";
 
 /// Route 53 refuses a batch for many reasons; these are the words for "somebody changed it meanwhile".

@@ -134,7 +134,9 @@ impl super::Target for ClassicElb {
         match step {
             Call::Register { me, .. } => self.memory.added(me),
             Call::Deregister { instances, .. } => {
-                instances.iter().for_each(|instance| self.memory.removed(instance));
+                for instance in instances {
+                    self.memory.removed(instance);
+                }
             }
         }
         Ok(())

@@ -219,7 +219,9 @@ impl super::Target for Elbv2 {
                 let call = call.set_targets(Some(targets.iter().map(description).collect()));
                 let outcome = call.customize().config_override(once()).send().await;
                 outcome.map_err(|error| call_error("DeregisterTargets", &error))?;
-                targets.iter().for_each(|named| self.memory.removed(&named.target));
+                for named in targets {
+                    self.memory.removed(&named.target);
+                }
             }
         }
         Ok(())

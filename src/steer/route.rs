@@ -173,13 +173,11 @@ impl super::Target for Route {
         }
         // One attempt: the loop proves each anew.
         let answer = self.client().await?.call_once(action, &step.parameters()).await?;
-        match answer.text_of("return") {
-            Some("false") => Err(CallError::new(action, Class::Retry, "the answer is false")),
-            Some(_) | None => {
-                self.memory.accepted(&step.table);
-                Ok(())
-            }
+        if answer.text_of("return") == Some("false") {
+            return Err(CallError::new(action, Class::Retry, "the answer is false"));
         }
+        self.memory.accepted(&step.table);
+        Ok(())
     }
 }
 

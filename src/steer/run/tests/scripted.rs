@@ -51,6 +51,10 @@ pub(super) enum Fault {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other, as the script sets them"
+)]
 pub(super) struct Observed {
     members: BTreeSet<&'static str>,
     tables: BTreeSet<&'static str>,
