@@ -61,10 +61,13 @@ pub async fn sdk_config(region: &str) -> SdkConfig {
         .await
 }
 
-/// The same, without the SDK's own attempts: for writes that move traffic. Each attempt needs a proof that the
-/// member is the primary at that moment, and the SDK asks for none. Connections and credentials are shared.
-pub fn single_attempt(sdk: &SdkConfig) -> SdkConfig {
-    sdk.to_builder().retry_config(RetryConfig::disabled()).build()
+/// One attempt a call: for writes that move traffic. Each attempt needs a proof that the member is the primary at
+/// that moment, and the SDK asks for none.
+///
+/// An override for the call, not a client of its own: a client learns from each answer by how much its clock
+/// differs from the service's. One that only writes would learn that from the refusal of its first write.
+pub fn single_attempt() -> RetryConfig {
+    RetryConfig::disabled()
 }
 
 /// The deadlines of every call.

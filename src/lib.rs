@@ -55,6 +55,7 @@
 //! | `steer::run`, `steer::pace` | the loop round one target; how fast to try again (PURE) |
 //! | `steer::{elbv2, classic_elb, route53, route, cloudwatch, hook}` | one kind of target each, a thin shell round a pure `plan` |
 //! | `steer::pool` | what to do about who is registered, for every load balancer; PURE |
+//! | `steer::accepted` | writes of a moment ago, which a read may not show yet; PURE |
 //! | `steer::preview`, `steer::iam` | `mirrorvip plan`, and the rights (PURE) |
 //! | [`aws`] | the AWS SDK as this daemon uses it: deadlines, warm connections, classes of errors, who we are |
 //! | [`probe`] | the probe loop and five ways to ask, each a thin shell round a pure parser |

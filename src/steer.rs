@@ -44,6 +44,7 @@ use crate::clock::Timestamp;
 use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
 use crate::snapshot::Snapshot;
 
+mod accepted;
 pub mod authority;
 pub(crate) mod classic_elb;
 pub(crate) mod cloudwatch;
@@ -126,7 +127,7 @@ pub(crate) trait Target: Send {
     fn overrule(&mut self, _epoch: Epoch) {}
 
     /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
-    /// made; of a fulfilled wish there are none.
+    /// made, except for those that [stand alone](Step::stands_alone); of a fulfilled wish there are none.
     fn plan(&self, wish: &Wish, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
 
     /// What `observed` will be when this member is in and healthy, of an object that has members and their health:
@@ -159,6 +160,11 @@ pub(crate) trait Step: Clone + fmt::Debug + fmt::Display + PartialEq + Send + Sy
     fn withdraws(&self) -> bool {
         false
     }
+
+    /// Whether no other step of its plan rests on it. When it fails, the others are made all the same.
+    fn stands_alone(&self) -> bool {
+        false
+    }
 }
 
 /// What to do now, and what to expect then.
@@ -179,6 +185,8 @@ pub(crate) enum Outlook {
     Waiting {
         /// For what.
         what: String,
+        /// How long, at least, before another look can show more. Whole accounts share the rate of some APIs.
+        pause: Duration,
     },
     /// Another member took over what this one had, or was about to have, in the epoch in which it wishes to
     /// lead: a sign of a later promotion. An object that is still to be taken is none.
@@ -192,6 +200,9 @@ pub(crate) enum Outlook {
         why: String,
     },
 }
+
+/// Between two looks while the cloud does what takes it seconds.
+const SOON: Duration = Duration::from_secs(1);
 
 /// In whose name a step is made.
 #[derive(Debug)]
@@ -250,6 +261,15 @@ impl Wish {
             (Self::Follow, Self::Follow) | (Self::Hold { .. }, Self::Hold { .. }) => true,
             (Self::Lead { .. } | Self::Follow | Self::Hold { .. }, _) => false,
         }
+    }
+}
+
+// === impl Outlook ===
+
+impl Outlook {
+    /// The cloud has to do `what`, which takes it seconds.
+    pub(crate) fn waiting(what: impl Into<String>) -> Self {
+        Self::Waiting { what: what.into(), pause: SOON }
     }
 }
 

@@ -2,11 +2,15 @@
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::check::chain;
 use crate::observation::printable;
 use crate::steer::{CallError, Class};
+
+/// What the message of an answer says that has a status and no code.
+pub(super) const WITHOUT_CODE: &str = "without an error code";
 
 /// How much of a service's message is kept, in characters.
 const MESSAGE_LENGTH: usize = 300;
@@ -30,18 +34,22 @@ where
     };
     let code = service.code();
     let message = service.message().unwrap_or("no message");
-    let text = match (code, error.raw_response()) {
+    let status = error.raw_response().map(HttpResponse::status);
+    // Its status is all that tells a proxy's refusal from its fault.
+    let refused = code.is_none() && status.is_some_and(|status| matches!(status.as_u16(), 401 | 403 | 407));
+    let text = match (code, status.map(StatusCode::as_u16)) {
         (Some(code), _) => format!("{code}: {message}"),
-        // Its status is all that tells a proxy's refusal from its fault.
-        (None, Some(raw)) => {
-            format!("HTTP status {} without an error code: {message}", raw.status().as_u16())
+        (None, Some(status)) if refused => {
+            format!("HTTP status {status} {WITHOUT_CODE}, from wrong credentials or a proxy: {message}")
         }
+        (None, Some(status)) => format!("HTTP status {status} {WITHOUT_CODE}: {message}"),
         (None, None) => message.to_owned(),
     };
-    let class = match classify(code.unwrap_or_default(), message) {
+    let class = match (classify(code.unwrap_or_default(), message), status) {
         // Whatever the code: the fault is the server's.
-        Class::Stop if error.raw_response().is_some_and(|raw| raw.status().is_server_error()) => Class::Retry,
-        class => class,
+        (Class::Stop, Some(status)) if status.is_server_error() => Class::Retry,
+        (Class::Retry, _) if refused => Class::Stop,
+        (class, _) => class,
     };
     CallError::new(action, class, printable(&text, MESSAGE_LENGTH)).with_code(code)
 }
@@ -68,17 +76,25 @@ pub fn classify(code: &str, message: &str) -> Class {
         | "RequestTimeout"
         | "RequestTimeoutException"
         | "RequestExpired"
+        | "RequestTimeTooSkewed"
         | "ExpiredToken"
         | "ExpiredTokenException"
         | "IncorrectState" => Class::Retry,
         // A route appeared between looking and creating, or went between looking and replacing.
         "RouteAlreadyExists" | "InvalidRoute.NotFound" => Class::Observe,
+        "InvalidParameterValue" if message.contains(NO_ROUTE) => Class::Observe,
+        // The SDK has learned the service's time from this very answer.
+        "SignatureDoesNotMatch" | "InvalidSignatureException" if is_about_time(message) => Class::Retry,
         "InvalidChangeBatch" if is_lost_swap(message) => Class::Observe,
         // No code at all: an answer that is none of the service's, such as a proxy's error page.
         "" => Class::Retry,
         _ => Class::Stop,
     }
 }
+
+/// EC2's words for a route that `ReplaceRoute` does not find: "There is no route defined for '10.99.0.1/32' in the
+/// route table. Use `CreateRoute` instead." The code says that of every value that it does not like.
+const NO_ROUTE: &str = "There is no route defined for";
 
 /// Route 53 refuses a batch for many reasons; these are the words for "somebody changed it meanwhile".
 fn is_lost_swap(message: &str) -> bool {
@@ -87,9 +103,26 @@ fn is_lost_swap(message: &str) -> bool {
         .any(|words| message.contains(words))
 }
 
+/// "Signature expired: 20261121T081100Z is now earlier than 20261121T090600Z (20261121T091100Z - 5 min.)" or
+/// "Signature not yet current: ...": the key is right and the clock is not.
+fn is_about_time(message: &str) -> bool {
+    ["Signature expired", "Signature not yet current"].iter().any(|words| message.contains(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_clock_is_told_from_a_wrong_key() {
+        let late = "Signature expired: 20261121T081100Z is now earlier than 20261121T090600Z (20261121T091100Z - 5 min.)";
+        assert_eq!(classify("SignatureDoesNotMatch", late), Class::Retry);
+        let early = "Signature not yet current: 20261121T101100Z is still later than 20261121T091600Z";
+        assert_eq!(classify("InvalidSignatureException", early), Class::Retry);
+        assert_eq!(classify("RequestTimeTooSkewed", ""), Class::Retry);
+        let wrong = "The request signature we calculated does not match the signature you provided.";
+        assert_eq!(classify("SignatureDoesNotMatch", wrong), Class::Stop);
+    }
 
     #[test]
     fn a_lost_swap_is_told_from_a_refused_batch() {
@@ -102,6 +135,11 @@ mod tests {
         assert_eq!(classify("InvalidChangeBatch", "[Invalid TTL]"), Class::Stop);
         assert_eq!(classify("RouteAlreadyExists", ""), Class::Observe);
         assert_eq!(classify("InvalidRoute.NotFound", ""), Class::Observe);
+        let gone =
+            "There is no route defined for '10.99.0.1/32' in the route table. Use CreateRoute instead.";
+        assert_eq!(classify("InvalidParameterValue", gone), Class::Observe);
+        let wrong = "Value (10.99.0.1) for parameter destinationCidrBlock is invalid.";
+        assert_eq!(classify("InvalidParameterValue", wrong), Class::Stop);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What to do about an error of a call, for people. PURE.
 
+use super::error::WITHOUT_CODE;
 use crate::steer::{CallError, Class};
 
 /// Code of errors because the instance metadata service did not answer.
@@ -50,8 +51,12 @@ pub(crate) fn known_help(error: &CallError) -> Option<&'static str> {
         Some("InvalidRouteTableID.NotFound" | "InvalidRouteTableId.NotFound") => {
             "Copy the route table's id from the console, and check the region."
         }
-        Some("ExpiredToken" | "ExpiredTokenException" | "RequestExpired") => {
+        Some("ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "RequestTimeTooSkewed") => {
             "Renew the credentials; if they are new, correct this machine's clock."
+        }
+        None if error.class == Class::Stop && error.message.contains(WITHOUT_CODE) => {
+            "Whoever refuses does not say why. Are the credentials right? Does a proxy stand between, which lets nobody \
+             through to the service's address?"
         }
         _ => return None,
     };

@@ -9,7 +9,7 @@
 //! Wire format: a `POST /` of `Action=...&Version=...&...`, as *Making API requests* of each service's
 //! reference says; EC2's variant differs in how it spells lists and errors only.
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use aws_runtime::auth::SigV4OperationSigningConfig;
 use aws_runtime::auth::sigv4::{self, SigV4AuthScheme};
 use aws_runtime::invocation_id::InvocationIdInterceptor;
@@ -22,12 +22,14 @@ use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime::client::retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier};
 use aws_smithy_runtime_api::client::auth::AuthSchemeOptionResolverParams;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
 use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::error::metadata::ErrorMetadata;
+use aws_smithy_types::retry::RetryConfig;
 use aws_types::SigningName;
 use aws_types::region::SigningRegion;
 
@@ -60,7 +62,14 @@ pub enum Service {
 pub struct QueryClient {
     service: Service,
     /// `None` without a region: there is nowhere to send to and nothing to sign for.
-    operation: Option<Operation<String, Xml, ErrorMetadata>>,
+    operations: Option<Operations>,
+}
+
+/// They differ in their attempts alone: what answers to the one tell of the clock, the other knows, too.
+#[derive(Clone, Debug)]
+struct Operations {
+    repeated: Operation<String, Xml, ErrorMetadata>,
+    once: Operation<String, Xml, ErrorMetadata>,
 }
 
 /// Whose credentials these are.
@@ -90,7 +99,13 @@ impl QueryClient {
     /// A client of `service` in the region of `sdk`, with its credentials, connections, deadlines, attempts
     /// and endpoints. Asks nobody.
     pub fn new(sdk: &SdkConfig, service: Service) -> Self {
-        Self { service, operation: operation(sdk, service) }
+        let operations = sdk.region().map(|region| {
+            let clock_skew = SharedInterceptor::new(ServiceClockSkewInterceptor::new());
+            let retries = sdk.retry_config().cloned().unwrap_or_else(super::retries);
+            let operation = |retries| operation(sdk, service, region, clock_skew.clone(), retries);
+            Operations { repeated: operation(&retries), once: operation(&super::single_attempt()) }
+        });
+        Self { service, operations }
     }
 
     /// Calls `action` with `parameters`, the protocol's own (`Action`, `Version`) left out, and gives the
@@ -100,7 +115,25 @@ impl QueryClient {
         action: &'static str,
         parameters: &[(String, String)],
     ) -> Result<Xml, CallError> {
-        let Some(operation) = &self.operation else {
+        self.invoke(|operations| &operations.repeated, action, parameters).await
+    }
+
+    /// The same in [one attempt](super::single_attempt).
+    pub async fn call_once(
+        &self,
+        action: &'static str,
+        parameters: &[(String, String)],
+    ) -> Result<Xml, CallError> {
+        self.invoke(|operations| &operations.once, action, parameters).await
+    }
+
+    async fn invoke(
+        &self,
+        which: fn(&Operations) -> &Operation<String, Xml, ErrorMetadata>,
+        action: &'static str,
+        parameters: &[(String, String)],
+    ) -> Result<Xml, CallError> {
+        let Some(operation) = self.operations.as_ref().map(which) else {
             return Err(CallError::new(action, Class::Stop, "no region is known"));
         };
         let form = form(action, self.service.version(), parameters);
@@ -142,9 +175,14 @@ impl Service {
     }
 }
 
-/// Puts together what an SDK crate's client is made of; `None` without a region.
-fn operation(sdk: &SdkConfig, service: Service) -> Option<Operation<String, Xml, ErrorMetadata>> {
-    let region = sdk.region()?;
+/// Puts together what an SDK crate's client is made of.
+fn operation(
+    sdk: &SdkConfig,
+    service: Service,
+    region: &Region,
+    clock_skew: SharedInterceptor,
+    retries: &RetryConfig,
+) -> Operation<String, Xml, ErrorMetadata> {
     let mut settings = Layer::new("aws query");
     settings.store_put(SigningRegion::from(region.clone()));
     settings.store_put(SigningName::from_static(service.prefix()));
@@ -163,7 +201,7 @@ fn operation(sdk: &SdkConfig, service: Service) -> Option<Operation<String, Xml,
         .with_sleep_impl(sdk.sleep_impl())
         .with_time_source(sdk.time_source())
         .with_interceptor(ConnectionPoisoningInterceptor::new())
-        .with_interceptor(ServiceClockSkewInterceptor::new())
+        .with_interceptor(clock_skew)
         .with_interceptor(RequestInfoInterceptor::new())
         .with_interceptor(InvocationIdInterceptor::new())
         .with_interceptor(UserAgentInterceptor::new())
@@ -181,7 +219,7 @@ fn operation(sdk: &SdkConfig, service: Service) -> Option<Operation<String, Xml,
         .operation_name("Query")
         .endpoint_url(&endpoint::url(sdk, service, region))
         .timeout_config(sdk.timeout_config().cloned().unwrap_or_else(super::timeouts))
-        .standard_retry(&sdk.retry_config().cloned().unwrap_or_else(super::retries))
+        .standard_retry(retries)
         .runtime_plugin(
             StaticRuntimePlugin::new().with_config(settings.freeze()).with_runtime_components(components),
         );
@@ -191,7 +229,7 @@ fn operation(sdk: &SdkConfig, service: Service) -> Option<Operation<String, Xml,
     if let Some(client) = sdk.http_client() {
         builder = builder.http_client(client);
     }
-    Some(builder.serializer(request).deserializer(answer).build())
+    builder.serializer(request).deserializer(answer).build()
 }
 
 /// `Action=...&Version=...` and the parameters, as `application/x-www-form-urlencoded`.

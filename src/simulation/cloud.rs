@@ -14,6 +14,8 @@
 //! | deregistering | of an absent target succeeds; a target that is registered again while it drains begins anew |
 //! | no healthy target | all get traffic (fail open) |
 //! | batches of records | whole or not at all, checked against the records as listed, in the service's words; limits |
+//! | reads | of load balancers and route tables may be behind the last change, when [`SimulatedCloud::lag`] says so |
+//! | routes | black holes, when [`SimulatedCloud::detach`] says so |
 //! | changes of records | listed at once, resolved when INSYNC; `PriorRequestNotComplete` while one is processed |
 //! | requests | carried out once they have arrived, whether or not the client waits |
 //! | errors | codes and statuses of each service, for throttles, rights, credentials, regions, server errors |

@@ -37,18 +37,10 @@ pub(crate) struct ClassicElb {
     instance_id: Value,
     sdk: SdkConfig,
     /// Made when the region is known.
-    clients: Option<Clients>,
+    client: Option<QueryClient>,
     identity: Option<Identity>,
     reads: u64,
-    memory: Memory,
-}
-
-/// They share connections and credentials.
-#[derive(Clone)]
-struct Clients {
-    reader: QueryClient,
-    /// Makes one attempt a call: the loop proves each anew.
-    writer: QueryClient,
+    memory: Memory<String>,
 }
 
 impl ClassicElb {
@@ -65,7 +57,7 @@ impl ClassicElb {
             region: settings.region.clone(),
             instance_id: settings.instance_id.clone(),
             sdk: sdk.clone(),
-            clients: None,
+            client: None,
             identity,
             reads: 0,
             memory: Memory::default(),
@@ -87,20 +79,16 @@ impl ClassicElb {
         }
     }
 
-    async fn clients(&mut self) -> Result<Clients, CallError> {
-        if let Some(clients) = &self.clients {
-            return Ok(clients.clone());
+    async fn client(&mut self) -> Result<QueryClient, CallError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
         }
         let region = match &self.region {
             Value::Is(region) => region.clone(),
             Value::Auto => self.identity().await?.region.clone(),
         };
         let sdk = self.sdk.clone().into_builder().region(Region::new(region)).build();
-        let clients = Clients {
-            reader: QueryClient::new(&sdk, Service::ClassicElb),
-            writer: QueryClient::new(&crate::aws::single_attempt(&sdk), Service::ClassicElb),
-        };
-        Ok(self.clients.insert(clients).clone())
+        Ok(self.client.insert(QueryClient::new(&sdk, Service::ClassicElb)).clone())
     }
 }
 
@@ -114,8 +102,8 @@ impl super::Target for ClassicElb {
 
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let me = self.me().await?;
-        let reader = self.clients().await?.reader;
-        let answer = reader.call(DESCRIBE, &parameters(&self.settings.load_balancer, &[])).await?;
+        let client = self.client().await?;
+        let answer = client.call(DESCRIBE, &parameters(&self.settings.load_balancer, &[])).await?;
         let result = answer
             .child("DescribeInstanceHealthResult")
             .ok_or_else(|| CallError::new(DESCRIBE, Class::Retry, "the answer has no result"))?;
@@ -145,8 +133,18 @@ impl super::Target for ClassicElb {
         if step.moves_traffic() && !matches!(proof, Proof::Warrant(_)) {
             return Err(CallError::new(step.action(), Class::Stop, "no warrant: not sent"));
         }
-        let writer = self.clients().await?.writer;
-        writer.call(step.action(), &parameters(step.load_balancer(), step.instances())).await.map(drop)
+        let client = self.client().await?;
+        // One attempt: the loop proves each anew.
+        client.call_once(step.action(), &parameters(step.load_balancer(), step.instances())).await?;
+        match step {
+            Call::Register { me, .. } => self.memory.added(me),
+            Call::Deregister { instances, .. } => {
+                for instance in instances {
+                    self.memory.removed(instance);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -33,8 +33,8 @@ use std::time::Duration;
 use aws_config::{Region, SdkConfig};
 
 use super::{CallError, Outlook, Plan, Proof, Step, Wish, unidentified};
+use crate::aws::Identity;
 use crate::aws::query::{QueryClient, Service};
-use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, Value};
 
@@ -54,8 +54,7 @@ pub(crate) struct CloudWatch {
     interval: Duration,
     region: Value,
     sdk: SdkConfig,
-    /// Made when the region is known. Makes one attempt a call: the next one carries the verdict of its own
-    /// moment.
+    /// Made when the region is known.
     client: Option<QueryClient>,
     identity: Option<Identity>,
     accepted: Option<Accepted>,
@@ -133,7 +132,7 @@ impl CloudWatch {
             Value::Auto => self.identity().await?.region.clone(),
         };
         let sdk = self.sdk.to_builder().region(Region::new(region)).build();
-        Ok(self.client.insert(QueryClient::new(&single_attempt(&sdk), Service::CloudWatch)).clone())
+        Ok(self.client.insert(QueryClient::new(&sdk, Service::CloudWatch)).clone())
     }
 }
 
@@ -177,7 +176,8 @@ impl super::Target for CloudWatch {
         // Whatever becomes of the call, what was accepted before is not the newest any more: of a call that
         // failed nobody knows whether it arrived.
         self.accepted = None;
-        self.client().await?.call(Publish::ACTION, &step.parameters()).await?;
+        // One attempt: the next one carries the verdict of its own moment.
+        self.client().await?.call_once(Publish::ACTION, &step.parameters()).await?;
         self.accepted = Some(Accepted { leads: step.leads, at: step.at });
         Ok(())
     }

@@ -18,8 +18,8 @@ use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescr
 
 use super::pool::{Memory, Rules};
 use super::{CallError, Class, Plan, Proof, Step as _, Wish};
-use crate::aws::Identity;
 use crate::aws::error::call_error;
+use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering;
 use crate::observation::printable;
@@ -41,9 +41,7 @@ pub(crate) struct Elbv2 {
     settings: Settings,
     target_id: steering::Value,
     port: u16,
-    reader: Client,
-    /// Makes one attempt a call: the loop proves each anew.
-    writer: Client,
+    client: Client,
     identity: Option<Identity>,
     /// Known after the first read; a group never changes it.
     target_type: Option<TargetType>,
@@ -52,7 +50,7 @@ pub(crate) struct Elbv2 {
     /// Whether this member was draining at the last read.
     drains: bool,
     reads: u64,
-    memory: Memory,
+    memory: Memory<Target>,
 }
 
 impl Elbv2 {
@@ -63,13 +61,10 @@ impl Elbv2 {
         let mut parts = settings.target_group_arn.splitn(6, ':').skip(3);
         let region = parts.next().filter(|region| !region.is_empty());
         let resource = parts.nth(1).unwrap_or(&settings.target_group_arn);
-        let client = |sdk: &SdkConfig| {
-            let mut config = Builder::from(sdk);
-            if let Some(region) = region {
-                config = config.region(Region::new(region.to_owned()));
-            }
-            Client::from_conf(config.build())
-        };
+        let mut config = Builder::from(sdk);
+        if let Some(region) = region {
+            config = config.region(Region::new(region.to_owned()));
+        }
         Self {
             name: format!("elbv2 {resource}"),
             settings: Settings {
@@ -79,8 +74,7 @@ impl Elbv2 {
             },
             target_id: settings.target_id.clone(),
             port: settings.port,
-            reader: client(sdk),
-            writer: client(&crate::aws::single_attempt(sdk)),
+            client: Client::from_conf(config.build()),
             identity,
             target_type: None,
             in_all_zones: false,
@@ -95,7 +89,7 @@ impl Elbv2 {
         if let Some(known) = self.target_type {
             return Ok(known);
         }
-        let call = self.reader.describe_target_groups().target_group_arns(&self.settings.group).send();
+        let call = self.client.describe_target_groups().target_group_arns(&self.settings.group).send();
         let answer = call.await.map_err(|error| call_error(ACTION, &error))?;
         let group = answer.target_groups().first();
         let target_type = match group.and_then(|group| group.target_type()) {
@@ -145,7 +139,7 @@ impl Elbv2 {
     }
 
     async fn targets(&self) -> Result<Vec<Described>, CallError> {
-        let call = self.reader.describe_target_health().target_group_arn(&self.settings.group).send();
+        let call = self.client.describe_target_health().target_group_arn(&self.settings.group).send();
         let answer = call.await.map_err(|error| call_error("DescribeTargetHealth", &error))?;
         let mut targets: Vec<_> = answer.target_health_descriptions().iter().filter_map(described).collect();
         targets.sort_unstable();
@@ -211,19 +205,31 @@ impl super::Target for Elbv2 {
         if step.moves_traffic() && !matches!(proof, Proof::Warrant(_)) {
             return Err(CallError::new(step.action(), Class::Stop, "no warrant: not sent"));
         }
+        // The loop proves each attempt anew.
+        let once = || Builder::default().retry_config(single_attempt());
         match step {
             Call::Register { group, me, .. } => {
-                let call = self.writer.register_targets().target_group_arn(group).targets(description(me));
-                let outcome = call.send().await.map_err(|error| call_error("RegisterTargets", &error));
-                outcome.map(drop).map_err(|error| self.refused(error))
+                let call = self.client.register_targets().target_group_arn(group).targets(description(me));
+                let outcome = call
+                    .customize()
+                    .config_override(once())
+                    .send()
+                    .await
+                    .map_err(|error| call_error("RegisterTargets", &error));
+                outcome.map_err(|error| self.refused(error))?;
+                self.memory.added(&me.target);
             }
             Call::Deregister { group, targets } => {
-                let call = self.writer.deregister_targets().target_group_arn(group);
+                let call = self.client.deregister_targets().target_group_arn(group);
                 let call = call.set_targets(Some(targets.iter().map(description).collect()));
-                let outcome = call.send().await;
-                outcome.map(drop).map_err(|error| call_error("DeregisterTargets", &error))
+                let outcome = call.customize().config_override(once()).send().await;
+                outcome.map_err(|error| call_error("DeregisterTargets", &error))?;
+                for named in targets {
+                    self.memory.removed(&named.target);
+                }
             }
         }
+        Ok(())
     }
 }
 

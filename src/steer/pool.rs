@@ -15,10 +15,14 @@
 //! finds itself removed while another member is in has been taken over. So has whoever was alone and finds
 //! a healthy other: only a member that holds itself for the primary registers itself. One that is there and
 //! fails its check is drift (a script, an operator) and is removed again.
+//!
+//! A look may be from before the last move. A move that was [accepted](super::accepted) a moment ago is not made
+//! again, and who was removed by it is not taken for somebody new.
 
 use std::fmt;
 use std::time::Duration;
 
+use super::accepted::Accepted;
 use super::{Outlook, Wish};
 use crate::clock::Timestamp;
 use crate::config::steering::Pool;
@@ -77,9 +81,19 @@ pub(crate) enum Move<K> {
 }
 
 /// What the pool showed in the present epoch: one look cannot tell a pool that is still to be taken from one
-/// that was taken away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Memory(Option<InEpoch>);
+/// that was taken away. And what was changed a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Memory<K> {
+    seen: Option<InEpoch>,
+    accepted: Accepted<Change<K>>,
+}
+
+/// What an accepted move did to one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Change<K> {
+    In(K),
+    Out(K),
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct InEpoch {
@@ -97,15 +111,30 @@ struct InEpoch {
 /// The moves from what `view` shows to what `wish` wants.
 pub(crate) fn plan<K: Clone + fmt::Display + PartialEq>(
     rules: Rules,
-    memory: &Memory,
+    memory: &Memory<K>,
     wish: &Wish,
     view: &View<K>,
     now: Timestamp,
 ) -> (Vec<Move<K>>, Outlook) {
+    let just_added = memory.accepted.may_be_unseen(&Change::In(view.me.clone()), now);
+    if just_added && view.own_health().is_none() {
+        return (Vec::new(), Outlook::waiting(format!("the registration of {} to be seen", view.me)));
+    }
     match (rules.pool, wish) {
         (Pool::AllMembers, Wish::Lead { .. }) => enrol(view, true),
         (Pool::AllMembers, Wish::Follow | Wish::Hold { .. }) => enrol(view, false),
-        (Pool::PrimaryOnly, Wish::Lead { epoch, .. }) => take(rules, &memory.in_epoch(*epoch), view, now),
+        (Pool::PrimaryOnly, Wish::Lead { epoch, .. }) => {
+            // Who is out itself looks at everybody: another who is in may have removed it.
+            let (gone, still_in) = match view.own_health() {
+                Some(_) => memory.just_removed(view, now),
+                None => (Vec::new(), view.clone()),
+            };
+            let (moves, then) = take(rules, &memory.in_epoch(*epoch), &still_in, now);
+            if then == Outlook::Fulfilled && !gone.is_empty() {
+                return (moves, Outlook::waiting(format!("the removal of {} to be seen", gone.join(", "))));
+            }
+            (moves, then)
+        }
         (Pool::PrimaryOnly, Wish::Follow | Wish::Hold { .. }) => (Vec::new(), Outlook::Fulfilled),
     }
 }
@@ -115,11 +144,13 @@ pub(crate) fn plan<K: Clone + fmt::Display + PartialEq>(
 /// `awaited`: whether clients wait for this member to become healthy.
 fn enrol<K: Clone + fmt::Display + PartialEq>(view: &View<K>, awaited: bool) -> (Vec<Move<K>>, Outlook) {
     match view.own_health() {
-        None if awaited => (vec![Move::Add(view.me.clone())], waiting(format!("{} to be healthy", view.me))),
+        None if awaited => {
+            (vec![Move::Add(view.me.clone())], Outlook::waiting(format!("{} to be healthy", view.me)))
+        }
         None => (vec![Move::Add(view.me.clone())], Outlook::Fulfilled),
         Some(Health::Unused(why)) => (Vec::new(), Outlook::Impossible { why: why.clone() }),
         Some(Health::Unknown(why) | Health::Failing(why)) if awaited => {
-            (Vec::new(), waiting(format!("{} to be healthy ({why})", view.me)))
+            (Vec::new(), Outlook::waiting(format!("{} to be healthy ({why})", view.me)))
         }
         Some(Health::Healthy | Health::Unknown(_) | Health::Failing(_)) => (Vec::new(), Outlook::Fulfilled),
     }
@@ -138,7 +169,7 @@ fn take<K: Clone + fmt::Display + PartialEq>(
         None if seen.was_in && !others.is_empty() => (Vec::new(), taken_over(&others)),
         None => (
             vec![Move::Add(view.me.clone())],
-            waiting(format!("{} to be healthy{}", view.me, after(&others))),
+            Outlook::waiting(format!("{} to be healthy{}", view.me, after(&others))),
         ),
         Some(Health::Unused(why)) => (Vec::new(), Outlook::Impossible { why: why.clone() }),
         Some(own) if seen.was_alone => guard(own, view, &others),
@@ -147,13 +178,13 @@ fn take<K: Clone + fmt::Display + PartialEq>(
             let waited = seen.registered_at.map_or(Duration::ZERO, |at| at.age_at(now));
             if waited < rules.healthy_within {
                 let what = format!("{} to be healthy ({why}){}", view.me, after(&others));
-                (Vec::new(), waiting(what))
+                (Vec::new(), Outlook::waiting(what))
             } else {
                 let what = format!(
                     "{} to be healthy ({why}) after more than {:?}: the others do not stay for that",
                     view.me, rules.healthy_within
                 );
-                (remove(&others), waiting(what))
+                (remove(&others), Outlook::waiting(what))
             }
         }
     }
@@ -176,10 +207,12 @@ fn guard<K: Clone + fmt::Display + PartialEq>(
     let unknown = those(|health| matches!(health, Health::Unknown(_)));
     let then = match own {
         _ if !unknown.is_empty() => {
-            waiting(format!("the health of {}, which somebody else registered", list(&unknown)))
+            Outlook::waiting(format!("the health of {}, which somebody else registered", list(&unknown)))
         }
         Health::Healthy => Outlook::Fulfilled,
-        Health::Unknown(why) | Health::Failing(why) => waiting(format!("{} to be healthy ({why})", view.me)),
+        Health::Unknown(why) | Health::Failing(why) => {
+            Outlook::waiting(format!("{} to be healthy ({why})", view.me))
+        }
         Health::Unused(why) => Outlook::Impossible { why: why.clone() },
     };
     (remove(&useless), then)
@@ -190,10 +223,6 @@ fn remove<K: Clone>(others: &[&Entry<K>]) -> Vec<Move<K>> {
         return Vec::new();
     }
     vec![Move::Remove(others.iter().map(|entry| entry.key.clone()).collect())]
-}
-
-fn waiting(what: String) -> Outlook {
-    Outlook::Waiting { what }
 }
 
 fn taken_over<K: fmt::Display>(by: &[&Entry<K>]) -> Outlook {
@@ -230,19 +259,30 @@ struct Seen {
     was_alone: bool,
 }
 
-impl Memory {
+impl<K> Default for Memory<K> {
+    fn default() -> Self {
+        Self { seen: None, accepted: Accepted::default() }
+    }
+}
+
+impl<K: Clone + fmt::Display + PartialEq> Memory<K> {
     /// Takes note of what the pool showed under `wish`. `read` numbers the reads of the pool: what was read
     /// before the epoch began, and serves to save a read, tells nothing about the epoch.
-    pub(crate) fn note<K: PartialEq>(&mut self, wish: &Wish, view: &View<K>, read: u64, now: Timestamp) {
+    pub(crate) fn note(&mut self, wish: &Wish, view: &View<K>, read: u64, now: Timestamp) {
+        self.accepted.looked(now);
         let epoch = match wish {
             Wish::Lead { epoch, .. } => *epoch,
             // Kept: the same epoch may go on after a doubt.
             Wish::Follow | Wish::Hold { .. } => return,
         };
         let begun = InEpoch { epoch, first_read: read, registered_at: None, was_in: false, was_alone: false };
-        let current = match self.0.take() {
-            Some(current) if current.epoch == epoch => self.0.insert(current),
-            Some(_) | None => self.0.insert(begun),
+        let current = match self.seen.take() {
+            Some(current) if current.epoch == epoch => self.seen.insert(current),
+            Some(_) | None => {
+                // Others may have changed it since.
+                self.accepted = Accepted::default();
+                self.seen.insert(begun)
+            }
         };
         let is_in = view.own_health().is_some();
         current.registered_at = if is_in { current.registered_at.or(Some(now)) } else { None };
@@ -252,15 +292,36 @@ impl Memory {
         }
     }
 
+    /// The service has accepted that this member is in.
+    pub(crate) fn added(&mut self, me: &K) {
+        self.accepted.remove(&Change::Out(me.clone()));
+        self.accepted.add(Change::In(me.clone()));
+    }
+
+    /// The service has accepted that `one` is out.
+    pub(crate) fn removed(&mut self, one: &K) {
+        self.accepted.remove(&Change::In(one.clone()));
+        self.accepted.add(Change::Out(one.clone()));
+    }
+
     /// Forgets what `epoch` showed so far: the pool is to be taken as if for the first time.
     pub(crate) fn forget(&mut self, epoch: Epoch) {
-        if self.0.as_ref().is_some_and(|current| current.epoch == epoch) {
-            self.0 = None;
+        if self.seen.as_ref().is_some_and(|current| current.epoch == epoch) {
+            *self = Self::default();
         }
     }
 
+    /// Who is listed only because the look may be from before the removal, and the pool without them.
+    fn just_removed(&self, view: &View<K>, now: Timestamp) -> (Vec<String>, View<K>) {
+        let was_removed =
+            |entry: &Entry<K>| self.accepted.may_be_unseen(&Change::Out(entry.key.clone()), now);
+        let (gone, registered) = view.registered.iter().cloned().partition::<Vec<_>, _>(was_removed);
+        let gone = gone.iter().map(|entry| entry.key.to_string()).collect();
+        (gone, View { me: view.me.clone(), registered })
+    }
+
     fn in_epoch(&self, epoch: Epoch) -> Seen {
-        match &self.0 {
+        match &self.seen {
             Some(InEpoch { epoch: noted, registered_at, was_in, was_alone, .. }) if *noted == epoch => {
                 Seen { registered_at: *registered_at, was_in: *was_in, was_alone: *was_alone }
             }

@@ -252,7 +252,7 @@ impl From<Outlook> for Then {
     fn from(outlook: Outlook) -> Self {
         match outlook {
             Outlook::Fulfilled => Self::Fulfilled,
-            Outlook::Waiting { what } => Self::WaitsFor(what),
+            Outlook::Waiting { what, pause: _ } => Self::WaitsFor(what),
             Outlook::TakenOver { by } => Self::TakenOver(by),
             Outlook::Impossible { why } => Self::Impossible(why),
         }

@@ -7,6 +7,9 @@
 //! the last writer wins, so what keeps a stale writer out is the [warrant](super::Warrant), and what finds it
 //! is that the route was this member's before.
 //!
+//! Each table is steered for itself: one that is gone or refuses is told and holds up no other. So the read asks
+//! with a filter, which leaves out what is not there; asked by id, EC2 refuses the whole call for one that is gone.
+//!
 //! Two things on the member itself are needed and not seen from here: its network interface must not check
 //! source and destination (`aws ec2 modify-network-interface-attribute --no-source-dest-check`), or AWS drops
 //! what is sent to the overlay address; and the system must hold the address, such as by `ip address add
@@ -14,11 +17,13 @@
 //!
 //! Wire format: `DescribeRouteTables`, `ReplaceRoute` and `CreateRoute` of the EC2 API reference.
 
+use std::collections::BTreeMap;
+
 use aws_config::{Region, SdkConfig};
 
 use super::{CallError, Class, Plan, Proof, Wish, unidentified};
+use crate::aws::Identity;
 use crate::aws::query::{QueryClient, Service, Xml};
-use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, Value};
 use crate::observation::printable;
@@ -32,6 +37,9 @@ use plan::{Call, Destination, Hop, Memory, Observed, Table, Way};
 
 const DESCRIBE: &str = "DescribeRouteTables";
 
+/// Pages of one read at most. EC2 answers in one unless it is asked for less.
+const PAGES: usize = 10;
+
 /// How much of an id is kept, in characters.
 const ID_LENGTH: usize = 64;
 
@@ -44,20 +52,12 @@ pub(crate) struct Route {
     region: Value,
     sdk: SdkConfig,
     /// Made when the region is known.
-    clients: Option<Clients>,
+    client: Option<QueryClient>,
     identity: Option<Identity>,
     /// This member's, once it was asked for.
     interface: Option<String>,
     reads: u64,
     memory: Memory,
-}
-
-/// They share connections and credentials.
-#[derive(Clone)]
-struct Clients {
-    reader: QueryClient,
-    /// Makes one attempt a call: the loop proves each anew.
-    writer: QueryClient,
 }
 
 impl Route {
@@ -72,7 +72,7 @@ impl Route {
             target: settings.target.clone(),
             region: settings.region.clone(),
             sdk: sdk.clone(),
-            clients: None,
+            client: None,
             identity,
             interface: None,
             reads: 0,
@@ -84,20 +84,37 @@ impl Route {
         Identity::known(&mut self.identity).await.map_err(|error| unidentified(&error))
     }
 
-    async fn clients(&mut self) -> Result<Clients, CallError> {
-        if let Some(clients) = &self.clients {
-            return Ok(clients.clone());
+    async fn client(&mut self) -> Result<QueryClient, CallError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
         }
         let region = match &self.region {
             Value::Is(region) => region.clone(),
             Value::Auto => self.identity().await?.region.clone(),
         };
         let sdk = self.sdk.to_builder().region(Region::new(region)).build();
-        let clients = Clients {
-            reader: QueryClient::new(&sdk, Service::Ec2),
-            writer: QueryClient::new(&single_attempt(&sdk), Service::Ec2),
-        };
-        Ok(self.clients.insert(clients).clone())
+        Ok(self.client.insert(QueryClient::new(&sdk, Service::Ec2)).clone())
+    }
+
+    /// Where the route of each table leads, by the table's id.
+    async fn describe(&mut self) -> Result<BTreeMap<String, Way>, CallError> {
+        let client = self.client().await?;
+        let ids = (1..).zip(&self.tables).map(|(n, id)| (format!("Filter.1.Value.{n}"), id.clone()));
+        let filter = ("Filter.1.Name".to_owned(), "route-table-id".to_owned());
+        let mut parameters: Vec<_> = std::iter::once(filter).chain(ids).collect();
+        let asked = parameters.len();
+        let mut found = BTreeMap::new();
+        for _ in 0..PAGES {
+            let answer = client.call(DESCRIBE, &parameters).await?;
+            found.extend(answer.list("routeTableSet").filter_map(|table| {
+                Some((table.text_of("routeTableId")?.to_owned(), way(table, &self.destination)))
+            }));
+            let next = answer.text_of("nextToken").filter(|token| !token.is_empty());
+            let Some(next) = next else { return Ok(found) };
+            parameters.truncate(asked);
+            parameters.push(("NextToken".to_owned(), next.to_owned()));
+        }
+        Err(CallError::new(DESCRIBE, Class::Retry, format!("the answer goes on after {PAGES} pages")))
     }
 
     async fn me(&mut self) -> Result<Hop, CallError> {
@@ -130,17 +147,10 @@ impl super::Target for Route {
 
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let me = self.me().await?;
-        let ids = (1..).zip(&self.tables).map(|(n, id)| (format!("RouteTableId.{n}"), id.clone()));
-        let ids: Vec<_> = ids.collect();
-        let answer = self.clients().await?.reader.call(DESCRIBE, &ids).await?;
-        let tables = self.tables.iter().map(|id| {
-            let table = answer.list("routeTableSet").find(|table| table.text_of("routeTableId") == Some(id));
-            let table = table.ok_or_else(|| {
-                CallError::new(DESCRIBE, Class::Retry, format!("the answer leaves {id} out"))
-            })?;
-            Ok(Table { id: id.clone(), way: way(table, &self.destination) })
-        });
-        let tables = tables.collect::<Result<_, _>>()?;
+        let mut found = self.describe().await?;
+        let tables = self.tables.iter();
+        let tables = tables.map(|id| Table { id: id.clone(), way: found.remove(id).unwrap_or(Way::NoTable) });
+        let tables = tables.collect();
         self.reads += 1;
         Ok(Observed { me, tables })
     }
@@ -165,11 +175,13 @@ impl super::Target for Route {
                 return Err(CallError::new(action, Class::Stop, "it moves traffic, and there is no warrant"));
             }
         }
-        let answer = self.clients().await?.writer.call(action, &step.parameters()).await?;
-        match answer.text_of("return") {
-            Some("false") => Err(CallError::new(action, Class::Retry, "the answer is false")),
-            Some(_) | None => Ok(()),
+        // One attempt: the loop proves each anew.
+        let answer = self.client().await?.call_once(action, &step.parameters()).await?;
+        if answer.text_of("return") == Some("false") {
+            return Err(CallError::new(action, Class::Retry, "the answer is false"));
         }
+        self.memory.accepted(&step.table);
+        Ok(())
     }
 }
 

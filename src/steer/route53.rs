@@ -16,8 +16,8 @@
 //! The SDK repeats reads by itself and writes never: each attempt to write needs a warrant of its own.
 
 use aws_config::SdkConfig;
-use aws_sdk_route53::Client;
 use aws_sdk_route53::types::{ChangeBatch, ChangeStatus, ResourceRecordSet};
+use aws_sdk_route53::{Client, Config};
 
 use super::authority::{Owner, Record};
 use super::{CallError, Class, Outlook, Plan, Proof, Target, Wish};
@@ -58,9 +58,7 @@ pub(crate) struct Route53 {
     name: String,
     settings: steering::Route53,
     owner: String,
-    reader: Client,
-    /// Makes one attempt a call: the loop proves each anew.
-    writer: Client,
+    client: Client,
     identity: Option<Identity>,
     /// What this member wants; `None` until it is known what `"auto"` means.
     desired: Option<Desired>,
@@ -92,8 +90,7 @@ impl Route53 {
             name,
             settings: settings.clone(),
             owner: owner.to_owned(),
-            reader: Client::new(sdk),
-            writer: Client::new(&single_attempt(sdk)),
+            client: Client::new(sdk),
             identity,
             desired: None,
             spreading: None,
@@ -165,7 +162,7 @@ impl Route53 {
     /// One page of the zone that begins at `start`.
     async fn list(&self, start: &Key, length: i32) -> Result<Vec<ResourceRecordSet>, CallError> {
         let answer = self
-            .reader
+            .client
             .list_resource_record_sets()
             .hosted_zone_id(&self.settings.hosted_zone_id)
             .start_record_name(&start.name)
@@ -182,7 +179,7 @@ impl Route53 {
     /// not followed.
     async fn follow_change(&mut self) {
         let Some(id) = &self.spreading else { return };
-        match self.reader.get_change().id(id).send().await {
+        match self.client.get_change().id(id).send().await {
             Ok(answer) => {
                 let status = answer.change_info.map(|info| info.status);
                 if status == Some(ChangeStatus::Insync) {
@@ -266,9 +263,7 @@ impl Target for Route53 {
             }
             None => Plan {
                 steps: Vec::new(),
-                then: Outlook::Waiting {
-                    what: "the instance metadata service to tell the address".to_owned(),
-                },
+                then: Outlook::waiting("the instance metadata service to tell the address"),
             },
         }
     }
@@ -293,10 +288,12 @@ impl Target for Route53 {
             .build()
             .expect("changes are all that a batch needs");
         let answer = self
-            .writer
+            .client
             .change_resource_record_sets()
             .hosted_zone_id(&step.zone)
             .change_batch(batch)
+            .customize()
+            .config_override(Config::builder().retry_config(single_attempt()))
             .send()
             .await
             .map_err(|error| change_error(CHANGE, &error))?;

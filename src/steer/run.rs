@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a step that was made | at once: done means verified |
 //! | all is as wished | at the next drift check |
-//! | the cloud has to do its part | in a second |
+//! | the cloud has to do its part | in a second, or when the target says that it can show |
 //! | a read or write that failed in passing | after its own backoff; a refused write leaves what was read valid |
 //! | a lost swap | at once, a few times, then as a failure |
 //! | an error that asking again does not help | at the next drift check |
@@ -29,7 +29,7 @@ use super::error::{CallError, Class};
 use super::pace::{Backoff, Budget};
 use super::report::{Ladder, Report, State};
 use super::standing::{Counsel, Sighting};
-use super::{NoWarrant, Outlook, Plan, Proof, Step, Target, Warrant, Wish};
+use super::{NoWarrant, Outlook, Plan, Proof, SOON, Step, Target, Warrant, Wish};
 use crate::clock::{Clock, Timestamp};
 use crate::role::Epoch;
 use crate::snapshot::Snapshot;
@@ -41,9 +41,6 @@ mod world;
 
 use journal::Journal;
 use world::{Aim, World};
-
-/// Between two looks while the cloud does its part.
-const WAITING: Duration = Duration::from_secs(1);
 
 /// Between two looks while nothing may be written.
 const HOLDING: Duration = Duration::from_secs(5);
@@ -277,9 +274,9 @@ impl<T: Target> Loop<T> {
                 self.journal.fulfilled(&aim.wish, repaired);
                 self.drift()
             }
-            Outlook::Waiting { what } => {
+            Outlook::Waiting { what, pause } => {
                 self.journal.enter(State::Waiting { what });
-                WAITING
+                pause
             }
             Outlook::TakenOver { by } => self.taken_over(aim, &by).await,
             Outlook::Impossible { why } => {
@@ -316,6 +313,7 @@ impl<T: Target> Loop<T> {
             self.repairing |= self.fulfilled.is_some();
         }
         let count = steps.len();
+        let (mut touched, mut accepted, mut failed) = (false, false, None::<CallError>);
         for (made, step) in steps.into_iter().enumerate() {
             if self.world.cancelled.is_cancelled() || !self.world.aim().wish.agrees_with(&aim.wish) {
                 self.journal.cancelled(count - made, "the wish changed");
@@ -351,15 +349,29 @@ impl<T: Target> Loop<T> {
                     self.writes.succeeded();
                     self.overruled = 0;
                     self.journal.made(&step, started.elapsed());
+                    (touched, accepted) = (true, true);
                 }
                 Err(error) => {
                     let class = error.class;
-                    self.journal.step_failed(&step, started.elapsed(), error);
-                    return self.after_failure(class, made == 0);
+                    self.journal.step_failed(&step, started.elapsed(), &error);
+                    touched |= class != Class::Throttled;
+                    failed = Some(match failed {
+                        Some(before) if urgency(before.class) >= urgency(class) => before,
+                        Some(_) | None => error,
+                    });
+                    // Who is asked too often is not asked for the next one, either.
+                    if !step.stands_alone() || class == Class::Throttled {
+                        break;
+                    }
                 }
             }
         }
-        Duration::ZERO
+        let Some(error) = failed else { return Duration::ZERO };
+        let class = error.class;
+        self.journal.write_failed(error);
+        let pause = self.after_failure(class, !touched);
+        // Done means verified, for those that were accepted beside it.
+        if accepted { pause.min(SOON) } else { pause }
     }
 
     /// Makes one step that needs a warrant; the error is how long to wait because there is none.
@@ -401,7 +413,7 @@ impl<T: Target> Loop<T> {
             Err(NoWarrant::Permit(lost)) => {
                 self.journal.cancelled(1, &lost.to_string());
                 // The wish has changed, or is about to: a verdict that expired is published a moment later.
-                Err(WAITING)
+                Err(SOON)
             }
             Err(no @ NoWarrant::Authority(_)) => {
                 aim.clear = false;
@@ -426,15 +438,15 @@ impl<T: Target> Loop<T> {
         }
     }
 
-    /// How long to wait after a write that failed; `first` is whether nothing was written before it.
-    fn after_failure(&mut self, class: Class, first: bool) -> Duration {
+    /// How long to wait after a write that failed; `untouched` is whether what was read is certainly still so.
+    fn after_failure(&mut self, class: Class, untouched: bool) -> Duration {
         match class {
             Class::Observe if self.lost_swaps < SWAPS => {
                 self.lost_swaps += 1;
                 Duration::ZERO
             }
             Class::Throttled => {
-                self.still_valid = first;
+                self.still_valid = untouched;
                 self.writes.failed(class, (self.chance)())
             }
             Class::Observe | Class::Retry => self.writes.failed(class, (self.chance)()),
@@ -447,6 +459,16 @@ impl<T: Target> Loop<T> {
         // What is published is published on time.
         let drift = || self.world.drift().mul_f64(0.9 + 0.2 * (self.chance)());
         self.target.pace().unwrap_or_else(drift)
+    }
+}
+
+/// Which of two failures in one turn says when to try again: the one that is mended soonest.
+const fn urgency(class: Class) -> u8 {
+    match class {
+        Class::Observe => 3,
+        Class::Throttled => 2,
+        Class::Retry => 1,
+        Class::Stop => 0,
     }
 }
 

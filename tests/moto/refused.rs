@@ -55,9 +55,9 @@ fn a_wrong_secret_is_refused_and_told() {
         let error = told(kind);
         assert_eq!((&error["class"], &error["code"]), (&json!("stop"), &json!(code)), "{error:#}");
     }
-    // The SDK finds no code in moto's refusal.
+    // The SDK finds no code in moto's refusal, and a refusal it is.
     let error = told("elbv2");
-    assert_eq!(error["code"], Value::Null);
+    assert_eq!((&error["class"], &error["code"]), (&json!("stop"), &Value::Null), "{error:#}");
     assert!(error["message"].as_str().is_some_and(|message| message.contains("403")), "{error:#}");
     assert_eq!(daemon.page(), 200, "the page does not depend on the cloud");
     assert!(!daemon.log_text().contains("wrong-s3cret"));

@@ -19,6 +19,9 @@ use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -38,6 +41,8 @@ pub struct Request {
 pub enum Reply {
     /// It answers.
     Answer { status: u16, body: String },
+    /// It answers, and says that this is the time.
+    At { date: String, status: u16, body: String },
     /// It keeps the connection open and says nothing, for ever.
     Silence,
 }
@@ -143,6 +148,33 @@ impl Endpoint {
         Self { address, requests, connections, _server: server }
     }
 
+    /// The same, of a service whose clock is ahead of ours and that refuses what is signed more than five minutes
+    /// from its own time, with this code.
+    pub async fn ahead(
+        by: SignedDuration,
+        code: &'static str,
+        answers: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let dated = move |request: &Request| {
+            let now = Timestamp::now() + by;
+            let signed = request.header("x-amz-date").expect("it is signed");
+            let signed = DateTime::strptime("%Y%m%dT%H%M%SZ", signed).expect("a time");
+            let signed = signed.to_zoned(TimeZone::UTC).expect("a time in UTC").timestamp();
+            let reply = if now.duration_since(signed).abs() > SignedDuration::from_mins(5) {
+                Reply::query_error(403, code, "it was not possible to validate the credentials")
+            } else {
+                answers(request)
+            };
+            match reply {
+                Reply::Answer { status, body } => {
+                    Reply::At { date: now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(), status, body }
+                }
+                reply @ (Reply::At { .. } | Reply::Silence) => reply,
+            }
+        };
+        Self::start(dated).await
+    }
+
     /// The same configuration, pointed at this endpoint, with credentials of no worth.
     pub fn point(&self, sdk: SdkConfig) -> SdkConfig {
         let credentials = Credentials::new("AKIATEST", "secret", None, None, "test");
@@ -205,11 +237,11 @@ async fn respond(
     };
     let reply = answers(&request);
     requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-    match reply {
-        Reply::Answer { status, body } => {
-            let response = hyper::Response::builder().status(status).header("content-type", "text/xml");
-            Ok(response.body(Full::from(body)).expect("a test's status is a status"))
-        }
+    let response = |status: u16| hyper::Response::builder().status(status).header("content-type", "text/xml");
+    let (response, body) = match reply {
+        Reply::Answer { status, body } => (response(status), body),
+        Reply::At { date, status, body } => (response(status).header("date", date), body),
         Reply::Silence => std::future::pending().await,
-    }
+    };
+    Ok(response.body(Full::from(body)).expect("a test's status is a status"))
 }

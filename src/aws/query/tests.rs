@@ -138,7 +138,7 @@ async fn errors_of_both_shapes_tell_whose_turn_it_is() {
 async fn an_answer_that_is_none_of_the_services_passes() {
     for (status, body) in [
         (502, "<html><body>Bad \u{1b}[31mGateway</body></html>".to_owned()),
-        (403, "proxy says no".to_owned()),
+        (404, "nobody here".to_owned()),
         (200, "not XML".to_owned()),
         (200, String::new()),
         (200, "<a>".repeat(100) + &"</a>".repeat(100)),
@@ -148,6 +148,32 @@ async fn an_answer_that_is_none_of_the_services_passes() {
         assert_eq!((error.class, error.code.as_deref()), (Class::Retry, None), "{error}");
         assert!(error.message.len() < 2_000 && !error.message.contains('\u{1b}'), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_refusal_without_a_code_is_one_and_hints_at_credentials_and_proxies() {
+    for status in [401, 403, 407] {
+        let reply = Reply::Answer { status, body: "proxy says no".to_owned() };
+        let (outcome, sent) = outcome(Service::Ec2, reply).await;
+        let error = outcome.expect_err("it is refused");
+        assert_eq!((error.class, error.code.as_deref(), sent), (Class::Stop, None, 1), "{error}");
+        let told = format!(
+            "HTTP status {status} without an error code, from wrong credentials or a proxy: proxy says no"
+        );
+        assert_eq!(error.message, told);
+        assert!(crate::aws::help::help(&error).contains("credentials"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_corrected_for_single_attempts_too() {
+    let hour = jiff::SignedDuration::from_hours(1);
+    let endpoint = Endpoint::ahead(hour, "AuthFailure", |_| Reply::ok("<Fine/>")).await;
+    let client = QueryClient::new(&sdk(&endpoint).await, Service::Ec2);
+    client.clone().call("DescribeThings", &[]).await.expect("the SDK mends it");
+    assert_eq!(endpoint.take().len(), 2);
+    client.call_once("ChangeThings", &[]).await.expect("the time is known");
+    assert_eq!(endpoint.take().len(), 1);
 }
 
 #[tokio::test]

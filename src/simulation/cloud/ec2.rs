@@ -34,14 +34,22 @@ fn not_found(id: &str) -> ApiError {
 }
 
 fn describe(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
-    let mut ids = request.parameters.list("RouteTableId");
-    if ids.is_empty() {
-        ids = objects.tables.keys().map(String::as_str).collect();
+    let ids = request.parameters.list("RouteTableId");
+    if let Some(gone) = ids.iter().find(|id| !objects.tables.contains_key(**id)) {
+        return Err(not_found(gone));
     }
-    let mut found = Vec::new();
-    for id in ids {
-        found.push((id, objects.tables.get(id).ok_or_else(|| not_found(id))?));
-    }
+    let wanted = match request.parameters.get("Filter.1.Name") {
+        None => Vec::new(),
+        Some("route-table-id") => request.parameters.list("Filter.1.Value"),
+        Some(other) => {
+            let message = format!("The filter '{other}' is invalid");
+            return Err(ApiError::new(400, "InvalidParameterValue", message));
+        }
+    };
+    // Without any all are meant; a filter leaves out what is not there.
+    let is_in = |list: &[&str], id: &str| list.is_empty() || list.contains(&id);
+    let found = objects.tables.iter().map(|(id, table)| (id.as_str(), table));
+    let found: Vec<_> = found.filter(|(id, _)| is_in(&ids, id) && is_in(&wanted, id)).collect();
     let local = objects.settings.vpc.to_string();
     let describe = |xml: &mut Xml, (id, table): (&str, &RouteTable)| {
         xml.text("routeTableId", id).text("vpcId", "vpc-00000000000000001").text("ownerId", ACCOUNT).element(
@@ -70,7 +78,8 @@ fn write_route(xml: &mut Xml, objects: &Objects, destination: &str, interface: &
     {
         xml.text("instanceId", &member.instance_id).text("instanceOwnerId", ACCOUNT);
     }
-    xml.text("networkInterfaceId", interface).text("state", "active").text("origin", "CreateRoute");
+    let state = if objects.detached.contains(interface) { "blackhole" } else { "active" };
+    xml.text("networkInterfaceId", interface).text("state", state).text("origin", "CreateRoute");
 }
 
 /// By id or by the instance that they are attached to; other filters let everything pass.

@@ -7,6 +7,7 @@
 )]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::elbv2;
 use super::fault::{Fault, FaultId};
@@ -88,6 +89,13 @@ impl SimulatedCloud {
         world.journal.occupy(ec2::object(table, destination));
     }
 
+    /// Takes a route out of a table, as an administrator would.
+    pub fn delete_route(&self, table: &str, destination: &str) {
+        let mut world = self.shared.world();
+        let found = world.objects.tables.get_mut(table);
+        found.unwrap_or_else(|| panic!("there is no route table {table}")).routes.remove(destination);
+    }
+
     /// Says where a member's port really is: health checks and clients are sent there.
     pub fn place(&self, member: &str, port: u16, address: SocketAddr) {
         self.shared.world().places.insert((member.to_owned(), port), address);
@@ -121,6 +129,19 @@ impl SimulatedCloud {
     /// Switches all faults off. What hangs goes on hanging.
     pub fn clear_faults(&self) {
         self.shared.world().faults.clear();
+    }
+
+    /// From here on, reads of load balancers and route tables answer from before the last change for so long, in
+    /// real time: AWS is eventually consistent. Zero switches it off.
+    pub fn lag(&self, lag: Duration) {
+        self.shared.world().objects.lag = lag;
+    }
+
+    /// Stops the instance of a member, as far as routes know: those that lead to it are black holes.
+    pub fn detach(&self, member: &str) {
+        let mut world = self.shared.world();
+        let interface = world.objects.settings.member(member).network_interface.clone();
+        world.objects.detached.insert(interface);
     }
 
     /// How many faults are still to come: neither used up nor over.

@@ -1,6 +1,6 @@
 //! The objects of the simulated cloud, and what an action does to them. PURE: services change, time comes in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::api::{ApiError, Request};
@@ -23,12 +23,26 @@ pub(super) struct Objects {
     pub(super) zones: BTreeMap<String, Zone>,
     /// By id.
     pub(super) tables: BTreeMap<String, RouteTable>,
+    /// Network interfaces that are attached to no instance that runs.
+    pub(super) detached: BTreeSet<String>,
     pub(super) metrics: Vec<cloudwatch::Datum>,
+    /// How long reads answer from before the last change; zero is not at all.
+    pub(super) lag: Duration,
+    /// What reads answer from, and until when.
+    before: Option<(Duration, Before)>,
     last_id: u64,
 }
 
+/// What is read with a lag.
+#[derive(Clone, Debug)]
+struct Before {
+    groups: BTreeMap<String, Group>,
+    classic: BTreeMap<String, Classic>,
+    tables: BTreeMap<String, RouteTable>,
+}
+
 /// A target group and its targets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) settings: TargetGroup,
     /// Numbers it in ARNs.
@@ -37,7 +51,7 @@ pub(super) struct Group {
 }
 
 /// A classic load balancer and its instances.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Classic {
     pub(super) settings: ClassicBalancer,
     pub(super) pool: Pool,
@@ -70,7 +84,10 @@ impl Objects {
             classic: BTreeMap::new(),
             zones: BTreeMap::new(),
             tables: BTreeMap::new(),
+            detached: BTreeSet::new(),
             metrics: Vec::new(),
+            lag: Duration::ZERO,
+            before: None,
             last_id: 0,
         }
     }
@@ -83,6 +100,18 @@ impl Objects {
         request: &Request,
     ) -> Result<Answer, ApiError> {
         self.advance(now);
+        if request.action.starts_with("Describe") {
+            return self.answer_from_before(now, caller, request);
+        }
+        let before = (!self.lag.is_zero()).then(|| self.copy());
+        let answer = self.answer_now(now, caller, request)?;
+        if let Some(before) = before.filter(|_| !answer.touched.is_empty()) {
+            self.before = Some((now + self.lag, before));
+        }
+        Ok(answer)
+    }
+
+    fn answer_now(&mut self, now: Duration, caller: &Member, request: &Request) -> Result<Answer, ApiError> {
         match request.service {
             Service::Elbv2 => elbv2::answer(self, now, request),
             Service::ClassicElb => classic_elb::answer(self, now, request),
@@ -92,6 +121,27 @@ impl Objects {
             Service::Sts => sts::answer(caller, request),
             Service::Metadata => Err(ApiError::new(404, "NotFound", "Not Found")),
         }
+    }
+
+    /// Answers a read, from before the last change while that is too young to be seen.
+    fn answer_from_before(
+        &mut self,
+        now: Duration,
+        caller: &Member,
+        request: &Request,
+    ) -> Result<Answer, ApiError> {
+        let Some((until, mut before)) = self.before.take().filter(|(until, _)| now < *until) else {
+            return self.answer_now(now, caller, request);
+        };
+        before.swap(self);
+        let answer = self.answer_now(now, caller, request);
+        before.swap(self);
+        self.before = Some((until, before));
+        answer
+    }
+
+    fn copy(&self) -> Before {
+        Before { groups: self.groups.clone(), classic: self.classic.clone(), tables: self.tables.clone() }
     }
 
     /// Lets happen what was due up to `now`.
@@ -168,6 +218,16 @@ impl Objects {
             draining: self.settings.real(Duration::from_secs(draining.into())),
             in_use,
         }
+    }
+}
+
+// === impl Before ===
+
+impl Before {
+    fn swap(&mut self, objects: &mut Objects) {
+        std::mem::swap(&mut self.groups, &mut objects.groups);
+        std::mem::swap(&mut self.classic, &mut objects.classic);
+        std::mem::swap(&mut self.tables, &mut objects.tables);
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct Settings {
 /// The calls from `observed` to `wish`.
 pub(crate) fn plan(
     settings: &Settings,
-    memory: &Memory,
+    memory: &Memory<String>,
     wish: &Wish,
     observed: &Observed,
     now: Timestamp,

@@ -105,6 +105,17 @@ async fn each_attempt_at_a_write_needs_a_proof_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_wrong_clock_is_corrected_before_the_first_write() {
+    let hour = jiff::SignedDuration::from_hours(1);
+    let endpoint = Endpoint::ahead(hour, "SignatureDoesNotMatch", usual).await;
+    let mut target = target(&table(), &endpoint).await;
+    target.observe().await.expect("the SDK mends it");
+    endpoint.take();
+    target.apply(&register(), Serving::in_epoch(1).proof()).await.expect("the time is known");
+    assert_eq!(endpoint.take().len(), 1);
+}
+
+#[tokio::test]
 async fn nothing_that_moves_traffic_is_sent_without_a_warrant() {
     let endpoint = Endpoint::start(usual).await;
     let mut target = target(&table(), &endpoint).await;
@@ -155,7 +166,7 @@ fn observed(instances: &Instances) -> Observed {
     Observed { me: ME.into(), instances: described.collect() }
 }
 
-fn turn(instances: &mut Instances, memory: &mut Memory, read: u64) -> Plan<Call> {
+fn turn(instances: &mut Instances, memory: &mut Memory<String>, read: u64) -> Plan<Call> {
     let (settings, observed) = (settings(), observed(instances));
     memory.note(&lead(1), &plan::view(&settings, &observed), read, at(read));
     let planned = plan::plan(&settings, memory, &lead(1), &observed, at(read));

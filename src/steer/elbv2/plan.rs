@@ -119,7 +119,7 @@ pub(crate) struct Settings {
 /// The calls from `observed` to `wish`.
 pub(crate) fn plan(
     settings: &Settings,
-    memory: &Memory,
+    memory: &Memory<Target>,
     wish: &Wish,
     observed: &Observed,
     now: Timestamp,

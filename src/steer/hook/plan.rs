@@ -67,7 +67,7 @@ pub(super) fn plan(when: When, wish: &Wish, observed: &Observed) -> Plan<Run> {
             if facts.epoch != epoch {
                 // The command is told of the promotion that it is run for, never of the state before.
                 let what = format!("the facts of epoch {epoch}");
-                return Plan { steps: Vec::new(), then: Outlook::Waiting { what } };
+                return Plan { steps: Vec::new(), then: Outlook::waiting(what) };
             }
             (Event::Promotion, epoch, when.on_promotion && memory.promoted != epoch)
         }

@@ -62,7 +62,7 @@ fn only_the_primary_waits_for_its_health() {
     let all = rules(Pool::AllMembers);
     let sick = view(&[(ME, failing())]);
     let (_, then) = plan(all, &Memory::default(), &lead(1), &sick, at(0));
-    assert_eq!(then, Outlook::Waiting { what: "me to be healthy (unhealthy)".into() });
+    assert_eq!(then, Outlook::waiting("me to be healthy (unhealthy)"));
     let (_, then) = plan(all, &Memory::default(), &Wish::Follow, &sick, at(0));
     assert_eq!(then, Outlook::Fulfilled, "a backup fails its check for good");
 }
@@ -81,10 +81,10 @@ fn who_does_not_lead_leaves_a_primary_only_pool_alone() {
 fn the_primary_adds_itself_then_waits_then_removes_the_others() {
     let added = primary_shown(&[view(&[(OTHER, failing())])]);
     let what = "me to be healthy, before other is taken out".to_owned();
-    assert_eq!(added, (vec![Move::Add(ME)], Outlook::Waiting { what }));
+    assert_eq!(added, (vec![Move::Add(ME)], Outlook::waiting(what)));
     let waits = primary_shown(&[view(&[(OTHER, failing())]), view(&[(ME, unknown()), (OTHER, failing())])]);
     let what = "me to be healthy (initial), before other is taken out".to_owned();
-    assert_eq!(waits, (vec![], Outlook::Waiting { what }));
+    assert_eq!(waits, (vec![], Outlook::waiting(what)));
     let removes = primary_shown(&[view(&[(ME, Health::Healthy), (OTHER, Health::Healthy)])]);
     assert_eq!(removes, (vec![Move::Remove(vec![OTHER])], Outlook::Fulfilled));
 }
@@ -93,7 +93,8 @@ fn the_primary_adds_itself_then_waits_then_removes_the_others() {
 fn the_wait_for_health_ends_counted_from_registration() {
     let both = view(&[(ME, failing()), (OTHER, failing())]);
     let mut memory = Memory::default();
-    let planned = |memory: &Memory, now| plan(rules(Pool::PrimaryOnly), memory, &lead(1), &both, at(now));
+    let planned =
+        |memory: &Memory<&'static str>, now| plan(rules(Pool::PrimaryOnly), memory, &lead(1), &both, at(now));
     memory.note(&lead(1), &view(&[(OTHER, failing())]), 0, at(0));
     memory.note(&lead(1), &both, 1, at(100));
     assert_eq!(planned(&memory, 399).0, []);
@@ -101,7 +102,7 @@ fn the_wait_for_health_ends_counted_from_registration() {
     assert_eq!(moves, [Move::Remove(vec![OTHER])]);
     let what =
         "me to be healthy (unhealthy) after more than 300s: the others do not stay for that".to_owned();
-    assert_eq!(then, Outlook::Waiting { what });
+    assert_eq!(then, Outlook::waiting(what));
     memory.note(&lead(2), &both, 2, at(400));
     assert_eq!(planned(&memory, 400).0, [], "the memory is of another epoch");
 }
@@ -137,7 +138,7 @@ fn who_was_alone_tells_a_newcomer_from_drift() {
     };
     assert_eq!(newcomer(Health::Healthy), (vec![], Outlook::TakenOver { by: "other".into() }));
     let what = "the health of other, which somebody else registered".to_owned();
-    assert_eq!(newcomer(unknown()), (vec![], Outlook::Waiting { what }));
+    assert_eq!(newcomer(unknown()), (vec![], Outlook::waiting(what)));
     assert_eq!(newcomer(failing()), (vec![Move::Remove(vec![OTHER])], Outlook::Fulfilled));
 }
 
@@ -146,7 +147,8 @@ fn an_overruled_sign_is_forgotten_in_its_epoch_alone() {
     let mut memory = Memory::default();
     let both = view(&[(ME, Health::Healthy), (OTHER, Health::Healthy)]);
     let removed = view(&[(OTHER, Health::Healthy)]);
-    let planned = |memory: &Memory| plan(rules(Pool::PrimaryOnly), memory, &lead(2), &removed, at(3));
+    let planned =
+        |memory: &Memory<&'static str>| plan(rules(Pool::PrimaryOnly), memory, &lead(2), &removed, at(3));
     memory.note(&lead(2), &both, 0, at(0));
     memory.note(&lead(2), &both, 1, at(1));
     memory.note(&hold(), &removed, 2, at(2));
@@ -154,4 +156,58 @@ fn an_overruled_sign_is_forgotten_in_its_epoch_alone() {
     assert_eq!(planned(&memory).1, Outlook::TakenOver { by: "other".into() });
     memory.forget(epoch(2));
     assert_eq!(planned(&memory).0, [Move::Add(ME)]);
+}
+
+#[test]
+fn what_was_accepted_a_moment_ago_is_not_sent_again() {
+    let alone = view(&[(OTHER, Health::Healthy)]);
+    let both = view(&[(ME, Health::Healthy), (OTHER, Health::Healthy)]);
+    let rules = rules(Pool::PrimaryOnly);
+    let mut memory = Memory::default();
+    let shown = |memory: &mut Memory<_>, view: &Names, now| {
+        memory.note(&lead(1), view, now, at(now));
+        plan(rules, memory, &lead(1), view, at(now))
+    };
+    assert_eq!(shown(&mut memory, &alone, 0).0, [Move::Add(ME)]);
+    memory.added(&ME);
+    let what = "the registration of me to be seen".to_owned();
+    assert_eq!(shown(&mut memory, &alone, 1), (vec![], Outlook::waiting(what)));
+    assert_eq!(shown(&mut memory, &alone, 5).0, []);
+    assert_eq!(shown(&mut memory, &alone, 6).0, [Move::Add(ME)], "it had its time to show");
+
+    assert_eq!(shown(&mut memory, &both, 7).0, [Move::Remove(vec![OTHER])]);
+    memory.removed(&OTHER);
+    let what = "the removal of other to be seen".to_owned();
+    assert_eq!(shown(&mut memory, &both, 8), (vec![], Outlook::waiting(what)));
+    // It was seen alone; then a look from before that.
+    assert_eq!(shown(&mut memory, &view(&[(ME, Health::Healthy)]), 9), (vec![], Outlook::Fulfilled));
+    assert_eq!(shown(&mut memory, &both, 10).0, [], "who was just removed is nobody new");
+    let back = Outlook::TakenOver { by: OTHER.into() };
+    assert_eq!(shown(&mut memory, &both, 13), (vec![], back.clone()), "and later it is");
+
+    memory.removed(&OTHER);
+    assert_eq!(shown(&mut memory, &alone, 14), (vec![], back), "who is out itself was removed by somebody");
+}
+
+#[test]
+fn an_accepted_registration_is_void_in_the_next_epoch() {
+    let other = view(&[(OTHER, Health::Healthy)]);
+    let mut memory = Memory::default();
+    memory.note(&lead(1), &other, 0, at(0));
+    memory.added(&ME);
+    memory.note(&lead(2), &other, 1, at(1));
+    let (moves, _) = plan(rules(Pool::PrimaryOnly), &memory, &lead(2), &other, at(1));
+    assert_eq!(moves, [Move::Add(ME)]);
+}
+
+#[test]
+fn any_role_enrols_itself_once_until_that_had_its_time_to_show() {
+    let other = view(&[(OTHER, Health::Healthy)]);
+    let mut memory = Memory::default();
+    memory.note(&Wish::Follow, &other, 0, at(0));
+    memory.added(&ME);
+    for (now, moves) in [(1, vec![]), (5, vec![]), (6, vec![Move::Add(ME)])] {
+        memory.note(&Wish::Follow, &other, now, at(now));
+        assert_eq!(plan(rules(Pool::AllMembers), &memory, &Wish::Follow, &other, at(now)).0, moves, "{now}");
+    }
 }

@@ -6,26 +6,24 @@
 //! | lead | to somebody else, or into a black hole | `ReplaceRoute` |
 //! | lead | to somebody else, after it led here in this epoch | none: somebody was promoted later |
 //! | lead | here | none |
+//! | lead | none, for there is no such table | none, and that is told |
 //! | follow, hold | any | none: the primary sees to it |
 //!
-//! EC2 may answer a read from before the last write. So that an answer out of date is not taken for another
-//! member's promotion, a route counts as taken over only when it has led elsewhere for [`SETTLED_AFTER`];
-//! until then nothing is sent.
+//! EC2 may answer a read from before the last write. So what was [accepted](crate::steer::accepted) a moment ago
+//! is not sent again, and so that an answer out of date is not taken for another member's promotion, a route
+//! counts as taken over only when it has led elsewhere for [`SETTLED_AFTER`]; until then nothing is sent. A call
+//! that was accepted has led the route here, whether or not a look came in time to see that.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::clock::Timestamp;
 use crate::role::Epoch;
+use crate::steer::accepted::{Accepted, SETTLED_AFTER};
 use crate::steer::{Outlook, Plan, Step, Wish};
-
-/// How long a route must have been seen to lead elsewhere before that is believed. Reads of EC2 are
-/// eventually consistent, within a second or so by experience.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// What the route is to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +48,8 @@ pub(crate) enum Hop {
 pub(crate) enum Way {
     /// There is no such route.
     Nowhere,
+    /// There is no such table.
+    NoTable,
     /// Within the VPC: the destination is no overlay address.
     Local,
     /// There. EC2 tells both interface and instance, where there are both.
@@ -107,12 +107,14 @@ struct InEpoch {
     /// The read with which the epoch began. It may be older than the promotion, so it proves nothing.
     first_read: u64,
     tables: BTreeMap<String, Seen>,
+    /// Tables whose route was led here a moment ago.
+    accepted: Accepted<String>,
 }
 
 /// What one table showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Seen {
-    /// Whether its route led here.
+    /// Whether its route led here, as a look or the acceptance of a call showed.
     led_here: bool,
     /// Since when, after that, it leads elsewhere.
     elsewhere_since: Option<Timestamp>,
@@ -127,25 +129,29 @@ pub(crate) fn plan(
     now: Timestamp,
 ) -> Plan<Call> {
     match wish {
-        Wish::Lead { epoch, .. } => take(destination, &memory.in_epoch(*epoch), observed, now),
+        Wish::Lead { epoch, .. } => take(destination, memory.in_epoch(*epoch), observed, now),
         Wish::Follow | Wish::Hold { .. } => Plan { steps: Vec::new(), then: Outlook::Fulfilled },
     }
 }
 
 fn take(
     destination: &Destination,
-    seen: &BTreeMap<String, Seen>,
+    memory: Option<&InEpoch>,
     observed: &Observed,
     now: Timestamp,
 ) -> Plan<Call> {
     let me = &observed.me;
     let mut steps = Vec::new();
     let mut troubles = Vec::new();
+    let mut unseen = Vec::new();
+    let may_be_unseen = |id| memory.is_some_and(|memory| memory.accepted.may_be_unseen(id, now));
     for Table { id, way } in &observed.tables {
         let call =
             |replace| Call { replace, table: id.clone(), destination: destination.clone(), hop: me.clone() };
         match way {
+            Way::Nowhere if may_be_unseen(id) => unseen.push(id.as_str()),
             Way::Nowhere => steps.push(call(false)),
+            Way::NoTable => troubles.push(format!("there is no route table {id} in this account and region")),
             Way::Local => troubles.push(format!(
                 "in {id} {destination} is the VPC's own network; an overlay address lies outside of it"
             )),
@@ -156,13 +162,16 @@ fn take(
                     ));
                 }
             }
-            Way::To { .. } => match seen.get(id).and_then(|seen| seen.elsewhere_since) {
+            Way::To { .. } if may_be_unseen(id) => unseen.push(id.as_str()),
+            Way::To { .. } => match memory.and_then(|memory| memory.tables.get(id)?.elsewhere_since) {
                 Some(since) => return taken_over(id, way, since.age_at(now) >= SETTLED_AFTER),
                 None => steps.push(call(true)),
             },
         }
     }
-    let then = if troubles.is_empty() {
+    let then = if !unseen.is_empty() {
+        Outlook::waiting(format!("the change of {} to be seen", unseen.join(", ")))
+    } else if troubles.is_empty() {
         Outlook::Fulfilled
     } else {
         Outlook::Impossible { why: troubles.join("; ") }
@@ -175,7 +184,7 @@ fn taken_over(table: &str, way: &Way, settled: bool) -> Plan<Call> {
     let then = if settled {
         Outlook::TakenOver { by: format!("{way}, to which {table} leads") }
     } else {
-        Outlook::Waiting { what: format!("a second look at {table}, which leads to {way}") }
+        Outlook::waiting(format!("a second look at {table}, which leads to {way}"))
     };
     Plan { steps: Vec::new(), then }
 }
@@ -193,24 +202,39 @@ impl Memory {
         };
         let current = match self.0.take() {
             Some(current) if current.epoch == epoch => self.0.insert(current),
-            Some(_) | None => self.0.insert(InEpoch { epoch, first_read: read, tables: BTreeMap::new() }),
+            Some(_) | None => self.0.insert(InEpoch {
+                epoch,
+                first_read: read,
+                tables: BTreeMap::new(),
+                accepted: Accepted::default(),
+            }),
         };
         if read <= current.first_read {
             return;
         }
+        current.accepted.looked(now);
         for Table { id, way } in &observed.tables {
             let seen = current.tables.entry(id.clone()).or_default();
             match way {
                 Way::To { .. } if way.leads_to(&observed.me) => {
                     *seen = Seen { led_here: true, elsewhere_since: None };
+                    current.accepted.remove(id);
                 }
                 Way::To { .. } if seen.led_here => {
                     seen.elsewhere_since.get_or_insert(now);
                 }
                 Way::To { .. } => {}
                 // Whoever deletes a route takes nothing over: it is created again.
-                Way::Nowhere | Way::Local => seen.elsewhere_since = None,
+                Way::Nowhere | Way::NoTable | Way::Local => seen.elsewhere_since = None,
             }
+        }
+    }
+
+    /// EC2 has accepted that the route of `table` leads here.
+    pub(crate) fn accepted(&mut self, table: &str) {
+        if let Some(current) = &mut self.0 {
+            current.accepted.add(table.to_owned());
+            current.tables.insert(table.to_owned(), Seen { led_here: true, elsewhere_since: None });
         }
     }
 
@@ -221,11 +245,8 @@ impl Memory {
         }
     }
 
-    fn in_epoch(&self, epoch: Epoch) -> BTreeMap<String, Seen> {
-        match &self.0 {
-            Some(current) if current.epoch == epoch => current.tables.clone(),
-            Some(_) | None => BTreeMap::new(),
-        }
+    fn in_epoch(&self, epoch: Epoch) -> Option<&InEpoch> {
+        self.0.as_ref().filter(|current| current.epoch == epoch)
     }
 }
 
@@ -257,6 +278,10 @@ impl Call {
 
 impl Step for Call {
     fn moves_traffic(&self) -> bool {
+        true
+    }
+
+    fn stands_alone(&self) -> bool {
         true
     }
 }
@@ -318,7 +343,7 @@ impl Way {
         match (self, hop) {
             (Self::To { interface, .. }, Hop::Interface(id)) => interface.as_ref() == Some(id),
             (Self::To { instance, .. }, Hop::Instance(id)) => instance.as_ref() == Some(id),
-            (Self::Nowhere | Self::Local, _) => false,
+            (Self::Nowhere | Self::NoTable | Self::Local, _) => false,
         }
     }
 }
@@ -327,6 +352,7 @@ impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nowhere => f.write_str("nowhere"),
+            Self::NoTable => f.write_str("no table"),
             Self::Local => f.write_str("the VPC"),
             Self::To { interface, instance, other, .. } => {
                 let mut known = [interface, instance, other].into_iter().flatten();

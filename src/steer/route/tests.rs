@@ -153,6 +153,16 @@ async fn each_attempt_at_a_write_needs_a_proof_of_its_own() {
     assert_eq!(endpoint.take().len(), 1);
 }
 
+#[tokio::test]
+async fn a_wrong_clock_is_corrected_before_the_first_write() {
+    let endpoint = Endpoint::ahead(jiff::SignedDuration::from_hours(1), "AuthFailure", usual).await;
+    let mut target = target(&table(), &endpoint).await;
+    target.observe().await.expect("the SDK mends it");
+    endpoint.take();
+    target.apply(&call(true), Serving::in_epoch(1).proof()).await.expect("the time is known");
+    assert_eq!(endpoint.take().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_never_answers_is_given_up_in_time() {
     let endpoint = Endpoint::start(|_| Reply::Silence).await;
@@ -166,10 +176,39 @@ async fn an_endpoint_that_never_answers_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_left_out_is_not_one_without_the_route() {
+async fn a_table_that_is_gone_is_told_and_the_others_are_steered() {
     let endpoint = Endpoint::start(|_| tables(&[("rtb-1", &[LOCAL])])).await;
-    let error = target(&table(), &endpoint).await.observe().await.expect_err("rtb-2 is missing");
-    assert_eq!((error.class, error.message.as_str()), (Class::Retry, "the answer leaves rtb-2 out"));
+    let mut target = target(&table(), &endpoint).await;
+    let observed = target.observe().await.expect("it answers");
+    assert_eq!(observed.tables[1], Table { id: "rtb-2".into(), way: Way::NoTable });
+    let plan = target.plan(&lead(1), &observed, at(0));
+    assert_eq!(plan.steps.iter().map(|call| call.table.as_str()).collect::<Vec<_>>(), ["rtb-1"]);
+    let told = "there is no route table rtb-2 in this account and region";
+    assert_eq!(plan.then, Outlook::Impossible { why: told.into() });
+}
+
+#[tokio::test]
+async fn an_answer_in_pages_is_read_to_its_end_and_not_for_ever() {
+    let page = |reply: Reply, token: &str| match reply {
+        Reply::Answer { status, body } => {
+            let next = format!("</routeTableSet><nextToken>{token}</nextToken>");
+            Reply::Answer { status, body: body.replace("</routeTableSet>", &next) }
+        }
+        reply => reply,
+    };
+    let endpoint = Endpoint::start(move |request| match request.parameter("NextToken") {
+        None => page(tables(&[("rtb-1", &[LOCAL])]), "2"),
+        Some(_) => page(tables(&[("rtb-2", &[LOCAL, TO_PEER])]), ""),
+    });
+    let endpoint = endpoint.await;
+    let observed = target(&table(), &endpoint).await.observe().await.expect("it answers");
+    assert_eq!(observed.tables[0].way, Way::Nowhere);
+    assert!(matches!(observed.tables[1].way, Way::To { .. }));
+    assert_eq!(endpoint.take().len(), 2);
+
+    let endpoint = Endpoint::start(move |_| page(tables(&[]), "more")).await;
+    let error = target(&table(), &endpoint).await.observe().await.expect_err("it never ends");
+    assert_eq!((error.class, endpoint.take().len()), (Class::Retry, PAGES));
 }
 
 #[tokio::test]
@@ -248,6 +287,53 @@ fn a_route_that_led_here_and_leads_elsewhere_was_taken_over() {
     let plan = after(&[fresh, (1, half), (10, lost.clone()), (15, lost)]);
     assert_eq!(plan.then, Outlook::TakenOver { by: format!("{PEER}, to which rtb-1 leads") });
     assert_eq!(plan.steps, []);
+}
+
+#[test]
+fn what_was_accepted_a_moment_ago_is_not_sent_again() {
+    let (me, peer) = (leads_to(ME, false), leads_to(PEER, false));
+    let mut memory = Memory::default();
+    let shown = |memory: &mut Memory, read, seconds, ways: [&Way; 2]| {
+        let observed = observed(&ways.map(Way::clone));
+        memory.note(&lead(1), &observed, read, at(seconds));
+        plan::plan(&Destination::parse("10.99.0.1"), memory, &lead(1), &observed, at(seconds))
+    };
+    let fresh = [&peer, &Way::Nowhere];
+    assert_eq!(shown(&mut memory, 1, 0, fresh).steps.len(), 2);
+    memory.accepted("rtb-1");
+    let half = shown(&mut memory, 2, 1, fresh);
+    assert_eq!(half.steps, [Call { replace: false, table: "rtb-2".into(), ..call(false) }]);
+    memory.accepted("rtb-2");
+    let what = "the change of rtb-1, rtb-2 to be seen".to_owned();
+    assert_eq!(shown(&mut memory, 3, 2, fresh), Plan { steps: vec![], then: Outlook::waiting(what) });
+
+    let mut settled = memory.clone();
+    let seen = shown(&mut settled, 4, 3, [&me, &me]);
+    assert_eq!(seen, Plan { steps: vec![], then: Outlook::Fulfilled });
+    assert!(shown(&mut settled, 5, 4, [&me, &Way::Nowhere]).steps.len() == 1, "it was deleted since");
+
+    // It never shows: the call was accepted, so it led here, and somebody has replaced it since.
+    let by = format!("{PEER}, to which rtb-1 leads");
+    assert_eq!(shown(&mut memory, 4, 7, fresh).then, Outlook::TakenOver { by });
+    memory.forget(crate::steer::testing::epoch(1));
+    assert_eq!(shown(&mut memory, 5, 8, fresh).steps.len(), 2, "overruled");
+}
+
+#[tokio::test]
+async fn an_accepted_call_is_remembered() {
+    let endpoint = Endpoint::start(usual).await;
+    let mut target = target(&table(), &endpoint).await;
+    let observed = target.observe().await.expect("it answers");
+    target.note(&lead(1), &observed, at(0));
+    let serving = Serving::in_epoch(1);
+    for step in target.plan(&lead(1), &observed, at(0)).steps {
+        target.apply(&step, serving.proof()).await.expect("it is accepted");
+    }
+    let observed = target.observe().await.expect("it answers as before");
+    target.note(&lead(1), &observed, at(1));
+    let plan = target.plan(&lead(1), &observed, at(1));
+    assert_eq!(plan.steps, []);
+    assert!(matches!(plan.then, Outlook::Waiting { .. }), "{:?}", plan.then);
 }
 
 #[test]

@@ -18,6 +18,7 @@
 //! What the configuration does not speak of (a health check, a region's routing) stays as it was read.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_sdk_route53::types::{Change, ChangeAction, ResourceRecord, ResourceRecordSet, RrType};
 
@@ -35,6 +36,10 @@ const MARK_PREFIX: &str = "_mirrorvip.";
 
 /// How long a mark may be cached, in seconds. Nobody asks a name server for it.
 const MARK_TTL: i64 = 60;
+
+/// Between two looks while a change spreads, which takes half a minute by experience. Route 53 answers five requests a
+/// second, to all of an account together, and a look is two of them.
+const SPREADING: Duration = Duration::from_secs(5);
 
 /// Marks of records with set identifiers need a weight to be told apart; they are never weighed.
 const MARK_WEIGHT: i64 = 1;
@@ -120,7 +125,7 @@ impl Desired {
             Some(mark) if mark.owner == self.owner && (is_wanted || mark.epoch <= claim) => true,
             Some(mark) if mark.owner == self.owner => {
                 let what = format!("a claim above this member's own epoch {}, it is {claim}", mark.epoch);
-                return nothing(Outlook::Waiting { what });
+                return nothing(Outlook::waiting(what));
             }
             Some(mark) if mark.epoch >= claim => {
                 return nothing(Outlook::TakenOver { by: mark.to_string() });
@@ -130,7 +135,7 @@ impl Desired {
         };
         if is_wanted && is_mine {
             return nothing(match &observed.spreading {
-                Some(change) => Outlook::Waiting { what: format!("change {change} to spread") },
+                Some(change) => spreading(format!("change {change} to spread")),
                 None => Outlook::Fulfilled,
             });
         }
@@ -138,7 +143,7 @@ impl Desired {
             Write::CompareAndSwap => self.swap(observed, wanted, claim, now),
             Write::Upsert => self.upsert(wanted, claim),
         };
-        Plan { steps: vec![batch], then: Outlook::Waiting { what: "the change to spread".to_owned() } }
+        Plan { steps: vec![batch], then: spreading("the change to spread".to_owned()) }
     }
 
     /// The record as this member wants it, with what it does not care about as it was `read`.
@@ -249,6 +254,10 @@ impl fmt::Display for Batch {
         }
         Ok(())
     }
+}
+
+fn spreading(what: String) -> Outlook {
+    Outlook::Waiting { what, pause: SPREADING }
 }
 
 fn change(action: ChangeAction, record: ResourceRecordSet) -> Change {

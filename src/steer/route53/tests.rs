@@ -80,6 +80,15 @@ async fn a_swap_goes_over_the_wire_as_recorded() {
 }
 
 #[tokio::test]
+async fn a_wrong_clock_is_corrected_before_the_first_write() {
+    let hour = jiff::SignedDuration::from_hours(1);
+    let endpoint = Endpoint::ahead(hour, "SignatureDoesNotMatch", usual).await;
+    let mut target = target(&table(), &endpoint).await;
+    write_once(&mut target, &Serving::in_epoch(4), 4).await.expect("the time is known from the look");
+    assert_eq!(endpoint.take().iter().filter(|request| request.method == "POST").count(), 1);
+}
+
+#[tokio::test]
 async fn a_weighted_alias_goes_over_the_wire_as_recorded() {
     let endpoint = Endpoint::start(|request| match request.method.as_str() {
         "POST" => change("ChangeResourceRecordSets", "INSYNC"),

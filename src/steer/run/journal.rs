@@ -103,10 +103,14 @@ impl Journal {
     }
 
     /// A step failed, or nobody knows whether it did.
-    pub(super) fn step_failed(&mut self, step: &impl Step, took: Duration, error: CallError) {
+    pub(super) fn step_failed(&mut self, step: &impl Step, took: Duration, error: &CallError) {
         let (mirror, target) = (&*self.mirror, &*self.target);
         tracing::info!(mirror, target, %step, took_ms = milliseconds(took), outcome = %error, "steering step sent");
         self.report.count(&action(step), error.class.word());
+    }
+
+    /// A turn's writes have ended with this failure, whatever was accepted beside it.
+    pub(super) fn write_failed(&mut self, error: CallError) {
         self.take_down(error, true);
     }
 

@@ -7,6 +7,7 @@ use crate::observation::{NoEvidence, Role};
 
 mod drift;
 mod scripted;
+mod turns;
 
 use scripted::{CLEAR, Cloud, Fault, STALE_AFTER, says, start, unsure};
 

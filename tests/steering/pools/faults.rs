@@ -95,6 +95,29 @@ fn pairs_of_faults() {
     }
 }
 
+/// Every change was sent once, though reads were behind it.
+fn changes_once_behind_the_times(pool: Pool, actions: &[&str]) {
+    let stage = Stage::at_rest(pool, Peers::Asked, &["a", "b"]);
+    stage.cloud.lag(Duration::from_secs(2));
+    stage.hand_over("a", "b");
+    stage.until_led_to("b", BOUND);
+    stage.until_fulfilled("b");
+    let made: Vec<_> = stage.mutations_by("b").into_iter().map(|mutation| mutation.action).collect();
+    assert_eq!(made, actions, "{}", stage.describe());
+    stage.assert_safe();
+}
+
+#[test]
+fn reads_that_are_behind_the_writes() {
+    changes_once_behind_the_times(Pool::PrimaryOnly, &[REGISTER, DEREGISTER]);
+}
+
+#[test]
+fn reads_of_a_classic_load_balancer_that_are_behind_the_writes() {
+    let (register, deregister) = ("RegisterInstancesWithLoadBalancer", "DeregisterInstancesFromLoadBalancer");
+    changes_once_behind_the_times(Pool::ClassicPrimaryOnly, &[register, deregister]);
+}
+
 #[test]
 fn an_all_members_pool_needs_no_api_to_fail_over() {
     let everything = Fault::new(Effect::Hang);

@@ -93,7 +93,14 @@ impl Group {
 }
 
 /// One turn of the loop, without its loop.
-fn turn(group: &mut Group, memory: &mut Memory, pool: Pool, wish: &Wish, read: u64, now: u64) -> Plan<Call> {
+fn turn(
+    group: &mut Group,
+    memory: &mut Memory<Target>,
+    pool: Pool,
+    wish: &Wish,
+    read: u64,
+    now: u64,
+) -> Plan<Call> {
     let (settings, observed) = (settings(pool), group.observed());
     memory.note(wish, &plan::view(&settings, &observed), read, at(now));
     let planned = plan::plan(&settings, memory, wish, &observed, at(now));

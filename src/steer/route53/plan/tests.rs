@@ -330,10 +330,7 @@ fn a_change_that_spreads_is_waited_for() {
     zone.apply(&batch(desired.plan(&lead(1), &zone.look(&desired), now()))).expect("it makes it");
     let observed = Observed { spreading: Some("C1".to_owned()), ..zone.look(&desired) };
     let plan = desired.plan(&lead(1), &observed, now());
-    assert_eq!(
-        plan,
-        Plan { steps: Vec::new(), then: Outlook::Waiting { what: "change C1 to spread".to_owned() } }
-    );
+    assert_eq!(plan, Plan { steps: Vec::new(), then: spreading("change C1 to spread".to_owned()) });
 }
 
 #[test]

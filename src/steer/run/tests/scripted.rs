@@ -16,6 +16,9 @@ use crate::steer::standing::Message;
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(4);
 const DRIFT: Duration = Duration::from_secs(30);
 
+/// How long a change that spreads is left alone.
+const SPREADING: Duration = Duration::from_secs(5);
+
 /// The object, and the faults that lie in wait.
 #[derive(Debug, Default)]
 pub(super) struct Cloud {
@@ -24,6 +27,13 @@ pub(super) struct Cloud {
     pub(super) enrol: bool,
     pub(super) taken_by: Option<&'static str>,
     pub(super) unhealthy: bool,
+    /// Until when changes have not reached everybody, in milliseconds from the start; asking for it too often
+    /// costs others their turn.
+    pub(super) spreads_until: u64,
+    /// Tables that lead elsewhere; each step towards one stands alone.
+    pub(super) tables: BTreeSet<&'static str>,
+    /// A table whose steps end so.
+    pub(super) refuses: Option<(&'static str, Class)>,
     /// Whether the pool is of a kind that cannot be steered.
     pub(super) unsuitable: bool,
     pub(super) reads: Vec<u64>,
@@ -42,11 +52,17 @@ pub(super) enum Fault {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other, as the script sets them"
+)]
 pub(super) struct Observed {
     members: BTreeSet<&'static str>,
+    tables: BTreeSet<&'static str>,
     enrol: bool,
     taken_by: Option<&'static str>,
     unhealthy: bool,
+    spreads: bool,
     unsuitable: bool,
 }
 
@@ -55,6 +71,7 @@ pub(super) enum Call {
     Enrol,
     Add,
     Remove(&'static str),
+    Point(&'static str),
 }
 
 pub(super) struct Pool {
@@ -68,6 +85,7 @@ impl fmt::Display for Call {
             Self::Enrol => f.write_str("Enrol a"),
             Self::Add => f.write_str("Add a"),
             Self::Remove(member) => write!(f, "Remove {member}"),
+            Self::Point(table) => write!(f, "Point {table}"),
         }
     }
 }
@@ -79,6 +97,10 @@ impl Step for Call {
 
     fn withdraws(&self) -> bool {
         matches!(self, Self::Remove(_))
+    }
+
+    fn stands_alone(&self) -> bool {
+        matches!(self, Self::Point(_))
     }
 }
 
@@ -115,9 +137,10 @@ impl Target for Pool {
         };
         suffer(fault, "Describe").await?;
         let cloud = self.cloud.lock().unwrap();
-        let (members, enrol) = (cloud.members.clone(), cloud.enrol);
+        let (members, tables, enrol) = (cloud.members.clone(), cloud.tables.clone(), cloud.enrol);
+        let spreads = self.millis() < cloud.spreads_until;
         let Cloud { taken_by, unhealthy, unsuitable, .. } = *cloud;
-        Ok(Observed { members, enrol, taken_by, unhealthy, unsuitable })
+        Ok(Observed { members, tables, enrol, taken_by, unhealthy, spreads, unsuitable })
     }
 
     fn plan(&self, wish: &Wish, observed: &Observed, _now: Timestamp) -> Plan<Call> {
@@ -131,10 +154,14 @@ impl Target for Pool {
             steps.extend((!present).then_some(Call::Enrol));
         } else if let Wish::Lead { .. } = wish {
             steps.extend((!present).then_some(Call::Add));
+            steps.extend(observed.tables.iter().map(|table| Call::Point(table)));
             if observed.unhealthy {
-                then = Outlook::Waiting { what: "health".to_owned() };
+                then = Outlook::waiting("health");
             } else {
                 steps.extend(observed.members.iter().filter(|m| **m != "a").map(|m| Call::Remove(m)));
+            }
+            if observed.spreads {
+                then = Outlook::Waiting { what: "changes to spread".to_owned(), pause: SPREADING };
             }
             if let Some(by) = observed.taken_by {
                 then = Outlook::TakenOver { by: by.to_owned() };
@@ -152,7 +179,9 @@ impl Target for Pool {
             let mut cloud = self.cloud.lock().unwrap();
             let at = self.millis();
             cloud.writes.push((at, format!("{step}{proof}")));
-            (cloud.write_faults.pop_front(), cloud.write_takes)
+            let refused = cloud.refuses.filter(|(table, _)| *step == Call::Point(table));
+            let refused = refused.map(|(_, class)| Fault::Error(class));
+            (refused.or_else(|| cloud.write_faults.pop_front()), cloud.write_takes)
         };
         sleep(takes).await;
         suffer(fault, "Change").await?;
@@ -160,6 +189,7 @@ impl Target for Pool {
         match step {
             Call::Enrol | Call::Add => cloud.members.insert("a"),
             Call::Remove(member) => cloud.members.remove(member),
+            Call::Point(table) => cloud.tables.remove(table),
         };
         cloud.taken_by = None;
         let opponent = cloud.opponent;
