@@ -54,6 +54,16 @@ impl Class {
             Self::Stop => "stop",
         }
     }
+
+    /// Of several failures in one turn, the highest says when to try again: what is mended soonest.
+    pub(super) const fn urgency(self) -> u8 {
+        match self {
+            Self::Observe => 3,
+            Self::Throttled => 2,
+            Self::Retry => 1,
+            Self::Stop => 0,
+        }
+    }
 }
 
 /// Longest pause between two attempts: an outage that lasts must be noticed to be over within seconds.

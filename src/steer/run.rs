@@ -28,18 +28,20 @@ use super::authority::Authority;
 use super::error::{CallError, Class};
 use super::pace::{Backoff, Budget};
 use super::report::{Ladder, Report, State};
-use super::standing::{Counsel, Sighting};
+use super::standing::Counsel;
 use super::{NoWarrant, Outlook, Plan, Proof, SOON, Step, Target, Warrant, Wish};
 use crate::clock::{Clock, Timestamp};
 use crate::role::Epoch;
 use crate::snapshot::Snapshot;
 
 mod journal;
+mod sighting;
 #[cfg(test)]
 mod tests;
 mod world;
 
 use journal::Journal;
+use sighting::sighting;
 use world::{Aim, World};
 
 /// Between two looks while nothing may be written.
@@ -180,20 +182,12 @@ impl<T: Target> Loop<T> {
         };
         let now = self.world.clock.now();
         self.target.note(&aim.wish, &observed, now);
-        let Plan { steps, then } = self.target.plan(&aim.wish, &observed, now);
+        let plan = self.target.plan(&aim.wish, &observed, now);
         if fresh {
-            let record = self.target.record(&observed);
-            // Of an object that carries claims, these tell more exactly who was when.
-            let taken = if record.is_none() { taken(aim, &then) } else { None };
-            let sighting = Sighting {
-                record,
-                taken,
-                standby: matches!(aim.wish, Wish::Follow),
-                fulfilled: matches!((&aim.wish, &then), (Wish::Lead { .. }, Outlook::Fulfilled))
-                    && steps.is_empty(),
-            };
+            let sighting = sighting(&self.target, aim, &observed, &plan);
             self.world.counsel.saw(&self.name, sighting).await;
         }
+        let Plan { steps, then } = plan;
         match (steps.is_empty(), fresh) {
             (true, true) => self.rest(aim, then).await,
             // Noting it changed the plan; the next turn reads.
@@ -356,7 +350,7 @@ impl<T: Target> Loop<T> {
                     self.journal.step_failed(&step, started.elapsed(), &error);
                     touched |= class != Class::Throttled;
                     failed = Some(match failed {
-                        Some(before) if urgency(before.class) >= urgency(class) => before,
+                        Some(before) if before.class.urgency() >= class.urgency() => before,
                         Some(_) | None => error,
                     });
                     // Who is asked too often is not asked for the next one, either.
@@ -459,25 +453,5 @@ impl<T: Target> Loop<T> {
         // What is published is published on time.
         let drift = || self.world.drift().mul_f64(0.9 + 0.2 * (self.chance)());
         self.target.pace().unwrap_or_else(drift)
-    }
-}
-
-/// Which of two failures in one turn says when to try again: the one that is mended soonest.
-const fn urgency(class: Class) -> u8 {
-    match class {
-        Class::Observe => 3,
-        Class::Throttled => 2,
-        Class::Retry => 1,
-        Class::Stop => 0,
-    }
-}
-
-/// Who took over an object that this member had in this epoch, fulfilled or on the way there: the target
-/// tells the one that is taken from the one that is still to be taken.
-fn taken(aim: &Aim, then: &Outlook) -> Option<String> {
-    match (then, &aim.wish) {
-        (Outlook::TakenOver { by }, Wish::Lead { .. }) => Some(by.clone()),
-        (Outlook::TakenOver { .. }, Wish::Follow | Wish::Hold { .. }) => None,
-        (Outlook::Fulfilled | Outlook::Waiting { .. } | Outlook::Impossible { .. }, _) => None,
     }
 }

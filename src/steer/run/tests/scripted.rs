@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::super::*;
 use crate::observation::{Observation, Outcome, Role};
 use crate::role::{Settings, Tracker};
-use crate::steer::standing::Message;
+use crate::steer::standing::{Message, Sighting};
 
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(4);
 const DRIFT: Duration = Duration::from_secs(30);
