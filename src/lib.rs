@@ -58,6 +58,7 @@
 //! | `steer::preview`, `steer::iam` | `mirrorvip plan`, and the rights (PURE) |
 //! | [`aws`] | the AWS SDK as this daemon uses it: deadlines, warm connections, classes of errors, who we are |
 //! | [`probe`] | the probe loop and five ways to ask, each a thin shell round a pure parser |
+//! | [`publish`] | the role in a file with a heartbeat, for a daemon in another container |
 //! | [`wake`] | follows logs, so that a probe is asked at once |
 //! | `child`, `blocking` | run a command, and a call that may hang in the kernel, at most one at a time |
 //! | [`health`] | the status page: accepting and limits; `respond` and `route` are PURE |
@@ -132,6 +133,7 @@ pub mod health;
 pub mod observation;
 mod peer;
 pub mod probe;
+pub mod publish;
 pub mod role;
 #[cfg(feature = "simulation")]
 pub mod simulation;
