@@ -53,7 +53,7 @@
 //! | [`steer::authority`] | the table of cases: who may take traffic; PURE |
 //! | `steer::standing` | gathers what authority rules on, one task a mirror |
 //! | `steer::run`, `steer::pace` | the loop round one target; how fast to try again (PURE) |
-//! | `steer::{elbv2, classic_elb, route53, route, cloudwatch, hook}` | one kind of target each, a thin shell round a pure `plan` |
+//! | `steer::{elbv2, classic_elb, route53, route, cloudwatch, kubernetes, hook}` | one kind of target each, a thin shell round a pure `plan` |
 //! | `steer::pool` | what to do about who is registered, for every load balancer; PURE |
 //! | `steer::preview`, `steer::iam` | `mirrorvip plan`, and the rights (PURE) |
 //! | [`aws`] | the AWS SDK as this daemon uses it: deadlines, warm connections, classes of errors, who we are |

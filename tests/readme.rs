@@ -77,11 +77,12 @@ fn configurations_are_valid() {
                 Target::Route53(_) => "route53",
                 Target::Route(_) => "route",
                 Target::CloudWatch(_) => "cloudwatch",
+                Target::Kubernetes(_) => "kubernetes",
                 Target::Hook(_) => "hook",
             });
         }
     }
-    assert_eq!(targets.len(), 6, "README shows every way to steer, not only {targets:?}");
+    assert_eq!(targets.len(), 7, "README shows every way to steer, not only {targets:?}");
     assert_eq!(probes.len(), 5, "README shows every way to ask, not only {probes:?}");
 }
 

@@ -69,6 +69,7 @@ async fn look(config: &Config, offline: bool) -> (Vec<Finding>, Vec<Recovery>) {
     if offline {
         return (findings, Vec::new());
     }
+    findings.extend(check::kubernetes::online(config).await);
     let Online { findings: more, recoveries } = aws::online(config).await;
     findings.extend(more);
     (findings, recoveries)
