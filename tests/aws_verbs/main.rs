@@ -6,3 +6,6 @@ mod aws;
 mod check;
 mod cloud;
 mod plan;
+#[path = "../support/python.rs"]
+mod python;
+mod terraform;
