@@ -115,6 +115,10 @@
 //! 18. Every error of a call has one class, and pauses end within ten seconds.
 //!     *`aws::error::tests::what_passes_is_tried_again_and_what_does_not_is_told`;
 //!     `steer::pace::tests::the_ceiling_doubles_up_to_ten_seconds_and_starts_anew_after_success`.*
+//! 19. What is published for another container never looks younger than its evidence, and silence is not
+//!     published. *`publish::tests`; `tests/publish.rs`; `tests/containers`.*
+//! 20. The label of a pod is told to be *primary* only while the page says SUCCESS, and *backup* only while the
+//!     instance says so. *`steer::kubernetes::tests::silence_is_unknown_and_never_backup`; `tests/kubernetes`.*
 
 pub mod admin;
 pub mod aws;

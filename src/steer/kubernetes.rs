@@ -2,7 +2,7 @@
 //! primary by `intersystems.com/mirrorRole`.
 //!
 //! The label is this member's own statement, as its status page is: every member writes its own pod's, and nobody
-//! another's. So it needs no proof of the primary, and it says *primary* exactly as long as the page says SUCCESS:
+//! another's. So it needs no proof of the primary, and it is told *primary* only while the page says SUCCESS:
 //!
 //! | the verdict | the label |
 //! |---|---|
