@@ -66,8 +66,10 @@ impl Docker {
         let directory = tempfile::Builder::new().prefix("mv").tempdir_in("/tmp").expect("a directory");
         let log = File::create(directory.path().join("log")).expect("the test's directory is writable");
         let at = |name: &str| directory.path().join(name);
-        let mut command = Command::new("dockerd");
+        // Told to stop in order by the kernel if this process is killed.
+        let mut command = Command::new("setpriv");
         command
+            .args(["--pdeathsig", "TERM", "dockerd"])
             .arg(format!("--host=unix://{}", at("socket").display()))
             .arg("--data-root")
             .arg(at("data"))
