@@ -9,7 +9,7 @@
 # The build stage needs a Rust toolchain for a musl target that links statically by default, as Alpine's does; the
 # runtime stage needs nothing but certificates of authorities, and those only for https and AWS.
 
-ARG BUILD_IMAGE=docker.io/library/rust:1.95-alpine
+ARG BUILD_IMAGE=rust:1.95-alpine
 ARG BUILD_DIGEST=
 ARG RUNTIME_IMAGE=gcr.io/distroless/static-debian12:nonroot
 ARG RUNTIME_DIGEST=

@@ -53,6 +53,9 @@ const ACTION: &str = "PatchPod";
 /// How long one call may take, the token's file included. The API server answers in milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Between two looks while the verdict is on its way: it takes as long as a probe.
+const UNDECIDED: Duration = Duration::from_secs(1);
+
 /// A pod's metadata takes some kilobytes; labels and annotations may have 256 KiB.
 const LARGEST_ANSWER: usize = 1024 * 1024;
 
@@ -82,6 +85,8 @@ pub(crate) struct Kubernetes {
     view: Option<View>,
     /// Made when the pod is known.
     client: Option<Client>,
+    /// Whether the verdict of the last look wanted nothing.
+    undecided: bool,
     access: Errand<Result<Access, CallError>>,
 }
 
@@ -148,7 +153,14 @@ pub(crate) fn name(settings: &steering::Kubernetes) -> String {
 impl Kubernetes {
     /// The label that `settings` name. Without a `view` it can be looked at and planned for, not written.
     pub(crate) fn new(settings: &steering::Kubernetes, view: Option<View>) -> Self {
-        Self { name: name(settings), settings: settings.clone(), view, client: None, access: Errand::new() }
+        Self {
+            name: name(settings),
+            settings: settings.clone(),
+            view,
+            client: None,
+            undecided: false,
+            access: Errand::new(),
+        }
     }
 
     /// Reads the pod. For `mirrorvip check`: the label's value, if it has one.
@@ -185,11 +197,17 @@ impl super::Target for Kubernetes {
         &self.name
     }
 
+    /// From *starting* to silence the wish stays the same, so that nothing wakes the loop.
+    fn pace(&self) -> Option<Duration> {
+        self.undecided.then_some(UNDECIDED)
+    }
+
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let Pod { metadata } = self.call("{}".to_owned()).await?;
         let label = metadata.labels.get(&self.settings.label).cloned();
         // After the answer: what is wanted is of now.
         let wanted = self.view.as_ref().and_then(View::wanted);
+        self.undecided = wanted.is_none();
         Ok(Observed { label, version: metadata.resource_version, wanted })
     }
 

@@ -114,6 +114,18 @@ fn silence_is_unknown_until_the_role_is_known_again() {
     pod.check();
 }
 
+/// A daemon that starts beside a silent instance finds what another left.
+#[test]
+fn what_a_daemon_before_said_of_a_silent_instance_does_not_stay() {
+    let pod = Pod::of(Node::primary());
+    pod.server.relabel(LABEL, "primary");
+    pod.node.iris.set_mode(Mode::Hang).expect("the mode can be set");
+    let _daemon = pod.start();
+    pod.wait_for_label("unknown");
+    assert_eq!(pod.server.written(), ["unknown"]);
+    pod.check();
+}
+
 /// Whatever goes wrong at the worst moment, the label becomes what the role is.
 #[test]
 fn faults_of_the_server_delay_the_label_and_no_more() {
