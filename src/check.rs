@@ -14,6 +14,7 @@ mod addresses;
 pub mod aws;
 mod files;
 mod instance;
+pub mod kubernetes;
 mod peers;
 mod timing;
 

@@ -13,17 +13,21 @@ mod completions;
 #[cfg(feature = "simulation")]
 mod demo;
 mod exit;
+mod healthcheck;
 mod iam_policy;
 mod logging;
 mod man;
 mod output;
 mod plan;
 mod probe;
+mod publish;
 mod run;
 mod status;
 
 pub use exit::Exit;
 use exit::Failure;
+
+use crate::config;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 success, 64 usage, 69 unavailable, 70 a bug in mirrorvip, 71 system error,
@@ -52,9 +56,10 @@ struct CommandLine {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 struct Global {
-    /// The configuration file
-    #[arg(long, short, global = true, value_name = "FILE", default_value = "/etc/mirrorvip/mirrorvip.toml")]
-    config: PathBuf,
+    /// The configuration file [default: the text in `MIRRORVIP_CONFIG_TOML` if that is set, else
+    /// /etc/mirrorvip/mirrorvip.toml]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// What to log: a level, or directives as in RUST_LOG, which it overrides [default: info]
     #[arg(long, global = true, value_name = "LEVEL")]
     log: Option<String>,
@@ -101,6 +106,11 @@ enum Verb {
     Check(check::Arguments),
     /// Ask the instance once, and tell the evidence, the verdict and why
     Probe(probe::Arguments),
+    /// Write role and heartbeat to files, for a daemon in another container
+    ///
+    /// Asks as the daemon does, and opens no port. The daemon reads the files with the probe `file`. Signals: TERM
+    /// and INT stop it in order, USR1 asks the instance at once.
+    Publish(publish::Arguments),
     /// Print the API calls that a promotion would make now, and send none
     ///
     /// Reads every steering target as the daemon does, with the same rights, and plans as for a primary.
@@ -109,6 +119,10 @@ enum Verb {
     IamPolicy,
     /// Show what the running daemon sees and rules
     Status(status::Arguments),
+    /// Tell by the exit code whether the daemon in this container answers
+    ///
+    /// Asks the configured health listener for /live: for the HEALTHCHECK of an image. The role has no say.
+    Healthcheck,
     /// Show a simulated mirror of three members through failovers
     #[cfg(feature = "simulation")]
     Demo(demo::Arguments),
@@ -134,9 +148,11 @@ pub fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(&global, &arguments),
         Verb::Check(arguments) => check::run(&global, &arguments),
         Verb::Probe(arguments) => probe::run(&global, &arguments),
+        Verb::Publish(arguments) => publish::run(&global, &arguments),
         Verb::Plan(arguments) => plan::run(&global, &arguments),
         Verb::IamPolicy => iam_policy::run(&global),
         Verb::Status(arguments) => status::run(&global, &arguments),
+        Verb::Healthcheck => healthcheck::run(&global),
         #[cfg(feature = "simulation")]
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
@@ -154,6 +170,15 @@ pub fn main() -> ExitCode {
 /// The command line for completions and the manual page.
 fn command() -> clap::Command {
     CommandLine::command()
+}
+
+// === impl Global ===
+
+impl Global {
+    /// Where the configuration is.
+    fn source(&self) -> config::Source {
+        config::Source::choose(self.config.clone(), std::env::var_os(config::VARIABLE))
+    }
 }
 
 // === impl Color ===

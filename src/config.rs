@@ -1,6 +1,6 @@
 //! The configuration: what its tables mean, and the one way to read them.
 //!
-//! [`load`] reads a file, [`parse`] a text. Either gives a [`Config`] in which every rule holds, or *all*
+//! [`Source`] tells where it is, [`load`] reads a file, [`parse`] a text. Either gives a [`Config`] in which every rule holds, or *all*
 //! problems at once, each with the place in the text and the way to mend it, so that nobody repairs a file
 //! one error at a time. Nothing here touches the machine: whether a command exists or an address is free
 //! is the business of `mirrorvip check`.
@@ -27,7 +27,7 @@ use toml::de::DeTable;
 
 use self::diagnostic::Problems;
 pub use self::diagnostic::{Problem, Report};
-pub use self::file::{LoadError, load};
+pub use self::file::{DEFAULT_FILE, LoadError, Source, VARIABLE, load};
 pub use self::keys::{Key, WhenAbsent, known_keys};
 use self::section::Section;
 

@@ -53,12 +53,13 @@
 //! | [`steer::authority`] | the table of cases: who may take traffic; PURE |
 //! | `steer::standing` | gathers what authority rules on, one task a mirror |
 //! | `steer::run`, `steer::pace` | the loop round one target; how fast to try again (PURE) |
-//! | `steer::{elbv2, classic_elb, route53, route, cloudwatch, hook}` | one kind of target each, a thin shell round a pure `plan` |
+//! | `steer::{elbv2, classic_elb, route53, route, cloudwatch, kubernetes, hook}` | one kind of target each, a thin shell round a pure `plan` |
 //! | `steer::pool` | what to do about who is registered, for every load balancer; PURE |
 //! | `steer::accepted` | writes of a moment ago, which a read may not show yet; PURE |
 //! | `steer::preview`, `steer::iam` | `mirrorvip plan`, and the rights (PURE) |
 //! | [`aws`] | the AWS SDK as this daemon uses it: deadlines, warm connections, classes of errors, who we are |
 //! | [`probe`] | the probe loop and five ways to ask, each a thin shell round a pure parser |
+//! | [`publish`] | the role in a file with a heartbeat, for a daemon in another container |
 //! | [`wake`] | follows logs, so that a probe is asked at once |
 //! | `child`, `blocking` | run a command, and a call that may hang in the kernel, at most one at a time |
 //! | [`health`] | the status page: accepting and limits; `respond` and `route` are PURE |
@@ -115,6 +116,10 @@
 //! 18. Every error of a call has one class, and pauses end within ten seconds.
 //!     *`aws::error::tests::what_passes_is_tried_again_and_what_does_not_is_told`;
 //!     `steer::pace::tests::the_ceiling_doubles_up_to_ten_seconds_and_starts_anew_after_success`.*
+//! 19. What is published for another container never looks younger than its evidence, and silence is not
+//!     published. *`publish::tests`; `tests/publish.rs`; `tests/containers`.*
+//! 20. The label of a pod is told to be *primary* only while the page says SUCCESS, and *backup* only while the
+//!     instance says so. *`steer::kubernetes::tests::silence_is_unknown_and_never_backup`; `tests/kubernetes`.*
 
 pub mod admin;
 pub mod aws;
@@ -133,6 +138,7 @@ pub mod health;
 pub mod observation;
 mod peer;
 pub mod probe;
+pub mod publish;
 pub mod role;
 #[cfg(feature = "simulation")]
 pub mod simulation;

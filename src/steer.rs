@@ -23,7 +23,8 @@
 //! A step that moves traffic needs a warrant, minted right before it from the verdict and the authority
 //! of that very moment. A demotion therefore cancels whatever was not sent. What has been sent is waited for
 //! within its deadline and then verified: dropping a request does not un-send it. The steps that any role
-//! may make are enrolling oneself in a pool of all members, and publishing one's own verdict.
+//! may make are enrolling oneself in a pool of all members, and publishing one's own verdict: as a metric, or as
+//! the label of one's own pod.
 //!
 //! Nothing is withdrawn because of silence, an error of ours or a stop of the daemon. What replaces something
 //! is there before that is removed, and no step leaves a pool or a record empty.
@@ -52,6 +53,7 @@ pub(crate) mod elbv2;
 pub mod error;
 pub(crate) mod hook;
 pub mod iam;
+pub(crate) mod kubernetes;
 mod name;
 mod pace;
 pub(crate) mod pool;

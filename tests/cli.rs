@@ -23,7 +23,7 @@ use support::node::{Node, change};
 use support::transcript::Transcript;
 use support::{as_ordinary_user, mirrorvip, open_to_all};
 
-const VERBS: [&str; 6] = ["run", "check", "probe", "status", "completions", "man"];
+const VERBS: [&str; 8] = ["run", "check", "probe", "publish", "status", "healthcheck", "completions", "man"];
 
 #[test]
 fn help_and_version_are_no_errors() {
@@ -78,6 +78,8 @@ fn configurations_that_cannot_be_used_are_78_and_forbidden_ones_77() {
         transcript.run(mirrorvip().args([verb, "--config"]).arg(&config));
     }
     transcript.run(mirrorvip().args(["check", "--json", "--config"]).arg(&config));
+    let variable = "[health]\nlisten = 8080\n";
+    transcript.run(mirrorvip().arg("check").env("MIRRORVIP_CONFIG_TOML", variable));
 
     open_to_all(&config, 0o000);
     let output = as_ordinary_user(node.path()).args(["check", "--config"]).arg(&config).output().unwrap();

@@ -103,7 +103,7 @@ fn everything_that_the_example_shows_may_be_switched_on_together() {
             .collect();
         let config = accept(&text);
         assert!(config.health.tls.is_some() && config.admin.tls.is_some());
-        assert_eq!((config.mirrors[0].peers.len(), config.mirrors[0].targets.len()), (2, 7));
+        assert_eq!((config.mirrors[0].peers.len(), config.mirrors[0].targets.len()), (2, 8));
         let switched_off = sections_of(&text).filter(|(_, line)| is_setting(line)).count();
         assert_eq!(switched_off, 0, "{text}");
     }

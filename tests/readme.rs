@@ -77,11 +77,12 @@ fn configurations_are_valid() {
                 Target::Route53(_) => "route53",
                 Target::Route(_) => "route",
                 Target::CloudWatch(_) => "cloudwatch",
+                Target::Kubernetes(_) => "kubernetes",
                 Target::Hook(_) => "hook",
             });
         }
     }
-    assert_eq!(targets.len(), 6, "README shows every way to steer, not only {targets:?}");
+    assert_eq!(targets.len(), 7, "README shows every way to steer, not only {targets:?}");
     assert_eq!(probes.len(), 5, "README shows every way to ask, not only {probes:?}");
 }
 
@@ -152,38 +153,18 @@ fn the_quick_start_works() {
     assert!(daemon.stop().success());
 }
 
-/// One turn of the publisher for another container, with something else in the place of `iris`.
+/// The reader's configuration names the file that the publisher writes where README runs it.
 #[test]
-fn the_publisher_publishes_what_it_knows() {
-    let blocks = blocks("sh");
-    let publisher =
-        blocks.iter().find(|block| block.text.contains("role.new")).expect("README has a publisher");
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let mut script = publisher.text.clone();
-    for (shown, here) in [
-        ("cd /run/mirrorvip ", format!("cd {} ", directory.path().display())),
-        ("while sleep 1; do", "for turn in once; do".to_owned()),
-        ("iris qlist IRIS", "cat printed".to_owned()),
-    ] {
-        assert!(script.contains(shown), "the publisher has no `{shown}`");
-        script = script.replace(shown, &here);
-    }
-    let turn = |status: &str, member: &str, mirror: &str| {
-        let line = format!(
-            "IRIS^/usr/irissys^2024.1^{status}^iris.cpf^1972^52773^0^ok^IRIS^{member}^{mirror}^/data"
-        );
-        fs::write(directory.path().join("printed"), line + "\n").expect("the test's directory is writable");
-        let role = directory.path().join("role");
-        let _absent_at_first = fs::remove_file(&role);
-        let status = Command::new("sh").args(["-c", &script]).status();
-        assert!(status.expect("there is a shell").success());
-        fs::read_to_string(role).ok()
-    };
-    assert_eq!(turn("running, since today", "Failover", "Primary").as_deref(), Some("primary\n"));
-    assert_eq!(turn("running, since today", "Failover", "Backup").as_deref(), Some("backup\n"));
-    assert_eq!(turn("down, last used today", "", "").as_deref(), Some("down\n"));
-    assert_eq!(turn("running, since today", "Failover", "In Trouble"), None);
-    assert_eq!(turn("running, since today", "Disaster Recovery", "Primary"), None);
+fn the_role_file_is_the_publishers() {
+    let published = mirrorvip::publish::role_file("PROD", Path::new("/run/mirrorvip"));
+    assert!(readme().contains("`mirrorvip publish /run/mirrorvip`"));
+    let probes: Vec<_> = blocks("toml").iter().map(completed).collect();
+    let shown = format!("[mirror.probe.file]\npath = \"{}\"\n", published.display());
+    assert!(
+        probes.iter().any(|text| text.contains(&shown)),
+        "no configuration reads {}",
+        published.display()
+    );
 }
 
 #[test]

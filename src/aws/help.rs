@@ -1,6 +1,7 @@
-//! What to do about an error of a call, for people. PURE.
+//! What to do about an error of a call, to AWS or to Kubernetes, for people. PURE.
 
 use super::error::WITHOUT_CODE;
+use crate::steer::kubernetes;
 use crate::steer::{CallError, Class};
 
 /// Code of errors because the instance metadata service did not answer.
@@ -10,7 +11,13 @@ pub(crate) const NO_IDENTITY: &str = "NoIdentity";
 pub(crate) fn is_denied(error: &CallError) -> bool {
     matches!(
         error.code.as_deref(),
-        Some("AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "AuthFailure")
+        Some(
+            kubernetes::FORBIDDEN
+                | "AccessDenied"
+                | "AccessDeniedException"
+                | "UnauthorizedOperation"
+                | "AuthFailure"
+        )
     )
 }
 
@@ -34,6 +41,20 @@ pub(crate) fn known_help(error: &CallError) -> Option<&'static str> {
         Some(
             "AuthFailure" | "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException",
         ) => "The credentials are wrong: prefer the instance's role to keys in files.",
+        Some(kubernetes::FORBIDDEN) => {
+            "Allow the pod's service account to patch its own pod: a Role with the verb \"patch\" on \"pods\", as in \
+             config/kubernetes, and a RoleBinding."
+        }
+        Some(kubernetes::UNAUTHORIZED) => {
+            "Is the token that of the pod's service account (automountServiceAccountToken), and not expired?"
+        }
+        Some(kubernetes::NOT_IN_A_POD) => {
+            "Set POD_NAME from metadata.name, and automountServiceAccountToken: true; outside of a pod write `pod`, \
+             `namespace`, `server`, `ca_file` and `token_file`."
+        }
+        Some(kubernetes::UNREACHABLE) => {
+            "Does a NetworkPolicy let this pod reach the API server, and is `ca_file` the cluster's?"
+        }
         Some(_) if is_denied(error) => {
             "Attach to the instance's role the policy that `mirrorvip iam-policy` prints."
         }

@@ -112,7 +112,7 @@ pub(crate) fn needs_identity(table: &Target) -> bool {
         },
         Target::Route(table) => vec![&table.region, &table.target],
         Target::CloudWatch(table) => vec![&table.region, &table.member],
-        Target::Hook(_) => Vec::new(),
+        Target::Kubernetes(_) | Target::Hook(_) => Vec::new(),
     };
     values.contains(&&Value::Auto)
 }

@@ -43,7 +43,7 @@ struct Subject<'a> {
 pub async fn online(config: &Config) -> Online {
     let mut online = Online::default();
     let mut session = Session::new(config);
-    let in_cloud = |table: &&Target| !matches!(table, Target::Hook(_));
+    let in_cloud = |table: &&Target| !matches!(table, Target::Kubernetes(_) | Target::Hook(_));
     let tables = || config.mirrors.iter().flat_map(|mirror| &mirror.targets).filter(in_cloud);
     if tables().next().is_none() {
         return online;
@@ -97,7 +97,7 @@ fn peers(mirror: &Mirror, online: &mut Online) {
         Target::Elbv2(table) => table.pool == crate::config::steering::Pool::PrimaryOnly,
         Target::ClassicElb(table) => table.pool == crate::config::steering::Pool::PrimaryOnly,
         Target::Route53(_) | Target::Route(_) => true,
-        Target::CloudWatch(_) | Target::Hook(_) => false,
+        Target::CloudWatch(_) | Target::Kubernetes(_) | Target::Hook(_) => false,
     };
     if mirror.peers.is_empty() && mirror.targets.iter().any(takes) {
         online.findings.push(
@@ -173,7 +173,7 @@ async fn target(
             online.recoveries.push(recovery::metric(&subject, table));
             Ok(())
         }
-        Target::Hook(_) => Ok(()),
+        Target::Kubernetes(_) | Target::Hook(_) => Ok(()),
     };
     if let Err((subject, error)) = outcome {
         online.findings.push(failed(&subject, &error));
@@ -181,7 +181,7 @@ async fn target(
 }
 
 /// A read that failed, which the daemon's will, too.
-fn failed(subject: &str, error: &CallError) -> Finding {
+pub(super) fn failed(subject: &str, error: &CallError) -> Finding {
     let kind = match error.class {
         _ if is_denied(error) => Kind::Permission,
         Class::Stop => Kind::Configuration,

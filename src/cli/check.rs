@@ -10,7 +10,7 @@ use crate::check::aws::recovery::{Recovery, Stage};
 use crate::check::aws::{self, Online};
 use crate::check::{self, Finding, Kind, Severity};
 use crate::clock::Clock;
-use crate::config::{self, Config, LoadError, Report};
+use crate::config::{Config, LoadError, Report};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -42,7 +42,7 @@ struct Document<'a> {
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failure> {
     if arguments.json
-        && let Err(LoadError::Invalid(report)) = config::load(&global.config)
+        && let Err(LoadError::Invalid(report)) = global.source().load()
     {
         output::print_json(&Document { problems: problems(&report), findings: &[], recoveries: &[] })?;
         return Ok(Exit::Config);
@@ -52,11 +52,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
     if arguments.json {
         output::print_json(&Document { problems: Vec::new(), findings: &findings, recoveries: &recoveries })?;
     } else {
-        output::print(format_args!(
-            "{}{}: every rule holds\n",
-            label(Severity::Good),
-            global.config.display()
-        ))?;
+        output::print(format_args!("{}{}: every rule holds\n", label(Severity::Good), global.source()))?;
         for finding in &findings {
             output::print(for_people(finding))?;
         }
@@ -74,6 +70,7 @@ async fn look(config: &Config, offline: bool) -> (Vec<Finding>, Vec<Recovery>) {
         return (findings, Vec::new());
     }
     findings.extend(check::peers(config).await);
+    findings.extend(check::kubernetes::online(config).await);
     let Online { findings: more, recoveries } = aws::online(config).await;
     findings.extend(more);
     (findings, recoveries)

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Exit, Failure, Global, logging, output};
 use crate::check::chain;
 use crate::clock::Clock;
-use crate::config::{self, Config, LoadError};
+use crate::config::{Config, LoadError};
 use crate::daemon::{Daemon, StartError};
 
 /// How long blocking work (a hung disk) may hold up the end of the process.
@@ -25,14 +25,15 @@ pub(super) struct Arguments {
 }
 
 /// The signals that the daemon understands.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
     user1: Signal,
 }
 
-enum Order {
+/// What a signal means.
+pub(super) enum Order {
     Stop(&'static str),
     Reload,
     Probe,
@@ -50,7 +51,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
 
 /// Reads the configuration; every problem goes to standard error.
 pub(super) fn load(global: &Global) -> Result<Config, Failure> {
-    config::load(&global.config).map_err(|error| match error {
+    global.source().load().map_err(|error| match error {
         LoadError::Invalid(report) => {
             output::complain(report.render(output::colour_on_stderr()));
             Failure::reported(Exit::Config)
@@ -86,7 +87,7 @@ async fn serve(global: &Global, config: Config) -> Result<Exit, Failure> {
     let mut daemon = Daemon::start(config, Clock::system()).await.map_err(start_failure)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        config = %global.config.display(),
+        config = %global.source(),
         health = ?daemon.health_addresses(),
         admin = %daemon.admin_address(),
         "started"
@@ -114,14 +115,15 @@ async fn serve(global: &Global, config: Config) -> Result<Exit, Failure> {
 }
 
 async fn reload(daemon: &mut Daemon, global: &Global) {
-    let config = match config::load(&global.config) {
+    let source = global.source();
+    let config = match source.load() {
         Ok(config) => config,
         Err(error) => {
             let report = match &error {
                 LoadError::Invalid(report) => report.render(false),
                 error => format!("failed to {}", chain(error)),
             };
-            tracing::error!(config = %global.config.display(), %report, "the new configuration is invalid; the old one stays in force");
+            tracing::error!(config = %source, %report, "the new configuration is invalid; the old one stays in force");
             return;
         }
     };
@@ -162,7 +164,7 @@ fn start_failure(error: StartError) -> Failure {
 // === impl Signals ===
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -172,7 +174,7 @@ impl Signals {
     }
 
     /// The next order. Cancel-safe: a signal that was not taken stays.
-    async fn next(&mut self) -> Order {
+    pub(super) async fn next(&mut self) -> Order {
         tokio::select! {
             _ = self.terminate.recv() => Order::Stop("TERM"),
             _ = self.interrupt.recv() => Order::Stop("INT"),

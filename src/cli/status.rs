@@ -134,7 +134,7 @@ impl Source {
 }
 
 /// An address at which this machine reaches a listener: one that listens everywhere listens on loopback, too.
-fn reachable(mut listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

@@ -18,6 +18,8 @@ const DNS_NAME: usize = 253;
 const GUARD_LABEL: usize = "_mirrorvip.".len();
 /// Longest name of a member, as the owner of records.
 const MEMBER: usize = 64;
+/// Longest name in the key of a label.
+const LABEL_NAME: usize = 63;
 /// Longest set identifier, namespace, metric name and dimension value that AWS takes.
 const SET_IDENTIFIER: usize = 128;
 const METRIC: usize = 255;
@@ -268,6 +270,34 @@ pub(super) fn namespace(value: &Written<'_>) -> Result<String, Reported> {
         return Err(value.refuse(format!("{} cannot be a namespace", quoted(&name)), help));
     }
     Ok(name)
+}
+
+/// The name of a pod or a namespace, as RFC 1123 has it.
+pub(super) fn kubernetes_name(value: &Written<'_>) -> Result<String, Reported> {
+    let help = "Write \"auto\", or the name as `kubectl get` shows it: 1 to 253 of a-z 0-9 . -";
+    let name = text(value, help)?;
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    if name.len() > DNS_NAME || !name.chars().all(fits) || !name.starts_with(ends) || !name.ends_with(ends) {
+        return Err(value.refuse(format!("{} cannot be a name in Kubernetes", quoted(name)), help));
+    }
+    Ok(name.to_owned())
+}
+
+/// The key of a label: a name, with or without a prefix.
+pub(super) fn label_key(value: &Written<'_>) -> Result<String, Reported> {
+    let help = "Write a key such as \"intersystems.com/mirrorRole\".";
+    let key = text(value, help)?;
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    let is_name = |name: &str, longest: usize, more: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        name.len() <= longest && name.chars().all(fits) && name.starts_with(ends) && name.ends_with(ends)
+    };
+    if !is_name(name, LABEL_NAME, "-_.") || !prefix.is_none_or(|prefix| is_name(prefix, DNS_NAME, "-.")) {
+        return Err(value.refuse(format!("{} cannot be the key of a label", quoted(key)), help));
+    }
+    Ok(key.to_owned())
 }
 
 /// Moments at which a hook is run: on promotion, on demotion.

@@ -1,7 +1,15 @@
-//! Reading the configuration from its file, with the errors that a file can have.
+//! Reading the configuration from where it is: a file, with the errors that a file can have, or the
+//! environment, for containers that have none.
+//!
+//! A file that is named on the command line comes first, then the variable [`VARIABLE`], then the usual file.
+//! The first that is there is the whole configuration; two are never merged. An empty variable is none, since
+//! that is how templates write what is absent.
 
+use std::ffi::OsString;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +18,23 @@ use rustix::process::geteuid;
 
 use super::{Config, Report, parse};
 
+/// The variable of the environment that holds a whole configuration as TOML.
+pub const VARIABLE: &str = "MIRRORVIP_CONFIG_TOML";
+
+/// The file that is read when nothing else is said.
+pub const DEFAULT_FILE: &str = "/etc/mirrorvip/mirrorvip.toml";
+
 /// The longest file that is read. A mirror takes a few hundred bytes.
 const LIMIT: u64 = 1024 * 1024;
+
+/// Where a configuration is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In this file.
+    File(PathBuf),
+    /// In the variable [`VARIABLE`] of the environment, whose value this is.
+    Environment(OsString),
+}
 
 /// Why a configuration could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +59,7 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is not text.
+    /// The file, or the variable of this name, is not text.
     #[error("read the configuration {}: line {line} is not UTF-8", path.display())]
     NotUtf8 {
         /// The file.
@@ -51,13 +74,17 @@ pub enum LoadError {
 
 /// Reads a configuration from a file.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
-    let bytes = read(path)?;
+    understand(read(path)?, path)
+}
+
+/// Reads a text that came from `origin`.
+fn understand(bytes: Vec<u8>, origin: &Path) -> Result<Config, LoadError> {
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(parse(&text, &path.to_string_lossy())?),
+        Ok(text) => Ok(parse(&text, &origin.to_string_lossy())?),
         Err(error) => {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.split(|byte| *byte == b'\n').count();
-            Err(LoadError::NotUtf8 { path: path.to_owned(), line })
+            Err(LoadError::NotUtf8 { path: origin.to_owned(), line })
         }
     }
 }
@@ -81,6 +108,38 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
 }
 
+// === impl Source ===
+
+impl Source {
+    /// The source to use: the file that the user `named`, else what the environment holds (`variable` is the
+    /// value of [`VARIABLE`]), else [`DEFAULT_FILE`].
+    pub fn choose(named: Option<PathBuf>, variable: Option<OsString>) -> Self {
+        match (named, variable.filter(|text| !text.is_empty())) {
+            (Some(path), _) => Self::File(path),
+            (None, Some(text)) => Self::Environment(text),
+            (None, None) => Self::File(DEFAULT_FILE.into()),
+        }
+    }
+
+    /// Reads the configuration; of a file as it is by now.
+    pub fn load(&self) -> Result<Config, LoadError> {
+        match self {
+            Self::File(path) => load(path),
+            Self::Environment(text) => understand(text.as_bytes().to_vec(), Path::new(VARIABLE)),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    /// The file's path, or the variable's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Environment(_) => f.write_str(VARIABLE),
+        }
+    }
+}
+
 // === impl LoadError ===
 
 impl LoadError {
@@ -89,7 +148,8 @@ impl LoadError {
         match self {
             Self::Unreadable { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Some(
-                    "Name the file with --config, or start from the annotated example config/mirrorvip.toml."
+                    "Name the file with --config, put its text into MIRRORVIP_CONFIG_TOML, or start from the \
+                     annotated example config/mirrorvip.toml."
                         .to_owned(),
                 ),
                 io::ErrorKind::PermissionDenied => Some(format!(
@@ -103,7 +163,7 @@ impl LoadError {
             Self::TooLong { .. } => {
                 Some("This is hardly a configuration: name the right file with --config.".to_owned())
             }
-            Self::NotUtf8 { .. } => Some("Save the file as UTF-8.".to_owned()),
+            Self::NotUtf8 { .. } => Some("Save it as UTF-8.".to_owned()),
             Self::Invalid(_) => None,
         }
     }

@@ -46,6 +46,7 @@ const LISTS: &[&str] = &[
     "mirror.route53",
     "mirror.route",
     "mirror.cloudwatch",
+    "mirror.kubernetes",
     "mirror.hook",
 ];
 
@@ -139,6 +140,13 @@ const KEYS: &[Key] = &[
     key("mirror.cloudwatch", "member", Means(r#""auto""#), "value of the dimension Member; `auto` is the instance id"),
     key("mirror.cloudwatch", "region", Means(r#""auto""#), REGION),
     key("mirror.cloudwatch", "interval", Means(r#""10s""#), "how often it is published, 5s to 60s"),
+
+    key("mirror.kubernetes", "label", Means(r#""intersystems.com/mirrorRole""#), "the label's key"),
+    key("mirror.kubernetes", "pod", Means(r#""auto""#), "this member's pod; `auto` is the variable `POD_NAME`, or the host name"),
+    key("mirror.kubernetes", "namespace", Means(r#""auto""#), "the pod's namespace; `auto` is that of the service account"),
+    key("mirror.kubernetes", "server", Off, "address of the API server, http or https; the one that the kubelet names when absent"),
+    key("mirror.kubernetes", "ca_file", Means(r#""/var/run/secrets/kubernetes.io/serviceaccount/ca.crt""#), "absolute path of a PEM file with the authorities to trust for https"),
+    key("mirror.kubernetes", "token_file", Means(r#""/var/run/secrets/kubernetes.io/serviceaccount/token""#), "absolute path of the file with the service account's token, read anew for each call"),
 
     key("mirror.hook", "command", Refused, "the command and its arguments, as a list; no shell"),
     key("mirror.hook", "on", Means(r#"["promotion", "demotion"]"#), "when it is run: `promotion`, `demotion`, or a list of both"),

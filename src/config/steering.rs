@@ -1,6 +1,7 @@
 //! Steering tables: which cloud objects direct clients, and how this member takes part in them.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// `[[mirror.peer]]`: another member of the mirror, asked before anything is taken from it.
@@ -35,6 +36,8 @@ pub enum Target {
     Route(Route),
     /// `[[mirror.cloudwatch]]`
     CloudWatch(CloudWatch),
+    /// `[[mirror.kubernetes]]`
+    Kubernetes(Kubernetes),
     /// `[[mirror.hook]]`
     Hook(Hook),
 }
@@ -190,6 +193,23 @@ pub struct CloudWatch {
     pub region: Value,
     /// How often it is published.
     pub interval: Duration,
+}
+
+/// A label on this member's pod that says its role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// The label's key.
+    pub label: String,
+    /// The pod. Automatic: the variable `POD_NAME`, or the host name.
+    pub pod: Value,
+    /// Its namespace. Automatic: that of the service account.
+    pub namespace: Value,
+    /// The API server; `None` is the one that the kubelet names.
+    pub server: Option<hyper::Uri>,
+    /// PEM file with the authorities to trust for it.
+    pub ca_file: PathBuf,
+    /// File with the service account's token, read anew for each call.
+    pub token_file: PathBuf,
 }
 
 /// A command that is run at promotions and demotions.

@@ -1,4 +1,4 @@
-//! Asking over HTTP: one GET, on a connection of its own, with one deadline.
+//! Asking over HTTP: one request, a GET for probes, on a connection of its own, with one deadline.
 //!
 //! It knows nothing about roles; [`gateway`](super::gateway) and [`metrics`](super::metrics) read the answers.
 //! A connection is not kept: a kept one answers for the server that it once reached, and an instance that
@@ -15,10 +15,12 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::pin;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, LOCATION, USER_AGENT};
-use hyper::{Request, Response, StatusCode, Uri};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, LOCATION, USER_AGENT,
+};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -48,6 +50,17 @@ pub(crate) struct Client {
     authorization: Option<String>,
     trust: Trust,
     looking_up: Errand<io::Result<Vec<SocketAddr>>>,
+}
+
+/// A request to change something.
+#[derive(Debug)]
+pub(crate) struct Patch {
+    /// What `body` is.
+    pub(crate) content_type: &'static str,
+    /// What the answer should be.
+    pub(crate) accept: &'static str,
+    /// The change.
+    pub(crate) body: String,
 }
 
 /// An answer.
@@ -81,13 +94,42 @@ impl Client {
 
     /// Asks once. A redirection counts as a failure.
     pub(crate) async fn get(&mut self) -> Result<Answer, NoEvidence> {
+        let mut request = Request::get("/").header(ACCEPT, "text/plain, */*;q=0.1");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        self.send(request.body(Full::default())).await
+    }
+
+    /// Sends a change once; `authorization` is never shown to people. A redirection counts as a failure.
+    pub(crate) async fn patch(&mut self, patch: Patch, authorization: &str) -> Result<Answer, NoEvidence> {
+        let request = Request::builder()
+            .method(Method::PATCH)
+            .header(ACCEPT, patch.accept)
+            .header(CONTENT_TYPE, patch.content_type)
+            .header(AUTHORIZATION, authorization);
+        self.send(request.body(patch.body.into())).await
+    }
+
+    /// Sends what is to be asked of the client's address, which it completes.
+    async fn send(
+        &mut self,
+        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
+    ) -> Result<Answer, NoEvidence> {
+        let request = request.and_then(|request| self.complete(request));
+        let request =
+            request.map_err(|error| NoEvidence::Failed(format!("failed to ask `{self}`: {error}")))?;
         let after = self.timeout;
         let deadline = Instant::now() + after;
-        let answer = timeout_at(deadline, self.exchange(deadline)).await;
+        let answer = timeout_at(deadline, self.exchange(request, deadline)).await;
         answer.unwrap_or(Err(NoEvidence::TimedOut { after }))
     }
 
-    async fn exchange(&mut self, deadline: Instant) -> Result<Answer, NoEvidence> {
+    async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+    ) -> Result<Answer, NoEvidence> {
         let Some(host) = self.url.host().map(|host| host.trim_matches(['[', ']']).to_owned()) else {
             return Err(NoEvidence::Failed(format!("`{self}` names no host")));
         };
@@ -98,7 +140,7 @@ impl Client {
         let addresses = self.look_up(&host, port).await?;
         let stream = connect(&addresses, deadline).await?;
         match connector {
-            None => self.ask(stream).await,
+            None => self.ask(request, stream).await,
             Some(connector) => {
                 let name = rustls_pki_types::ServerName::try_from(host)
                     .map_err(|_| NoEvidence::Failed(format!("`{self}` names no valid host")))?;
@@ -108,7 +150,7 @@ impl Client {
                         printable(&error.to_string(), EVIDENCE_LENGTH)
                     ))
                 })?;
-                self.ask(stream).await
+                self.ask(request, stream).await
             }
         }
     }
@@ -126,13 +168,16 @@ impl Client {
     }
 
     /// One request and its answer on a fresh connection.
-    async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Answer, NoEvidence> {
+    async fn ask(
+        &self,
+        request: Request<Full<Bytes>>,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+    ) -> Result<Answer, NoEvidence> {
         let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_buf_size(HEAD_LIMIT)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| explain(&error))?;
-        let request = self.request()?;
         let exchange = async move {
             let response = sender.send_request(request).await.map_err(|error| explain(&error))?;
             refuse_redirection(&response)?;
@@ -150,23 +195,20 @@ impl Client {
         }
     }
 
-    fn request(&self) -> Result<Request<Empty<Bytes>>, NoEvidence> {
+    /// The request with its path and what every one of them has.
+    fn complete(&self, request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
         let path = self.url.path_and_query().map_or("/", |path| path.as_str());
         let host = match (self.url.host(), self.url.port_u16()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
             (host, _) => host.unwrap_or_default().to_owned(),
         };
-        let mut request = Request::get(path);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        request
-            .header(HOST, host)
-            .header(CONNECTION, "close")
-            .header(ACCEPT, "text/plain, */*;q=0.1")
-            .header(USER_AGENT, concat!("mirrorvip/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::new())
-            .map_err(|error| NoEvidence::Failed(format!("failed to ask `{self}`: {error}")))
+        let (mut head, body) = request.into_parts();
+        head.uri = path.parse()?;
+        head.headers.insert(HOST, host.parse()?);
+        head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        let agent = HeaderValue::from_static(concat!("mirrorvip/", env!("CARGO_PKG_VERSION")));
+        head.headers.insert(USER_AGENT, agent);
+        Ok(Request::from_parts(head, body))
     }
 
     async fn read_body(&self, response: Response<hyper::body::Incoming>) -> Result<Bytes, NoEvidence> {

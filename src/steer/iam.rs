@@ -260,8 +260,8 @@ impl<'a> Tables<'a> {
                 Target::Route53(table) => tables.route53.push(table),
                 Target::Route(table) => tables.route.push(table),
                 Target::CloudWatch(table) => tables.cloudwatch.push(table),
-                // Whatever the command calls, it brings its own rights.
-                Target::Hook(_) => {}
+                // Rights in Kubernetes are another matter; and whatever a command calls, it brings its own.
+                Target::Kubernetes(_) | Target::Hook(_) => {}
             }
         }
         tables

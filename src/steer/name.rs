@@ -1,6 +1,7 @@
 //! What the steering tables of one mirror are called: in logs, status, metrics and towards the authority, which
 //! remembers by name what each of them saw. So no two have the same name. PURE.
 
+use super::kubernetes;
 use crate::config::steering::Target;
 
 /// A name for each of a mirror's tables, in their order: the kind and which object, and where that is not enough
@@ -33,6 +34,7 @@ fn short(target: &Target) -> String {
         }
         Target::Route(table) => format!("route {}", table.destination),
         Target::CloudWatch(table) => format!("cloudwatch {}/{}", table.namespace, table.metric),
+        Target::Kubernetes(table) => kubernetes::name(table),
         // Without the arguments, which may hold a password.
         Target::Hook(table) => format!("hook {}", table.command.first().map_or("", String::as_str)),
     }
@@ -44,7 +46,7 @@ fn long(target: &Target, name: &str, nth: usize) -> String {
         Target::Elbv2(table) => format!("{name}:{}", table.port),
         Target::Route53(table) => format!("{name} in {}", table.hosted_zone_id),
         Target::Route(table) => format!("{name} in {}", table.route_tables.join(", ")),
-        Target::ClassicElb(_) | Target::CloudWatch(_) => name.to_owned(),
+        Target::ClassicElb(_) | Target::CloudWatch(_) | Target::Kubernetes(_) => name.to_owned(),
         Target::Hook(_) => format!("{name} ({nth})"),
     }
 }

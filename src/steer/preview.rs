@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::classic_elb::ClassicElb;
 use super::cloudwatch::CloudWatch;
 use super::elbv2::Elbv2;
+use super::kubernetes::{self, Kubernetes};
 use super::route::Route;
 use super::route53::Route53;
 use super::{CallError, Outlook, Plan, Step as _, Wish};
@@ -125,6 +126,7 @@ async fn object(mirror: &Mirror, table: &Target, session: &mut Session) -> Look 
         Target::ClassicElb(steering::ClassicElb { region, .. })
         | Target::Route(steering::Route { region, .. })
         | Target::CloudWatch(steering::CloudWatch { region, .. }) => region.clone(),
+        Target::Kubernetes(table) => return preview.look(Kubernetes::new(table, None)).await,
         Target::Route53(_) | Target::Hook(_) => steering::Value::Is(session.global_region().await),
     };
     let sdk = match session.region(&region).await {
@@ -149,7 +151,8 @@ async fn object(mirror: &Mirror, table: &Target, session: &mut Session) -> Look 
             then: Then::Fulfilled,
             ..preview
         }),
-        Target::Hook(_) => Look::at(Preview { then: Then::Fulfilled, ..preview }),
+        // A label was looked at above.
+        Target::Kubernetes(_) | Target::Hook(_) => Look::at(Preview { then: Then::Fulfilled, ..preview }),
     }
 }
 
@@ -164,6 +167,7 @@ fn kind_and_name(table: &Target) -> String {
         Target::Route53(table) => format!("route53 {}", table.record),
         Target::Route(table) => format!("route {}", table.destination),
         Target::CloudWatch(table) => format!("cloudwatch {} {}", table.namespace, table.metric),
+        Target::Kubernetes(table) => kubernetes::name(table),
         Target::Hook(table) => format!("hook {}", table.command.first().map_or("", String::as_str)),
     }
 }

@@ -12,6 +12,7 @@ use super::classic_elb::ClassicElb;
 use super::cloudwatch::CloudWatch;
 use super::elbv2::Elbv2;
 use super::hook::Hook;
+use super::kubernetes::{self, Kubernetes, View};
 use super::report::{Report, State};
 use super::route::Route;
 use super::route53::Route53;
@@ -73,6 +74,10 @@ pub(crate) async fn start(
         steering::Target::CloudWatch(table) => {
             let Some(sdk) = sdk(&table.region, &around).await else { return };
             Box::pin(run(CloudWatch::new(&table, &member.mirror, None, &sdk), around)).await;
+        }
+        steering::Target::Kubernetes(table) => {
+            let view = View { snapshots: around.snapshot.clone(), clock: around.clock.clone() };
+            Box::pin(run(Kubernetes::new(&table, Some(view)), around)).await;
         }
         steering::Target::Hook(table) => {
             let remembered = around.snapshot.borrow().tracker().remember();

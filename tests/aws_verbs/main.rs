@@ -6,6 +6,9 @@ mod aws;
 mod check;
 mod cloud;
 mod plan;
+#[path = "../support/python.rs"]
+mod python;
 mod region;
 #[cfg(feature = "simulation")]
 mod simulated;
+mod terraform;

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub mod address;
 pub mod certificate;
+pub mod containers;
 pub mod node;
 pub mod python;
 pub mod transcript;
@@ -43,7 +44,7 @@ pub struct Guarded(pub Child);
 /// The command under test.
 pub fn mirrorvip() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mirrorvip"));
-    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command.env_remove("RUST_LOG").env_remove("MIRRORVIP_CONFIG_TOML").stdin(Stdio::null());
     command
 }
 
@@ -63,7 +64,7 @@ pub fn as_ordinary_user(directory: &Path) -> Command {
     }
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);
-    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command.env_remove("RUST_LOG").env_remove("MIRRORVIP_CONFIG_TOML").stdin(Stdio::null());
     command
 }
 

@@ -8,18 +8,20 @@ use super::super::diagnostic::{Problem, Reported};
 use super::super::rules::{self, Objects, Owned};
 use super::super::section::{Located, Section, all};
 use super::super::steering::{
-    ClassicElb, CloudWatch, Elbv2, Hook, Peer, RecordType, RecordValue, Route, Route53, Target, Value,
+    ClassicElb, CloudWatch, Elbv2, Hook, Kubernetes, Peer, RecordType, RecordValue, Route, Route53, Target,
+    Value,
 };
 use super::super::{HttpTarget, value};
 use super::{MILLISECOND, MINUTE, SECOND, environment};
 
 /// The kinds of targets, and how each is read.
-const TARGETS: [(&str, ReadTarget); 6] = [
+const TARGETS: [(&str, ReadTarget); 7] = [
     ("mirror.elbv2", elbv2),
     ("mirror.classic_elb", classic_elb),
     ("mirror.route53", route53),
     ("mirror.route", route),
     ("mirror.cloudwatch", cloudwatch),
+    ("mirror.kubernetes", kubernetes),
     ("mirror.hook", hook),
 ];
 
@@ -222,6 +224,32 @@ fn cloudwatch(section: &Section<'_>, objects: &mut Objects<'_>) -> Result<Target
         member: member?.value,
         region: region?,
         interval: interval?.value,
+    }))
+}
+
+fn kubernetes(section: &Section<'_>, objects: &mut Objects<'_>) -> Result<Target, Reported> {
+    let label = section.or_default("label", cloud::label_key);
+    let pod = section.or_default("pod", |value| cloud::auto_or(value, cloud::kubernetes_name));
+    let namespace = section.or_default("namespace", |value| cloud::auto_or(value, cloud::kubernetes_name));
+    let server = section.optional("server", value::url);
+    let ca_file = section.or_default("ca_file", value::absolute_path);
+    let token_file = section.or_default("token_file", value::absolute_path);
+
+    if let (Ok(label), Ok(pod), Ok(namespace)) = (&label, &pod, &namespace) {
+        objects.pod_label(section.span(), &label.value, (&namespace.value, &pod.value));
+    }
+    if let (Ok(Some(server)), Ok(ca_file)) = (&server, &ca_file)
+        && ca_file.span.is_some()
+    {
+        rules::check_ca_file(section, server, Some(ca_file));
+    }
+    Ok(Target::Kubernetes(Kubernetes {
+        label: label?.value,
+        pod: pod?.value,
+        namespace: namespace?.value,
+        server: server?.map(|server| server.value),
+        ca_file: ca_file?.value,
+        token_file: token_file?.value,
     }))
 }
 

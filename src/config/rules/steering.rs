@@ -120,6 +120,13 @@ impl<'a> Objects<'a> {
         self.take(format!("{mirror} {namespace} {metric} {dimensions:?}"), span, message, help);
     }
 
+    /// A label of a pod: two tables would say different things in turn.
+    pub(in crate::config) fn pod_label(&mut self, span: Option<Span>, label: &str, pod: (&Value, &Value)) {
+        let message = format!("the label {label} is written twice");
+        let help = "Write it once, or give each mirror a `label` of its own.";
+        self.take(format!("pod {pod:?} {label}"), span, message, help);
+    }
+
     fn take(&mut self, object: String, span: Option<Span>, message: String, help: &str) {
         match self.sole.iter().find(|(taken, _)| *taken == object) {
             Some((_, first)) => {

@@ -1,6 +1,9 @@
 //! Loading from files of all kinds.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
 use super::*;
 
@@ -41,4 +44,28 @@ fn files_are_loaded_or_refused_with_their_reason() {
     let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
     let denied = LoadError::Unreadable { path: at("denied.toml"), source };
     assert!(denied.help().unwrap().contains("runs as user"));
+}
+
+#[test]
+fn a_named_file_comes_first_then_the_environment_then_the_usual_file() {
+    let (file, text) = (Some(PathBuf::from("named.toml")), Some("text".into()));
+    let check = |named, variable, shown: &str| {
+        assert_eq!(Source::choose(named, variable).to_string(), shown);
+    };
+    check(file.clone(), text.clone(), "named.toml");
+    check(file, None, "named.toml");
+    check(None, text, VARIABLE);
+    check(None, Some("".into()), DEFAULT_FILE);
+    check(None, None, DEFAULT_FILE);
+}
+
+#[test]
+fn problems_in_the_environment_have_their_line_there() {
+    let load = |text: &[u8]| Source::choose(None, Some(OsString::from_vec(text.to_vec()))).load();
+    assert_eq!(load(MINIMAL.as_bytes()).unwrap().mirrors[0].name, "PROD");
+    let LoadError::Invalid(report) = load(b"[health]\nlisten = 8080\n").unwrap_err() else {
+        panic!("it can be read");
+    };
+    assert!(report.render(false).contains("--> MIRRORVIP_CONFIG_TOML:2:10"), "{}", report.render(false));
+    assert!(matches!(load(b"# \n# caf\xe9\n"), Err(LoadError::NotUtf8 { line: 2, .. })));
 }

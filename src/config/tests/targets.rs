@@ -24,7 +24,7 @@ fn what_is_left_out_has_its_documented_meaning() {
         "[[mirror.elbv2]]\ntarget_group_arn = '{ARN}'\nport = 1972\n[[mirror.classic_elb]]\nload_balancer = 'iris'\n\
          [[mirror.route53]]\nhosted_zone_id = 'Z1'\nrecord = 'db.example.internal'\ntype = 'A'\n\
          [[mirror.route]]\nroute_tables = 'rtb-01234567'\ndestination = '192.168.99.1'\n\
-         [[mirror.cloudwatch]]\n[[mirror.hook]]\ncommand = ['tell']\n"
+         [[mirror.cloudwatch]]\n[[mirror.kubernetes]]\n[[mirror.hook]]\ncommand = ['tell']\n"
     );
     assert_eq!(
         mirror(&tables).targets,
@@ -66,6 +66,14 @@ fn what_is_left_out_has_its_documented_meaning() {
                 member: Value::Auto,
                 region: Value::Auto,
                 interval: Duration::from_secs(10),
+            }),
+            Target::Kubernetes(Kubernetes {
+                label: "intersystems.com/mirrorRole".to_owned(),
+                pod: Value::Auto,
+                namespace: Value::Auto,
+                server: None,
+                ca_file: "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".into(),
+                token_file: "/var/run/secrets/kubernetes.io/serviceaccount/token".into(),
             }),
             Target::Hook(Hook {
                 command: strings(["tell"]),

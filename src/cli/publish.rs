@@ -1,0 +1,51 @@
+//! `mirrorvip publish`: role and heartbeat of the local instance in files, for a daemon in another container.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::run::{Order, Signals};
+use super::{Exit, Failure, Global, logging, run};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::publish::{Publisher, role_file};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Where the files go, one a mirror, `NAME.role`: the volume that the reader shares
+    #[arg(value_name = "DIRECTORY")]
+    directory: PathBuf,
+}
+
+pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failure> {
+    let config = run::load(global)?;
+    let directory = &arguments.directory;
+    if !directory.is_dir() {
+        let error = anyhow::anyhow!("{} is not a directory", directory.display());
+        return Err(Failure::new(Exit::Unavailable, error)
+            .help(Some("Mount the volume there that the reader shares, or make the directory.")));
+    }
+    logging::install(global)?;
+    run::on_runtime(serve(global, &config, arguments))
+}
+
+async fn serve(global: &Global, config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure::io(error, "failed to listen for signals"))?;
+    let publisher = Publisher::start(&config.mirrors, &arguments.directory, &Clock::system());
+    let files: Vec<_> =
+        config.mirrors.iter().map(|mirror| role_file(&mirror.name, &arguments.directory)).collect();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %global.source(), ?files, "publishing");
+    loop {
+        match signals.next().await {
+            Order::Probe => publisher.wake(),
+            // A publisher has no port to keep open and no epoch to keep: a restart does the same.
+            Order::Reload => tracing::warn!("a publisher does not read its configuration anew; restart it"),
+            Order::Stop(signal) => {
+                tracing::info!(signal, "stopping");
+                publisher.stop().await;
+                tracing::info!("stopped");
+                return Ok(Exit::Ok);
+            }
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! `[[mirror.kubernetes]]`: a label on this member's own pod that says what it is, for Services that select the
+//! primary by `intersystems.com/mirrorRole`.
+//!
+//! The label is this member's own statement, as its status page is: every member writes its own pod's, and nobody
+//! another's. So it needs no proof of the primary, and it is told *primary* only while the page says SUCCESS:
+//!
+//! | the verdict | the label |
+//! |---|---|
+//! | serves | `primary` |
+//! | the instance is definitely something else | that, as a role word: `backup`, `disaster-recovery`, `down`, ... |
+//! | no evidence, expired, superseded | `unknown`: the page refuses as well, and nobody is called a backup for being silent |
+//! | no answer yet, rising, stopping | stays: a restart of the daemon takes nobody's traffic away |
+//!
+//! # On the wire
+//!
+//! One verb on one object: `PATCH` of the pod (Kubernetes API, "Pod v1 core"), as JSON merge patch (RFC 7386). To
+//! look is to patch nothing (`{}`): that writes nothing and answers the pod, so that the right to patch this one pod
+//! is all that is needed, and a look tells that it is missing before a failover needs it. A write carries the
+//! `resourceVersion` that was read: of a label that somebody else changed meanwhile, of a pod that was made anew and
+//! of a write of ours that arrives after its deadline nothing comes but a conflict, and the loop looks again.
+//! Only the metadata is asked for in the answers (`PartialObjectMetadata`).
+//!
+//! The client is the one of the HTTP probes, which has a deadline for everything and reads the authorities again
+//! when they change; the token is read anew for each call, since the kubelet replaces it. A client library for
+//! all of the API would be some hundred thousand lines for this one request.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::time::Duration;
+
+use hyper::{StatusCode, Uri};
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::{CallError, Class, Outlook, Plan, Proof, Step, Wish};
+use crate::blocking::Errand;
+use crate::clock::{Clock, Timestamp};
+use crate::config::HttpTarget;
+use crate::config::steering::{self, Value};
+use crate::observation::printable;
+use crate::probe::http::{Answer, Client, Patch};
+use crate::role::{Reason, Verdict};
+use crate::snapshot::Snapshot;
+
+#[cfg(test)]
+mod tests;
+
+const ACTION: &str = "PatchPod";
+
+/// How long one call may take, the token's file included. The API server answers in milliseconds.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two looks while the verdict is on its way: it takes as long as a probe.
+const UNDECIDED: Duration = Duration::from_secs(1);
+
+/// A pod's metadata takes some kilobytes; labels and annotations may have 256 KiB.
+const LARGEST_ANSWER: usize = 1024 * 1024;
+
+/// Tokens of service accounts have about a thousand characters.
+const LARGEST_TOKEN: u64 = 16 * 1024;
+
+/// How much of the server's words is shown.
+const MESSAGE: usize = 300;
+
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json;q=0.1";
+
+/// Where the kubelet puts what a pod needs to call the API.
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// Codes of errors, for the help that goes with them.
+pub(crate) const FORBIDDEN: &str = "KubernetesForbidden";
+pub(crate) const UNAUTHORIZED: &str = "KubernetesUnauthorized";
+pub(crate) const NOT_IN_A_POD: &str = "KubernetesNotInAPod";
+pub(crate) const UNREACHABLE: &str = "KubernetesUnreachable";
+
+/// The label of this member's pod.
+#[derive(Debug)]
+pub(crate) struct Kubernetes {
+    name: String,
+    settings: steering::Kubernetes,
+    view: Option<View>,
+    /// Made when the pod is known.
+    client: Option<Client>,
+    /// Whether the verdict of the last look wanted nothing.
+    undecided: bool,
+    access: Errand<Result<Access, CallError>>,
+}
+
+/// What the label is about.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) snapshots: watch::Receiver<Snapshot>,
+    pub(crate) clock: Clock,
+}
+
+/// The label as it is, and as the verdict of that moment wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Observed {
+    label: Option<String>,
+    version: String,
+    /// `None` when it should stay as it is.
+    wanted: Option<&'static str>,
+}
+
+/// What a call needs that files and the environment tell.
+struct Access {
+    url: Uri,
+    /// Never shown.
+    token: String,
+}
+
+/// Sets the label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SetLabel {
+    key: String,
+    value: &'static str,
+    version: String,
+}
+
+/// What is read of a pod.
+#[derive(Debug, Deserialize)]
+struct Pod {
+    metadata: Metadata,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    resource_version: String,
+    #[serde(default)]
+    labels: std::collections::BTreeMap<String, String>,
+}
+
+/// What the API server says when it refuses.
+#[derive(Debug, Default, Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    message: String,
+}
+
+/// The target's name in reports.
+pub(crate) fn name(settings: &steering::Kubernetes) -> String {
+    match &settings.pod {
+        Value::Is(pod) => format!("kubernetes pod/{pod}"),
+        Value::Auto => "kubernetes pod/(this one)".to_owned(),
+    }
+}
+
+impl Kubernetes {
+    /// The label that `settings` name. Without a `view` it can be looked at and planned for, not written.
+    pub(crate) fn new(settings: &steering::Kubernetes, view: Option<View>) -> Self {
+        Self {
+            name: name(settings),
+            settings: settings.clone(),
+            view,
+            client: None,
+            undecided: false,
+            access: Errand::new(),
+        }
+    }
+
+    /// Reads the pod. For `mirrorvip check`: the label's value, if it has one.
+    pub(crate) async fn look(&mut self) -> Result<Option<String>, CallError> {
+        let Pod { metadata } = self.call("{}".to_owned()).await?;
+        Ok(metadata.labels.get(&self.settings.label).cloned())
+    }
+
+    async fn call(&mut self, body: String) -> Result<Pod, CallError> {
+        match timeout(CALL_TIMEOUT, self.exchange(body)).await {
+            Ok(answer) => read(&answer?),
+            Err(_elapsed) => Err(unreachable(format!("no answer within {CALL_TIMEOUT:?}"))),
+        }
+    }
+
+    async fn exchange(&mut self, body: String) -> Result<Answer, CallError> {
+        let settings = self.settings.clone();
+        let access = self.access.run(move || Access::read(&settings)).await?;
+        let client = self.client.get_or_insert_with(|| {
+            let target = HttpTarget { url: access.url, ca_file: Some(self.settings.ca_file.clone()) };
+            Client::new(&target, CALL_TIMEOUT, LARGEST_ANSWER)
+        });
+        let change = Patch { content_type: MERGE_PATCH, accept: METADATA, body };
+        let answer = client.patch(change, &format!("Bearer {}", access.token)).await;
+        answer.map_err(|cause| unreachable(cause.to_string()))
+    }
+}
+
+impl super::Target for Kubernetes {
+    type Observed = Observed;
+    type Step = SetLabel;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// From *starting* to silence the wish stays the same, so that nothing wakes the loop.
+    fn pace(&self) -> Option<Duration> {
+        self.undecided.then_some(UNDECIDED)
+    }
+
+    async fn observe(&mut self) -> Result<Observed, CallError> {
+        let Pod { metadata } = self.call("{}".to_owned()).await?;
+        let label = metadata.labels.get(&self.settings.label).cloned();
+        // After the answer: what is wanted is of now.
+        let wanted = self.view.as_ref().and_then(View::wanted);
+        self.undecided = wanted.is_none();
+        Ok(Observed { label, version: metadata.resource_version, wanted })
+    }
+
+    fn plan(&self, wish: &Wish, observed: &Observed, _now: Timestamp) -> Plan<SetLabel> {
+        let wanted = match wish {
+            Wish::Lead { .. } => Some(PRIMARY),
+            // What was looked at while this member led says nothing about what it is since.
+            Wish::Follow | Wish::Hold { .. } => observed.wanted.filter(|wanted| *wanted != PRIMARY),
+        };
+        let steps = match wanted {
+            Some(value) if observed.label.as_deref() != Some(value) => {
+                vec![SetLabel { key: self.settings.label.clone(), value, version: observed.version.clone() }]
+            }
+            Some(_) | None => Vec::new(),
+        };
+        Plan { steps, then: Outlook::Fulfilled }
+    }
+
+    async fn apply(&mut self, step: &SetLabel, _proof: Proof<'_>) -> Result<(), CallError> {
+        let wanted = self.view.as_ref().and_then(View::wanted);
+        if wanted != Some(step.value) {
+            return Err(CallError::new(ACTION, Class::Observe, "the role changed meanwhile"));
+        }
+        self.call(step.body()).await.map(drop)
+    }
+}
+
+/// The label of the member that clients go to.
+const PRIMARY: &str = "primary";
+
+/// The label of a member that does not know its role.
+const UNKNOWN: &str = "unknown";
+
+/// What the label should say, of a verdict of this moment. PURE.
+fn wanted(verdict: &Verdict) -> Option<&'static str> {
+    match verdict {
+        Verdict::Serve { .. } => Some(PRIMARY),
+        Verdict::Refuse(Reason::NotPrimary(role)) => Some(role.word()),
+        Verdict::Refuse(Reason::NoEvidence(_) | Reason::Expired | Reason::Superseded { .. }) => Some(UNKNOWN),
+        Verdict::Refuse(Reason::Starting | Reason::Rising { .. } | Reason::Stopping) => None,
+    }
+}
+
+/// The answer as a pod, or what went wrong. PURE.
+fn read(answer: &Answer) -> Result<Pod, CallError> {
+    let refused = |class, code: Option<&str>| {
+        let refusal: Refusal = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let text = printable(&refusal.message, MESSAGE);
+        let text = if text.is_empty() { "the server gave no reason".to_owned() } else { text };
+        CallError::new(ACTION, class, format!("{}: {text}", answer.status)).with_code(code)
+    };
+    match answer.status {
+        StatusCode::OK => serde_json::from_slice(&answer.body)
+            .map_err(|error| CallError::new(ACTION, Class::Retry, format!("the answer is no pod: {error}"))),
+        StatusCode::CONFLICT => Err(refused(Class::Observe, None)),
+        StatusCode::TOO_MANY_REQUESTS => Err(refused(Class::Throttled, None)),
+        // A token that ran out is replaced by the kubelet.
+        StatusCode::UNAUTHORIZED => Err(refused(Class::Retry, Some(UNAUTHORIZED))),
+        StatusCode::FORBIDDEN => Err(refused(Class::Stop, Some(FORBIDDEN))),
+        StatusCode::NOT_FOUND => Err(refused(Class::Stop, Some(NOT_IN_A_POD))),
+        status if status.is_server_error() => Err(refused(Class::Retry, None)),
+        _ => Err(refused(Class::Stop, None)),
+    }
+}
+
+/// The pod's address; what is automatic is told by the environment that the kubelet makes.
+fn pod_url(settings: &steering::Kubernetes) -> Result<Uri, CallError> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let server = if let Some(server) = &settings.server {
+        server.to_string().trim_end_matches('/').to_owned()
+    } else {
+        let host = variable("KUBERNETES_SERVICE_HOST");
+        let host = host.ok_or_else(|| not_in_a_pod("KUBERNETES_SERVICE_HOST is not set"))?;
+        let port = variable("KUBERNETES_SERVICE_PORT_HTTPS").or_else(|| variable("KUBERNETES_SERVICE_PORT"));
+        // An IPv6 address stands in brackets.
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        format!("https://{host}:{}", port.unwrap_or_else(|| "443".to_owned()))
+    };
+    let namespace = match &settings.namespace {
+        Value::Is(namespace) => namespace.clone(),
+        Value::Auto => std::fs::read_to_string(NAMESPACE_FILE)
+            .map_err(|error| not_in_a_pod(format!("failed to read {NAMESPACE_FILE}: {error}")))?
+            .trim()
+            .to_owned(),
+    };
+    let pod = match &settings.pod {
+        Value::Is(pod) => pod.clone(),
+        // A pod's host name is its own name, unless somebody chose otherwise.
+        Value::Auto => variable("POD_NAME")
+            .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned()),
+    };
+    let url = format!("{server}/api/v1/namespaces/{namespace}/pods/{pod}?fieldManager=mirrorvip");
+    url.parse().map_err(|_| {
+        let url = printable(&url, MESSAGE);
+        CallError::new(ACTION, Class::Stop, format!("{url} is no address")).with_code(Some(NOT_IN_A_POD))
+    })
+}
+
+fn read_token(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LARGEST_TOKEN).read_to_string(&mut text)?;
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no token"));
+    }
+    Ok(token.to_owned())
+}
+
+fn unreachable(message: impl Into<String>) -> CallError {
+    CallError::new(ACTION, Class::Retry, message).with_code(Some(UNREACHABLE))
+}
+
+fn not_in_a_pod(message: impl Into<String>) -> CallError {
+    CallError::new(ACTION, Class::Retry, message).with_code(Some(NOT_IN_A_POD))
+}
+
+// === impl Access ===
+
+impl Access {
+    /// Blocks on the file system.
+    fn read(settings: &steering::Kubernetes) -> Result<Self, CallError> {
+        let url = pod_url(settings)?;
+        let token = read_token(&settings.token_file).map_err(|error| {
+            let path = printable(&settings.token_file.to_string_lossy(), MESSAGE);
+            not_in_a_pod(format!("failed to read the service account's token {path}: {error}"))
+        })?;
+        Ok(Self { url, token })
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Access {{ url: {}, .. }}", self.url)
+    }
+}
+
+// === impl View ===
+
+impl View {
+    /// What the label should say at this moment.
+    fn wanted(&self) -> Option<&'static str> {
+        wanted(&self.snapshots.borrow().verdict_at(self.clock.now()))
+    }
+}
+
+// === impl SetLabel ===
+
+impl SetLabel {
+    fn body(&self) -> String {
+        let Self { key, value, version } = self;
+        serde_json::json!({ "metadata": { "resourceVersion": version, "labels": { key: value } } })
+            .to_string()
+    }
+}
+
+impl Step for SetLabel {
+    /// It is this member's statement about itself, and what a Service makes of it is like what a load balancer makes
+    /// of the page.
+    fn moves_traffic(&self) -> bool {
+        false
+    }
+}
+
+impl fmt::Display for SetLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ACTION} metadata.labels {}={}", self.key, self.value)
+    }
+}

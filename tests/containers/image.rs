@@ -1,0 +1,47 @@
+//! The image: what is in it and what is not, and that a wrong configuration is told as everywhere.
+
+use crate::images::{MIRRORVIP, build_mirrorvip};
+use crate::support::containers::{Docker, possible};
+
+#[test]
+fn the_image_has_one_program_and_an_ordinary_user() {
+    if !possible() {
+        return;
+    }
+    let docker = Docker::start();
+    build_mirrorvip(&docker);
+    let inspect = |format: &str| docker.run(&["image", "inspect", "--format", format, MIRRORVIP]);
+    assert_eq!(inspect("{{.Config.User}}"), "65532:65532");
+    assert_eq!(
+        inspect("{{json .Config.Entrypoint}} {{json .Config.Cmd}}"),
+        r#"["/usr/bin/mirrorvip"] ["run"]"#
+    );
+    assert_eq!(inspect("{{json .Config.Healthcheck.Test}}"), r#"["CMD","/usr/bin/mirrorvip","healthcheck"]"#);
+
+    // What runs is what was built, as the user that is no one special, on a file system that cannot be written to.
+    let version = docker.run(&["run", "--rm", "--read-only", "--cap-drop=ALL", MIRRORVIP, "--version"]);
+    assert_eq!(version, concat!("mirrorvip ", env!("CARGO_PKG_VERSION")));
+    let shell =
+        docker.docker(&["run", "--rm", "--entrypoint", "/bin/sh", MIRRORVIP]).output().expect("it runs");
+    assert_eq!(shell.status.code(), Some(127), "there is no shell: {shell:?}");
+
+    let wrong = "MIRRORVIP_CONFIG_TOML=[health]\nlisten = 8080\n";
+    let output = docker.docker(&["run", "--rm", "--env", wrong, MIRRORVIP]).output().expect("it runs");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{complaint}");
+    assert!(complaint.contains("--> MIRRORVIP_CONFIG_TOML:2:10"), "{complaint}");
+
+    let configured =
+        "MIRRORVIP_CONFIG_TOML=[[mirror]]\nname = \"PROD\"\n[mirror.probe.file]\npath = \"/role\"\n";
+    let container = docker.run(&["run", "--detach", "--network=none", "--env", configured, MIRRORVIP]);
+    // The same that Docker calls every ten seconds; with no instance in sight the listener answers all the same.
+    crate::support::eventually("a healthy daemon", || {
+        let check = docker.docker(&["exec", &container, "/usr/bin/mirrorvip", "healthcheck"]).output();
+        check.is_ok_and(|check| check.status.success()).then_some(())
+    });
+    docker.run(&["pause", &container]);
+    docker.run(&["unpause", &container]);
+    docker.run(&["stop", &container]);
+    let ended = docker.run(&["inspect", "--format", "{{.State.ExitCode}}", &container]);
+    assert_eq!(ended, "0", "it stops in order: {}", docker.run(&["logs", &container]));
+}
