@@ -133,6 +133,7 @@ pub mod observation;
 mod peer;
 pub mod probe;
 pub mod role;
+pub mod service;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod snapshot;
