@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub mod address;
 pub mod certificate;
+pub mod docker;
 pub mod node;
 pub mod python;
 pub mod transcript;
