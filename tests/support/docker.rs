@@ -130,13 +130,19 @@ impl Docker {
 
     /// A container of the base image, or one made from it, in which systemd has booted.
     pub fn boot(&self, image: &str, arguments: &[&str]) -> Container<'_> {
-        let init = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"];
+        // Without SYS_PTRACE an init is not what it is on a machine: ProtectProc=invisible would hide its own children
+        // from it.
+        let init =
+            ["--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--security-opt", "seccomp=unconfined"];
         let mounts = ["--tmpfs", "/run", "--tmpfs", "/tmp", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"];
         let container = self.container(&[&init[..], &mounts, arguments, &[image, "/sbin/init"]].concat());
         wait("systemd to boot", Duration::from_secs(120), || {
             let output = container.try_exec(&["systemctl", "is-system-running"]);
             matches!(output.stdout.trim_ascii(), b"running" | b"degraded").then_some(())
         });
+        // On a machine systemd does it itself, in a container it leaves it to others; without it, credentials are
+        // mounted where the service does not see them.
+        container.exec(&["mount", "--make-rshared", "/"]);
         container
     }
 

@@ -175,9 +175,7 @@ fn sockets_that_do_not_fit_are_refused_with_their_reason() {
     let (socket, address) = held();
     let complaint = refused(passing(socket, "admin"), &config(&node, address));
     assert!(
-        complaint.contains(&format!(
-            "passes it as `admin`, and the configuration has the address at [health] listen"
-        )),
+        complaint.contains("passes it as `admin`, and the configuration has the address at [health] listen"),
         "{complaint}"
     );
 

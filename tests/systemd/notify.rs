@@ -52,8 +52,8 @@ impl Manager {
 
     /// The last status.
     fn status(&mut self) -> Option<String> {
-        let statuses = self.listen().iter().filter_map(|message| message.strip_prefix("STATUS="));
-        statuses.last().map(str::to_owned)
+        let mut statuses = self.listen().iter().filter_map(|message| message.strip_prefix("STATUS="));
+        statuses.next_back().map(str::to_owned)
     }
 
     fn wait_for_status(&mut self, wanted: &str) {
