@@ -232,6 +232,12 @@ impl Server {
 // === impl Pulse ===
 
 impl Pulse {
+    /// Of a thread that never answers.
+    #[cfg(test)]
+    pub(crate) fn without_a_thread() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+
     /// Whether the thread turns: asks it, and waits for up to a second. For the watchdog.
     pub async fn is_turning(&self) -> bool {
         let (answer, answered) = oneshot::channel();

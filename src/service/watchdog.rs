@@ -111,3 +111,69 @@ impl Inspector {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::admin::status::Build;
+    use crate::clock::Clock;
+    use crate::health::{Checkers, Tally};
+    use crate::role::{Settings, Tracker};
+    use crate::snapshot::Snapshot;
+
+    const ROUND: Duration = Duration::from_secs(8);
+
+    fn view() -> (View, watch::Sender<Snapshot>) {
+        let settings = Settings { stale_after: Duration::from_secs(4), rise: NonZeroU32::MIN };
+        let (sender, snapshot) = watch::channel(Snapshot::new(Tracker::new(settings, None)));
+        let mirror = MirrorView {
+            name: "PROD".into(),
+            paths: Vec::new(),
+            snapshot,
+            round: ROUND,
+            wake: Arc::default(),
+            steering: None,
+        };
+        let view = View {
+            build: Build::this(),
+            pid: 1,
+            started_at: Clock::system().now(),
+            health: Vec::new(),
+            agent_check: None,
+            checkers: Checkers::default(),
+            tally: Arc::<Tally>::default(),
+            mirrors: vec![mirror],
+        };
+        (view, sender)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_hangs_is_found_on_the_monotonic_clock() {
+        let (view, loop_) = view();
+        let mut inspector = Inspector::new(Duration::from_secs(5), Pulse::without_a_thread());
+        let mut look = || inspector.loops(&view.mirrors, Instant::now());
+        for _ in 0..10 {
+            assert_eq!(look(), Ok(()));
+            tokio::time::advance(ROUND).await;
+            // Whatever the answer was, it went round.
+            loop_.send_modify(|snapshot| snapshot.counters.no_evidence += 1);
+        }
+        assert_eq!(look(), Ok(()));
+        tokio::time::advance(ROUND + Duration::from_millis(1)).await;
+        assert_eq!(look(), Err(Illness::Loop("PROD".into())));
+        loop_.send_modify(|snapshot| snapshot.counters.definite += 1);
+        assert_eq!(look(), Ok(()), "it goes round again");
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_turn_starves_the_watchdog() {
+        let (view, _loop) = view();
+        let mut inspector = Inspector::new(Duration::from_secs(5), Pulse::without_a_thread());
+        assert_eq!(inspector.look(&view, Duration::from_secs(1)).await, Err(Illness::Thread));
+        assert!(!inspector.all_is_well(&view).await);
+    }
+}

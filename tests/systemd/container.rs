@@ -77,6 +77,17 @@ fn wait_for_another(container: &Container<'_>, old: &str) {
     });
 }
 
+/// Waits until this process has been checked.
+fn wait_for_checks(container: &Container<'_>) {
+    eventually("checks of this process", || {
+        (!status(container)?["mirrors"][0]["last_checked_at"].is_null()).then_some(())
+    });
+}
+
+fn status(container: &Container<'_>) -> Option<Value> {
+    serde_json::from_str(&container.exec(&["curl", "--silent", "http://127.0.0.1:9180/status"])).ok()
+}
+
 fn journal(container: &Container<'_>) -> String {
     container.exec(&["journalctl", "--unit=mirrorvip", "--no-pager", "--output=short-precise", "--lines=60"])
 }
@@ -110,6 +121,7 @@ fn a_primarys_checks_survive_what_the_service_goes_through() {
         container.shell("cp /usr/bin/mirrorvip /usr/bin/new; mv /usr/bin/new /usr/bin/mirrorvip");
         container.exec(&["systemctl", "restart", "mirrorvip.service"]);
         wait_for_another(&container, &pid);
+        wait_for_checks(&container);
         balancer.wait_for_success();
     }
     let statistics = balancer.statistics();
@@ -156,10 +168,7 @@ fn a_primarys_checks_survive_what_the_service_goes_through() {
         container.try_exec(&["test", "-e", "/run/iris/hogged"]).status.success().then_some(())
     });
     eventually("an answer without a role", || {
-        let status: Value =
-            serde_json::from_str(&container.exec(&["curl", "--silent", "http://127.0.0.1:9180/status"]))
-                .ok()?;
-        (status["mirrors"][0]["probes"]["no_evidence"].as_u64()? > 0).then_some(())
+        (status(&container)?["mirrors"][0]["probes"]["no_evidence"].as_u64()? > 0).then_some(())
     });
     assert_eq!(property(&container, "MainPID"), pid);
     balancer.wait_for_success();
