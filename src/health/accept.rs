@@ -48,8 +48,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How many batches are still accepted from a port that closes: whoever is in its queue would be reset.
 const LAST_BATCHES: usize = 4096 / BATCH;
 
-/// How long who waits in an inherited socket may wait for the first verdicts of this process. Load balancers
-/// give a check two seconds or more, and a restart has taken some of that already.
+/// How long who waits in an inherited socket may wait for the first verdicts of this process, `rise` included.
+/// Load balancers give a check two seconds or more, and a restart has taken some of that already.
 const HOLD: Duration = Duration::from_millis(1_500);
 
 /// For how long no accept may fail before an episode of exhaustion is over.
@@ -124,7 +124,7 @@ impl Acceptor {
             // Cancel-safe: it only waits.
             tokio::select! {
                 () = closing.cancelled() => return,
-                _ = tokio::time::timeout(HOLD, self.reception.service.ruled()) => {}
+                _ = tokio::time::timeout(HOLD, self.reception.service.settled()) => {}
             }
         }
         loop {

@@ -169,12 +169,12 @@ impl Service {
         Arc::clone(&self.plan.borrow().site)
     }
 
-    /// Waits until every mirror has a verdict.
-    pub(super) async fn ruled(&self) {
+    /// Waits until every mirror has a verdict that more of the same answers will not change.
+    pub(super) async fn settled(&self) {
         for mirror in &self.site().mirrors {
             let mut snapshot = mirror.snapshot.clone();
             // An error means that its loop has ended: there is nothing to wait for.
-            let _ = snapshot.wait_for(Snapshot::has_ruled).await;
+            let _ = snapshot.wait_for(Snapshot::has_settled).await;
         }
     }
 

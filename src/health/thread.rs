@@ -168,12 +168,15 @@ impl Supervisor {
         let service = Arc::clone(&self.service);
         self.tasks.spawn(async move {
             let _alarm = AbortOnPanic;
+            let some_leave = !leaving.is_empty();
             for running in leaving {
                 running.closing.cancel();
                 running.ended.cancelled().await;
             }
             // Connections of other listeners may come meanwhile; they have the whole of the end to finish.
-            if tokio::time::timeout(HAND_OVER_TIMEOUT, service.connections.ended()).await.is_err() {
+            if some_leave
+                && tokio::time::timeout(HAND_OVER_TIMEOUT, service.connections.ended()).await.is_err()
+            {
                 debug!("some connections were not finished when their socket was handed over");
             }
             if answer.send(()).is_err() {

@@ -112,6 +112,15 @@ fn an_instance_that_does_not_answer_holds_the_first_checks_up_for_a_moment_only(
 }
 
 #[test]
+fn a_primary_that_must_be_seen_twice_is_waited_for() {
+    let node = Node::primary();
+    let (socket, address) = held();
+    let twice = change(&config(&node, address), "paths = [", "rise = 2\npaths = [");
+    let _daemon = start(&node, &socket, "health", &twice);
+    assert_eq!(get(address, PAGE).expect("an answer").status, 200);
+}
+
+#[test]
 fn with_a_drain_the_page_says_503_before_it_leaves_the_socket() {
     let node = Node::primary();
     let (socket, address) = held();

@@ -237,8 +237,24 @@ fn the_sandboxes_let_through_what_their_probes_need() {
     });
     confined(&container, 12);
 
+    // Another port, as README tells to change it.
+    container.write(
+        "/etc/systemd/system/mirrorvip.socket.d/port.conf",
+        "644",
+        "[Socket]\nListenStream=\nListenStream=0.0.0.0:8081\n",
+    );
+    container.write("/etc/mirrorvip/mirrorvip.toml", "644", &file.replace(":8080", ":8081"));
+    container.shell("systemctl daemon-reload; systemctl restart mirrorvip.socket mirrorvip.service");
+    assert_eq!(
+        container.exec(&["curl", "--silent", "http://127.0.0.1:8081/csp/bin/mirror_status.cxw"]),
+        "SUCCESS"
+    );
+    let passed =
+        container.exec(&["journalctl", "--unit=mirrorvip", "--output=cat", "MIRRORVIP_INHERITED=true"]);
+    assert!(passed.lines().last().is_some_and(|line| line.contains("0.0.0.0:8081")), "{passed}");
+
     // Without a sandbox, programs of an installation may be set-user-id.
-    container.write("/etc/mirrorvip/mirrorvip.toml", "644", CONFIG);
+    container.write("/etc/mirrorvip/mirrorvip.toml", "644", &CONFIG.replace(":8080", ":8081"));
     container.shell("chmod 644 /usr/irissys/qlist; rm /etc/systemd/system/mirrorvip.service.d/*");
     container.shell("systemctl daemon-reload; systemctl restart mirrorvip.service");
     assert!(property(&container, "StatusText").starts_with("PROD: SUCCESS"), "{}", journal(&container));
