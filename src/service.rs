@@ -12,7 +12,7 @@
 //! *Ready* means that every mirror has its first verdict, whichever it is: a backup is as ready as a primary.
 //!
 //! *The watchdog* is fed by somebody who has looked, not by a timer: only while each probe loop goes round, the
-//! health thread says that it turns, and its port answers a connection ([`watchdog`]). What is fed blindly
+//! health thread says that it turns, and its port answers a connection (`watchdog`). What is fed blindly
 //! keeps a daemon alive that answers nobody.
 //!
 //! This module knows nothing of how verdicts come about; it reads the same [`View`](crate::admin::View) as the
