@@ -244,7 +244,8 @@ fn the_sandboxes_let_through_what_their_probes_need() {
         "[Socket]\nListenStream=\nListenStream=0.0.0.0:8081\n",
     );
     container.write("/etc/mirrorvip/mirrorvip.toml", "644", &file.replace(":8080", ":8081"));
-    container.shell("systemctl daemon-reload; systemctl restart mirrorvip.socket mirrorvip.service");
+    container.shell("systemctl stop mirrorvip.socket mirrorvip.service");
+    container.shell("systemctl daemon-reload; systemctl start mirrorvip.socket mirrorvip.service");
     assert_eq!(
         container.exec(&["curl", "--silent", "http://127.0.0.1:8081/csp/bin/mirror_status.cxw"]),
         "SUCCESS"
