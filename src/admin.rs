@@ -95,10 +95,17 @@ pub enum StartError {
     },
 }
 
-/// Binds the admin address; nothing is answered before [`serve`].
-pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+/// Opens the admin address, or takes over `inherited`, which is bound to it already; nothing is answered before
+/// [`serve`].
+pub fn bind(
+    address: SocketAddr,
+    inherited: Option<std::net::TcpListener>,
+) -> Result<TcpListener, StartError> {
     let bind = || -> io::Result<TcpListener> {
-        let listener = std::net::TcpListener::bind(address)?;
+        let listener = match inherited {
+            Some(listener) => listener,
+            None => std::net::TcpListener::bind(address)?,
+        };
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
     };

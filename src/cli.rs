@@ -15,6 +15,7 @@ mod demo;
 mod exit;
 mod healthcheck;
 mod iam_policy;
+mod journal;
 mod logging;
 mod man;
 mod output;
@@ -73,12 +74,14 @@ struct Global {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// Text on a terminal, JSON otherwise
+    /// Fields in the journal when standard error leads there, text on a terminal, JSON otherwise
     Auto,
     /// Lines for people
     Text,
     /// One JSON object a line
     Json,
+    /// Structured fields in systemd's journal
+    Journald,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

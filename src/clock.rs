@@ -91,6 +91,15 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// Microseconds of `CLOCK_MONOTONIC`, by which service managers compare moments of two processes. Nothing is
+/// decided by it here.
+pub(crate) fn monotonic_microseconds() -> u128 {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::Monotonic);
+    let seconds = time.tv_sec.try_into().unwrap_or(0);
+    Duration::new(seconds, time.tv_nsec.try_into().unwrap_or(0)).as_micros()
+}
+
 fn read_system_clocks() -> Timestamp {
     use rustix::time::{ClockId, Timespec, clock_gettime};
     let duration = |t: Timespec| {

@@ -18,8 +18,10 @@
 //! A loop whose mirrors did not change goes on undisturbed; any other mirror keeps its verdict and its epoch
 //! if it is still asked in the same way.
 //!
-//! *Stop*: no further steering step is sent and what is in flight is finished, the loops end, every verdict becomes a refusal, the page says so for as long as `drain` asks, the
-//! ports close, the state is written. Nothing is withdrawn from anywhere.
+//! *Stop*: the service manager is told; no further steering step is sent and what is in flight is finished;
+//! sockets that the service manager keeps open are left to the next process, unless `drain` is set; the loops
+//! end, every verdict becomes a refusal, the page says so for as long as `drain` asks, the ports close, the
+//! state is written. Nothing is withdrawn from anywhere.
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +38,7 @@ use crate::admin::{self, MirrorView, View};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
 use crate::health;
+use crate::service::{self, Service, SocketError};
 use crate::snapshot::Snapshot;
 use crate::state::Store;
 
@@ -46,6 +49,9 @@ mod unasked;
 
 use mirrors::{Mirrors, Prepared};
 use steering::Steering;
+
+/// How much later than planned a round of a probe loop may end on a busy machine before it counts as hung.
+const ROUND_SLACK: Duration = Duration::from_secs(5);
 
 /// How long the tasks may take to end after they were told to; a disk that hangs must not keep the process.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,6 +69,9 @@ pub struct Daemon {
     view: watch::Sender<Arc<View>>,
     tasks: TaskTracker,
     watchers: Watchers,
+    service: Service,
+    /// Ends the task that tells the service manager.
+    telling: CancellationToken,
 }
 
 /// Why a configuration cannot be put to work.
@@ -74,6 +83,9 @@ pub enum StartError {
     /// The admin listener cannot start.
     #[error("start the admin listener")]
     Admin(#[from] admin::StartError),
+    /// A socket that the service manager passed cannot be used.
+    #[error(transparent)]
+    Inherited(#[from] SocketError),
     /// A socket was lost between binding and serving.
     #[error("ask the operating system for an address")]
     Address(#[from] io::Error),
@@ -103,7 +115,7 @@ impl StartError {
         match self {
             Self::Health(error) => error.hint(),
             Self::Admin(error) => error.hint(),
-            Self::Address(_) => None,
+            Self::Inherited(_) | Self::Address(_) => None,
         }
     }
 }
@@ -112,16 +124,19 @@ impl StartError {
 
 impl Daemon {
     /// Starts everything that `config` asks for. Must be called within a tokio runtime, on which the control
-    /// plane runs; the health listener brings its own.
-    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+    /// plane runs; the health listener brings its own. `service` gives the sockets and hears how it goes.
+    pub async fn start(config: Config, clock: Clock, service: Service) -> Result<Self, StartError> {
         let tasks = TaskTracker::new();
+        service.inherited.check(&config)?;
+        service.inherited.warn(&config);
         let mut mirrors = Mirrors::new(clock.clone(), tasks.clone());
         let prepared = mirrors.prepare(&config.mirrors, &Store::new(config.state_directory.clone()));
         let access = admin::Access::new(&config.admin)?;
-        let listener = admin::bind(config.admin.listen)?;
+        let listener = admin::bind(config.admin.listen, service.inherited.for_admin(config.admin.listen)?)?;
         let address = listener.local_addr()?;
+        let inherited = service.inherited.for_health()?;
         let health =
-            health::Server::start(&config.health, health_mirrors(&prepared), clock.clone(), Vec::new())?;
+            health::Server::start(&config.health, health_mirrors(&prepared), clock.clone(), inherited)?;
         mirrors.commit(prepared).await;
         let mut steering = Steering::new(clock.clone(), tasks.clone());
         steering.commit(mirrors.entries()).await;
@@ -131,19 +146,36 @@ impl Daemon {
         let reader = view.subscribe();
         tasks.spawn(admin::serve(listener, access, reader, clock.clone(), cancelled.clone(), hand_back));
         let admin = AdminTask { configured: config.admin.listen, address, cancelled, handed_back };
+        let telling = CancellationToken::new();
+        let (manager, reader) = (Arc::clone(&service.manager), view.subscribe());
+        tasks.spawn(service::follow(manager, reader, health.pulse(), clock.clone(), telling.clone()));
         let watchers = Watchers::default();
-        let daemon =
-            Self { config, clock, started_at, mirrors, steering, health, admin, view, tasks, watchers };
+        let daemon = Self {
+            config,
+            clock,
+            started_at,
+            mirrors,
+            steering,
+            health,
+            admin,
+            view,
+            tasks,
+            watchers,
+            service,
+            telling,
+        };
         daemon.start_watchers();
         Ok(daemon)
     }
 
     /// Puts another configuration to work; on an error everything is as it was.
     pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        self.service.inherited.check(&config)?;
         let prepared = self.mirrors.prepare(&config.mirrors, &Store::new(config.state_directory.clone()));
         let access = admin::Access::new(&config.admin)?;
         let moved = config.admin.listen != self.admin.configured;
-        let listener = if moved { Some(admin::bind(config.admin.listen)?) } else { None };
+        let inherited = self.service.inherited.for_admin(config.admin.listen)?;
+        let listener = if moved { Some(admin::bind(config.admin.listen, inherited)?) } else { None };
         // The last step that can fail; what was bound for it is dropped again if it does.
         self.health.reconfigure(&config.health, health_mirrors(&prepared))?;
         self.mirrors.commit(prepared).await;
@@ -151,6 +183,7 @@ impl Daemon {
         let view = make_view(&self.health, &self.mirrors, &self.steering, self.started_at);
         self.view.send_replace(Arc::new(view));
         self.replace_admin(config.admin.listen, listener, access).await?;
+        self.service.inherited.warn(&config);
         self.config = config;
         // Two keepers must never write the same file.
         std::mem::take(&mut self.watchers).stop().await;
@@ -173,9 +206,18 @@ impl Daemon {
         self.admin.address
     }
 
-    /// Stops in order: send no further steering step, refuse, drain, close the ports, write the state.
+    /// Stops in order: send no further steering step, leave inherited sockets to the next process, refuse, drain,
+    /// close the ports, write the state.
+    ///
+    /// Who asks for a drain wants the page to say 503 before it goes, on inherited sockets, too. Otherwise nobody
+    /// is refused there: the process that comes next answers who waits, and until it comes nobody is told
+    /// SUCCESS either.
     pub async fn stop(mut self) {
+        self.service.manager.stopping(self.config.health.drain);
         self.steering.stop();
+        if self.config.health.drain.is_zero() {
+            self.health.hand_over().await;
+        }
         self.mirrors.stop().await;
         if !self.config.health.drain.is_zero() {
             tracing::info!(drain = ?self.config.health.drain, "the page answers 503 before the port closes");
@@ -184,6 +226,7 @@ impl Daemon {
         self.health.stop().await;
         self.steering.stopped().await;
         self.admin.cancelled.cancel();
+        self.telling.cancel();
         self.watchers.stop().await;
         self.tasks.close();
         if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
@@ -256,6 +299,7 @@ fn make_view(health: &health::Server, mirrors: &Mirrors, steering: &Steering, st
         name: entry.config.name.as_str().into(),
         paths: entry.config.paths.clone(),
         snapshot: entry.snapshot.clone(),
+        round: entry.config.interval + entry.config.timeout + ROUND_SLACK,
         wake: Arc::clone(&entry.wake),
         steering: steering.view(&entry.config.name),
     };

@@ -71,8 +71,8 @@ use site::{Plan, Purpose, Service, Site};
 /// a machine that is this slow fails its load balancer's checks as well.
 const TURN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many questions whether the thread turns may wait for an answer.
-const MAX_PINGS: usize = 4;
+/// How many questions to the thread may wait for an answer.
+const MAX_QUESTIONS: usize = 4;
 
 /// The mirror whose verdict the page at `path` tells, by its place in the configuration; `None` for any other
 /// page, and for none. A query means nothing, as in a request.
@@ -100,13 +100,19 @@ pub struct Mirror {
 #[derive(Debug)]
 pub struct Server {
     plan: Publisher,
-    pings: mpsc::Sender<thread::Ping>,
+    pulse: Pulse,
+    /// Whoever passed them keeps them open; listeners work on duplicates.
+    inherited: Vec<TcpListener>,
     checkers: Checkers,
     tally: Arc<Tally>,
     thread: JoinHandle<()>,
     /// Sends nothing; dropped when the thread has done its work.
     ended: oneshot::Receiver<()>,
 }
+
+/// Asks the health thread whether it turns.
+#[derive(Clone, Debug)]
+pub struct Pulse(mpsc::Sender<thread::Question>);
 
 /// Tells the thread what should run. It ends when this is dropped.
 #[derive(Debug)]
@@ -117,26 +123,23 @@ struct Publisher(watch::Sender<Plan>);
 impl Server {
     /// Opens every address and starts to answer. On an error nothing runs and nothing stays open.
     ///
-    /// `inherited` are sockets that the service manager or the process before this one opened; each is used
-    /// for the configured address that it is bound to, and closed if there is none.
+    /// `inherited` are sockets that the service manager keeps open beyond this process; each is used whenever
+    /// the configuration has the address that it is bound to. On them nothing is answered before every mirror
+    /// has a verdict (or for one and a half seconds): who asks meanwhile waits in the queue, as during a restart.
     pub fn start(
         settings: &config::Health,
         mirrors: Vec<Mirror>,
         clock: Clock,
-        mut inherited: Vec<TcpListener>,
+        inherited: Vec<TcpListener>,
     ) -> Result<Self, StartError> {
-        let plan = make_plan(settings, mirrors, &[], &mut inherited)?;
-        for stranger in inherited {
-            let address = stranger.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string());
-            warn!(address, "an inherited socket is bound to no address of [health] and was closed");
-        }
+        let plan = make_plan(settings, mirrors, &[], &inherited)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(1)
             .build()
             .map_err(StartError::Thread)?;
         let (plan, plans) = watch::channel(plan);
-        let (pings, pinged) = mpsc::channel(MAX_PINGS);
+        let (questions, asked) = mpsc::channel(MAX_QUESTIONS);
         let (checkers, tally) = (Checkers::default(), Arc::<Tally>::default());
         let (ending, ended) = oneshot::channel();
         let service = Arc::new(Service {
@@ -150,10 +153,10 @@ impl Server {
             .name("health".to_owned())
             .spawn(move || {
                 let _ending: oneshot::Sender<()> = ending;
-                thread::run(runtime, service, pinged);
+                thread::run(runtime, service, asked);
             })
             .map_err(StartError::Thread)?;
-        Ok(Self { plan: Publisher(plan), pings, checkers, tally, thread, ended })
+        Ok(Self { plan: Publisher(plan), pulse: Pulse(questions), inherited, checkers, tally, thread, ended })
     }
 
     /// Takes over another configuration: sockets of addresses that stay are kept with all who wait in them,
@@ -161,7 +164,7 @@ impl Server {
     pub fn reconfigure(&mut self, settings: &config::Health, mirrors: Vec<Mirror>) -> Result<(), StartError> {
         let open = self.plan.0.borrow().listeners.clone();
         let names: Vec<_> = mirrors.iter().map(|mirror| Arc::clone(&mirror.name)).collect();
-        let plan = make_plan(settings, mirrors, &open, &mut Vec::new())?;
+        let plan = make_plan(settings, mirrors, &open, &self.inherited)?;
         self.plan.0.send_replace(plan);
         self.checkers.retain(&names);
         Ok(())
@@ -187,10 +190,24 @@ impl Server {
         Arc::clone(&self.tally)
     }
 
-    /// Whether the thread turns: asks it, and waits for up to a second. For the watchdog.
+    /// Whether the thread turns, see [`Pulse::is_turning`].
     pub async fn is_turning(&self) -> bool {
+        self.pulse.is_turning().await
+    }
+
+    /// For whoever watches over the thread.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
+    /// Leaves the inherited sockets to the process after this one: accepts nothing more from them, and lets the
+    /// requests that came from them finish, for up to a quarter of a second. Who connects from here on waits in
+    /// the queue, which the service manager keeps open.
+    pub async fn hand_over(&self) {
         let (answer, answered) = oneshot::channel();
-        self.pings.try_send(answer).is_ok() && matches!(timeout(TURN_TIMEOUT, answered).await, Ok(Ok(())))
+        if self.pulse.0.try_send(thread::Question::HandOver(answer)).is_ok() {
+            let _ = timeout(TURN_TIMEOUT, answered).await;
+        }
     }
 
     /// Closes the ports, lets requests in flight finish within their deadline, and ends the thread.
@@ -213,6 +230,23 @@ impl Server {
     }
 }
 
+// === impl Pulse ===
+
+impl Pulse {
+    /// Of a thread that never answers.
+    #[cfg(test)]
+    pub(crate) fn without_a_thread() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+
+    /// Whether the thread turns: asks it, and waits for up to a second. For the watchdog.
+    pub async fn is_turning(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.0.try_send(thread::Question::Turning(answer));
+        asked.is_ok() && matches!(timeout(TURN_TIMEOUT, answered).await, Ok(Ok(())))
+    }
+}
+
 // === impl Publisher ===
 
 impl Drop for Publisher {
@@ -226,7 +260,7 @@ fn make_plan(
     settings: &config::Health,
     mirrors: Vec<Mirror>,
     open: &[(Arc<Listener>, Purpose)],
-    inherited: &mut Vec<TcpListener>,
+    inherited: &[TcpListener],
 ) -> Result<Plan, StartError> {
     let tls = settings.tls.as_ref().map(Renewing::load).transpose()?.map(Arc::new);
     let mut listeners = Vec::new();

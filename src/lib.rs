@@ -37,6 +37,9 @@
 //!                 ───── what is there ──────────► (one a target: observe, plan, apply, observe)
 //! ```
 //!
+//! The service manager stands at both ends: it gives the sockets before anything else is there, and is told
+//! the same snapshots that the admin listener shows.
+//!
 //! Verdicts flow away from the role machine. One arrow leads back: the order that a member which another
 //! superseded refuses, and the probe loop alone carries it out.
 //!
@@ -67,6 +70,7 @@
 //! | [`tls`] | certificates for both listeners |
 //! | [`config`] | the configuration, and all that is wrong with it at once |
 //! | [`state`] | what outlives the process |
+//! | [`service`] | the service manager: inherited sockets, readiness, status, watchdog, credentials |
 //! | [`daemon`] | builds the channels, owns every task, defines reload and stop |
 //! | [`check`] | what will go wrong, found before it does |
 //! | [`cli`] | one file a verb |
@@ -120,6 +124,15 @@
 //!     published. *`publish::tests`; `tests/publish.rs`; `tests/containers`.*
 //! 20. The label of a pod is told to be *primary* only while the page says SUCCESS, and *backup* only while the
 //!     instance says so. *`steer::kubernetes::tests::silence_is_unknown_and_never_backup`; `tests/kubernetes`.*
+//! 21. A restart with inherited sockets refuses and fails no check of a primary, and nobody who waits in a queue
+//!     hears anything but the truth of the moment of the answer.
+//!     *`tests/systemd/activation.rs::nobody_is_refused_or_told_failed_by_a_primary_that_restarts`;
+//!     `tests/systemd/container.rs` with a systemd that has booted and HAProxy.*
+//! 22. The watchdog is fed only by who has seen the probe loops go round and the health port answer, and nothing
+//!     waits for the service manager or its journal.
+//!     *`service::watchdog::tests::a_loop_that_hangs_is_found_on_the_monotonic_clock`;
+//!     `service::knock::tests::silence_counts_where_somebody_was_heard_before`;
+//!     `service::manager::tests::a_manager_that_does_not_read_delays_nobody`.*
 
 pub mod admin;
 pub mod aws;
@@ -140,6 +153,7 @@ mod peer;
 pub mod probe;
 pub mod publish;
 pub mod role;
+pub mod service;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod snapshot;

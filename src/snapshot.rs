@@ -122,6 +122,11 @@ impl Snapshot {
         !matches!(self.tracker.verdict(), Verdict::Refuse(Reason::Starting))
     }
 
+    /// Whether the answers so far were enough for a verdict: not while a primary rises.
+    pub(crate) fn has_settled(&self) -> bool {
+        !matches!(self.tracker.verdict(), Verdict::Refuse(Reason::Starting | Reason::Rising { .. }))
+    }
+
     /// Takes over new settings of the role machine; that alone is no transition.
     pub fn set(&mut self, settings: Settings) {
         self.tracker.set(settings);

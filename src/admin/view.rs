@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
@@ -43,6 +44,8 @@ pub struct MirrorView {
     pub paths: Vec<String>,
     /// Its state.
     pub snapshot: watch::Receiver<Snapshot>,
+    /// How long one round of its probe loop may take before the loop must be taken for hung.
+    pub round: Duration,
     /// Wakes its probe loop.
     pub wake: Arc<Notify>,
     /// Its steering, if it has any.

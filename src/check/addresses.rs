@@ -39,7 +39,8 @@ fn listener(subject: &str, address: SocketAddr, daemon_is_running: bool) -> Find
         }
         io::ErrorKind::AddrInUse => Finding::error(Kind::Unavailable, &subject, "another program uses it")
             .help(format!(
-                "`ss -ltnp 'sport = :{}'` tells which; stop it, or choose another port.",
+                "`ss -ltnp 'sport = :{}'` tells which; stop it, or choose another port. If it is systemd, \
+                 mirrorvip.socket holds it for the daemon, as it should.",
                 address.port()
             )),
         io::ErrorKind::AddrNotAvailable => {

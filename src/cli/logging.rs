@@ -1,30 +1,58 @@
-//! Where log lines go and how they look: standard error, as text on a terminal and as JSON otherwise.
+//! Where log lines go and how they look: fields in the journal when standard error leads there, text on a
+//! terminal, JSON otherwise.
 
 use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::journal::{self, Journal};
 use super::{Exit, Failure, Global, LogFormat, output};
+
+/// Where to, once it is decided.
+enum Sink {
+    Text,
+    Json,
+    Journal(Journal),
+}
 
 /// Installs the subscriber for the whole process.
 pub(super) fn install(global: &Global) -> Result<(), Failure> {
-    let builder = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_env_filter(filter(global)?)
-        .with_target(false)
-        // A full disk or a closed pipe behind standard error must not take the daemon down.
-        .log_internal_errors(false);
-    let text = match global.log_format {
-        LogFormat::Auto => io::stderr().is_terminal(),
-        LogFormat::Text => true,
-        LogFormat::Json => false,
+    let sink = match global.log_format {
+        LogFormat::Auto => choose(),
+        LogFormat::Text => Sink::Text,
+        LogFormat::Json => Sink::Json,
+        LogFormat::Journald => {
+            Sink::Journal(Journal::open().map_err(|error| Failure::io(error, "failed to reach the journal"))?)
+        }
     };
-    if text {
-        builder.with_ansi(output::colour_on_stderr()).init();
-    } else {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+    let filter = filter(global)?;
+    let lines = |filter| {
+        tracing_subscriber::fmt()
+            .with_writer(io::stderr)
+            .with_env_filter(filter)
+            .with_target(false)
+            // A full disk or a closed pipe behind standard error must not take the daemon down.
+            .log_internal_errors(false)
+    };
+    match sink {
+        Sink::Text => lines(filter).with_ansi(output::colour_on_stderr()).init(),
+        Sink::Json => {
+            lines(filter).json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+        }
+        Sink::Journal(journal) => tracing_subscriber::registry().with(filter).with(journal).init(),
     }
     Ok(())
+}
+
+fn choose() -> Sink {
+    match (journal::is_stderr(), io::stderr().is_terminal()) {
+        // A journal that cannot be reached natively still takes lines, which people read there.
+        (true, _) => Journal::open().map_or(Sink::Text, Sink::Journal),
+        (false, true) => Sink::Text,
+        (false, false) => Sink::Json,
+    }
 }
 
 fn filter(global: &Global) -> Result<EnvFilter, Failure> {

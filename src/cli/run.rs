@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,6 +14,7 @@ use crate::check::chain;
 use crate::clock::Clock;
 use crate::config::{Config, LoadError};
 use crate::daemon::{Daemon, StartError};
+use crate::service::{Inherited, Manager, Service};
 
 /// How long blocking work (a hung disk) may hold up the end of the process.
 const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
@@ -44,9 +46,11 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
             .map_err(|error| Failure::io(error.into(), "failed to tie this process to its parent"))?;
     }
+    // First of all: nothing else may open a descriptor before the passed ones are known.
+    let inherited = Inherited::from_environment().map_err(|error| Failure::failed_to(Exit::Config, error))?;
     let config = load(global)?;
     logging::install(global)?;
-    on_runtime(serve(global, config))
+    on_runtime(serve(global, config, Service::from_environment(inherited)))
 }
 
 /// Reads the configuration; every problem goes to standard error.
@@ -81,10 +85,11 @@ pub(super) fn on_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> R
     result
 }
 
-async fn serve(global: &Global, config: Config) -> Result<Exit, Failure> {
+async fn serve(global: &Global, config: Config, service: Service) -> Result<Exit, Failure> {
     // Before the ports open: from here on a signal is an order and not the end.
     let mut signals = Signals::new().map_err(|error| Failure::io(error, "failed to listen for signals"))?;
-    let mut daemon = Daemon::start(config, Clock::system()).await.map_err(start_failure)?;
+    let manager = Arc::clone(&service.manager);
+    let mut daemon = Daemon::start(config, Clock::system(), service).await.map_err(start_failure)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = %global.source(),
@@ -95,7 +100,7 @@ async fn serve(global: &Global, config: Config) -> Result<Exit, Failure> {
     loop {
         match signals.next().await {
             Order::Probe => daemon.wake(),
-            Order::Reload => reload(&mut daemon, global).await,
+            Order::Reload => reload(&mut daemon, global, &manager).await,
             Order::Stop(signal) => {
                 tracing::info!(signal, "stopping");
                 // A second signal means: at once.
@@ -114,7 +119,14 @@ async fn serve(global: &Global, config: Config) -> Result<Exit, Failure> {
     }
 }
 
-async fn reload(daemon: &mut Daemon, global: &Global) {
+async fn reload(daemon: &mut Daemon, global: &Global, manager: &Manager) {
+    manager.reloading();
+    let taken_over = take_over(daemon, global).await;
+    manager.reloaded(taken_over);
+}
+
+/// Reads the configuration again and puts it to work, and tells whether it could.
+async fn take_over(daemon: &mut Daemon, global: &Global) -> bool {
     let source = global.source();
     let config = match source.load() {
         Ok(config) => config,
@@ -124,12 +136,13 @@ async fn reload(daemon: &mut Daemon, global: &Global) {
                 error => format!("failed to {}", chain(error)),
             };
             tracing::error!(config = %source, %report, "the new configuration is invalid; the old one stays in force");
-            return;
+            return false;
         }
     };
     match daemon.reload(config).await {
         Ok(()) => {
             tracing::info!(health = ?daemon.health_addresses(), admin = %daemon.admin_address(), "reloaded");
+            true
         }
         Err(error) => {
             let (error, help) = (chain(&error), error.hint());
@@ -138,6 +151,7 @@ async fn reload(daemon: &mut Daemon, global: &Global) {
                 help,
                 "the new configuration cannot be put to work; the old one stays in force"
             );
+            false
         }
     }
 }

@@ -65,13 +65,13 @@ const KEYS: &[Key] = &[
     key("health", "max_connections", Means("1024"), "how many connections may be open at once, 16 to 65536; the oldest idle one is shed for a new one"),
     key("health", "unasked_warning", Means(r#""60s""#), "warn when a mirror that serves has not been asked for this long, 1s to 86400s; \"0s\" never warns"),
     key("health", "drain", Means(r#""0s""#), "how long the page answers 503 at a stop before the port closes, at most 300s"),
-    key("health.tls", "certificate", Refused, "the certificate chain, leaf first: absolute path of a PEM file"),
-    key("health.tls", "key", Refused, "the private key: absolute path of a PEM file"),
+    key("health.tls", "certificate", Refused, "the certificate chain, leaf first: a PEM file (absolute path or credential)"),
+    key("health.tls", "key", Refused, "the private key: a PEM file (absolute path or credential)"),
 
     key("admin", "listen", Means(r#""127.0.0.1:9180""#), "address for people and monitoring; any but loopback needs `tls` or `token_file`"),
-    key("admin", "token_file", Off, "absolute path of the file with the bearer token that every request must carry"),
-    key("admin.tls", "certificate", Refused, "the certificate chain, leaf first: absolute path of a PEM file"),
-    key("admin.tls", "key", Refused, "the private key: absolute path of a PEM file"),
+    key("admin", "token_file", Off, "the file with the bearer token that every request must carry (absolute path or credential)"),
+    key("admin.tls", "certificate", Refused, "the certificate chain, leaf first: a PEM file (absolute path or credential)"),
+    key("admin.tls", "key", Refused, "the private key: a PEM file (absolute path or credential)"),
 
     key("mirror", "name", Refused, "its name in logs, metrics and paths: 1 to 64 of A-Z a-z 0-9 _ . -"),
     key("mirror", "paths", Means(r#"["/csp/bin", "/csp", "/csp/user"]"#), "path prefixes at which its status page answers; must be written when there are several mirrors"),

@@ -92,7 +92,7 @@ fn health(section: &Section<'_>, claims: &mut Claims<'_>) -> Result<Health, Repo
 fn admin(section: &Section<'_>, claims: &mut Claims<'_>) -> Result<Admin, Reported> {
     let listen = section.or_default("listen", value::address);
     let tls = tls(section, "admin.tls");
-    let token_file = section.optional("token_file", value::absolute_path);
+    let token_file = section.optional("token_file", value::secret_path);
 
     if let Ok(address) = &listen {
         claims.address("admin.listen", address);
@@ -105,8 +105,8 @@ fn admin(section: &Section<'_>, claims: &mut Claims<'_>) -> Result<Admin, Report
 
 fn tls(parent: &Section<'_>, name: &'static str) -> Result<Option<Tls>, Reported> {
     let Some(section) = parent.optional_table(name)? else { return Ok(None) };
-    let certificate = section.required("certificate", value::absolute_path);
-    let key = section.required("key", value::absolute_path);
+    let certificate = section.required("certificate", value::secret_path);
+    let key = section.required("key", value::secret_path);
     Ok(Some(Tls { certificate: certificate?.value, key: key?.value }))
 }
 

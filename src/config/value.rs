@@ -14,6 +14,7 @@ use toml::de::DeValue;
 
 use super::diagnostic::{Reported, quoted};
 use super::section::{Value, all};
+use crate::service::credentials;
 
 /// Longest name of a mirror or an instance.
 const NAME: usize = 64;
@@ -153,6 +154,20 @@ pub(super) fn absolute_path(value: &Value<'_>) -> Result<PathBuf, Reported> {
         return Err(value.refuse(format!("{} has a control character", quoted(text)), example));
     }
     Ok(PathBuf::from(text))
+}
+
+/// A file that may be a credential of the service manager.
+pub(super) fn secret_path(value: &Value<'_>) -> Result<PathBuf, Reported> {
+    let help = "Write an absolute path, or \"${CREDENTIALS_DIRECTORY}/NAME\" for a credential that the service manager \
+                loads (LoadCredential=NAME:...).";
+    let text = text(value, help)?;
+    if text.starts_with('/') {
+        return absolute_path(value);
+    }
+    let credential = credentials::resolve(text).filter(|_| !text.chars().any(char::is_control));
+    credential.ok_or_else(|| {
+        value.refuse(format!("{} is neither an absolute path nor a credential", quoted(text)), help)
+    })
 }
 
 /// A mirror's name.

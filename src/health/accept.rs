@@ -48,6 +48,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How many batches are still accepted from a port that closes: whoever is in its queue would be reset.
 const LAST_BATCHES: usize = 4096 / BATCH;
 
+/// How long who waits in an inherited socket may wait for the first verdicts of this process, `rise` included.
+/// Load balancers give a check two seconds or more, and a restart has taken some of that already.
+const HOLD: Duration = Duration::from_millis(1_500);
+
 /// For how long no accept may fail before an episode of exhaustion is over.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -111,7 +115,18 @@ impl Acceptor {
     }
 
     /// Accepts until `closing`, then takes in who is already in the queue.
+    ///
+    /// The queue of an inherited socket outlives this process, and whoever waits in it does not know about
+    /// processes: before the first verdicts are in nobody is taken from it, and at the end it is left as it is.
     pub(super) async fn run(mut self, closing: CancellationToken) {
+        let inherited = self.socket.get_ref().is_inherited();
+        if inherited {
+            // Cancel-safe: it only waits.
+            tokio::select! {
+                () = closing.cancelled() => return,
+                _ = tokio::time::timeout(HOLD, self.reception.service.settled()) => {}
+            }
+        }
         loop {
             // Cancelled while it waits for readiness, this loses nothing: no connection has been taken.
             let mut ready = tokio::select! {
@@ -137,6 +152,9 @@ impl Acceptor {
                 }
                 Batch::Exhausted(errno) => self.reception.make_room(errno).await,
             }
+        }
+        if inherited {
+            return;
         }
         for _ in 0..LAST_BATCHES {
             match self.reception.receive(&self.socket).await {

@@ -73,7 +73,7 @@ impl Connections {
         self.lock().tasks.len()
     }
 
-    /// Returns when the last one has ended. None may be adopted meanwhile.
+    /// Returns when there is none at a moment.
     pub(super) async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;

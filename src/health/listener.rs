@@ -2,6 +2,9 @@
 //!
 //! A socket belongs to the address that the configuration names. While that address stays in the
 //! configuration the socket stays open, backlog and all, so that a reload loses no connection.
+//!
+//! An inherited socket is somebody else's, who keeps it open after this process. Listeners work on duplicates
+//! of it, so that it can be used again after a reload that did without it.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -42,15 +45,16 @@ pub enum StartError {
 pub(super) struct Listener {
     configured: SocketAddr,
     local: SocketAddr,
+    inherited: bool,
     socket: TcpListener,
 }
 
 /// Opens a socket for each of `addresses`, in their order, unless one of `kept` or `inherited` is open on it
-/// already; those that are used are taken out of `inherited`.
+/// already.
 pub(super) fn open_all(
     addresses: &[SocketAddr],
     kept: &[Arc<Listener>],
-    inherited: &mut Vec<TcpListener>,
+    inherited: &[TcpListener],
 ) -> Result<Vec<Arc<Listener>>, StartError> {
     let mut kept: Vec<_> = kept.iter().collect();
     addresses
@@ -60,8 +64,8 @@ pub(super) fn open_all(
                 return Ok(Arc::clone(kept.swap_remove(index)));
             }
             let matches = |socket: &TcpListener| socket.local_addr().is_ok_and(|local| local == address);
-            let opened = match inherited.iter().position(matches) {
-                Some(index) => Listener::adopt(address, inherited.swap_remove(index)),
+            let opened = match inherited.iter().find(|socket| matches(socket)) {
+                Some(socket) => Listener::adopt(address, socket),
                 None => Listener::bind(address),
             };
             opened.map(Arc::new).map_err(|source| StartError::Listen { address, hint: hint(&source), source })
@@ -107,10 +111,15 @@ impl Listener {
         self.local
     }
 
-    fn new(configured: SocketAddr, socket: TcpListener) -> io::Result<Self> {
+    /// Whether somebody keeps it open after this process.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+
+    fn new(configured: SocketAddr, socket: TcpListener, inherited: bool) -> io::Result<Self> {
         // Accepted connections inherit it: a request is acknowledged by its answer, without a segment of its own.
         sockopt::set_tcp_quickack(&socket, false)?;
-        Ok(Self { configured, local: socket.local_addr()?, socket })
+        Ok(Self { configured, local: socket.local_addr()?, inherited, socket })
     }
 
     fn bind(address: SocketAddr) -> io::Result<Self> {
@@ -125,12 +134,13 @@ impl Listener {
         }
         rustix::net::bind(&socket, &address)?;
         rustix::net::listen(&socket, BACKLOG)?;
-        Self::new(address, socket.into())
+        Self::new(address, socket.into(), false)
     }
 
-    fn adopt(address: SocketAddr, socket: TcpListener) -> io::Result<Self> {
+    fn adopt(address: SocketAddr, socket: &TcpListener) -> io::Result<Self> {
+        let socket = socket.try_clone()?;
         socket.set_nonblocking(true)?;
-        Self::new(address, socket)
+        Self::new(address, socket, true)
     }
 }
 
@@ -153,7 +163,7 @@ mod tests {
     const ANY: &str = "127.0.0.1:0";
 
     fn refusal(address: SocketAddr) -> StartError {
-        open_all(&[address], &[], &mut Vec::new()).map(|_| ()).unwrap_err()
+        open_all(&[address], &[], &[]).map(|_| ()).unwrap_err()
     }
 
     #[test]
@@ -173,9 +183,9 @@ mod tests {
     fn wildcards_of_both_families_share_a_port() {
         // The IPv4 port may belong to somebody else by chance; hardly ten times in a row.
         let shared = (0..10).any(|_| {
-            let six = open_all(&["[::]:0".parse().unwrap()], &[], &mut Vec::new()).unwrap();
+            let six = open_all(&["[::]:0".parse().unwrap()], &[], &[]).unwrap();
             let four = SocketAddr::from(([0, 0, 0, 0], six[0].local().port()));
-            open_all(&[four], &[], &mut Vec::new()).is_ok_and(|open| open[0].local() == four)
+            open_all(&[four], &[], &[]).is_ok_and(|open| open[0].local() == four)
         });
         assert!(shared);
     }
@@ -183,13 +193,16 @@ mod tests {
     #[test]
     fn sockets_are_kept_inherited_or_opened() {
         let any: SocketAddr = ANY.parse().unwrap();
-        let before = open_all(&[any, any], &[], &mut Vec::new()).unwrap();
+        let before = open_all(&[any, any], &[], &[]).unwrap();
         let socket = TcpListener::bind(ANY).unwrap();
         let address = socket.local_addr().unwrap();
-        let mut inherited = vec![TcpListener::bind(ANY).unwrap(), socket];
-        let after = open_all(&[any, address, any], &before, &mut inherited).unwrap();
+        let inherited = [TcpListener::bind(ANY).unwrap(), socket];
+        let after = open_all(&[any, address, any], &before, &inherited).unwrap();
         assert!(Arc::ptr_eq(&after[0], &before[0]) && Arc::ptr_eq(&after[2], &before[1]));
         assert_eq!(after[1].local(), address);
-        assert_eq!(inherited.len(), 1, "the stranger is left");
+        assert!(after[1].is_inherited() && !after[0].is_inherited());
+        drop(after);
+        let again = open_all(&[address], &[], &inherited).unwrap();
+        assert_eq!(again[0].local(), address, "it is there for another time");
     }
 }

@@ -20,6 +20,7 @@ use super::respond::{Response, respond};
 use super::route::Routes;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
+use crate::snapshot::Snapshot;
 use crate::tls::Renewing;
 
 /// What the health thread should be doing.
@@ -166,6 +167,15 @@ impl Service {
     /// The site to begin a connection with.
     pub(super) fn site(&self) -> Arc<Site> {
         Arc::clone(&self.plan.borrow().site)
+    }
+
+    /// Waits until every mirror has a verdict that more of the same answers will not change.
+    pub(super) async fn settled(&self) {
+        for mirror in &self.site().mirrors {
+            let mut snapshot = mirror.snapshot.clone();
+            // An error means that its loop has ended: there is nothing to wait for.
+            let _ = snapshot.wait_for(Snapshot::has_settled).await;
+        }
     }
 
     /// Takes down an answer that was sent.

@@ -20,8 +20,18 @@ use crate::tls::Renewing;
 /// How long the thread's end may wait for a look at a certificate file that hangs.
 const FILES_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// A question whether the thread turns; answering is the answer.
-pub(super) type Ping = oneshot::Sender<()>;
+/// How long who is connected over an inherited socket may take to finish once it is handed over. A check that
+/// is under way takes milliseconds; who asks meanwhile waits for the next process.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// What the control plane asks of the thread; answering is the answer.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// Whether it turns.
+    Turning(oneshot::Sender<()>),
+    /// To leave the inherited sockets to the process after this one.
+    HandOver(oneshot::Sender<()>),
+}
 
 /// Ends the process if it is dropped by a panic: a dead thread must not leave a port open behind it that
 /// nobody answers. (Release builds abort on any panic; this holds in the others too.)
@@ -38,24 +48,29 @@ struct Running {
     listener: Arc<Listener>,
     purpose: Purpose,
     closing: CancellationToken,
+    ended: CancellationToken,
 }
 
 /// The thread's main function: runs until the sender of the plan is gone, then finishes what is open.
-pub(super) fn run(runtime: tokio::runtime::Runtime, service: Arc<Service>, pings: mpsc::Receiver<Ping>) {
+pub(super) fn run(
+    runtime: tokio::runtime::Runtime,
+    service: Arc<Service>,
+    questions: mpsc::Receiver<Question>,
+) {
     let _alarm = AbortOnPanic;
     let plan = service.plan.clone();
     let supervisor = Supervisor { service, acceptors: Vec::new(), follower: None, tasks: JoinSet::new() };
-    runtime.block_on(supervisor.run(plan, pings));
+    runtime.block_on(supervisor.run(plan, questions));
     runtime.shutdown_timeout(FILES_TIMEOUT);
 }
 
 // === impl Supervisor ===
 
 impl Supervisor {
-    async fn run(mut self, mut plan: watch::Receiver<Plan>, mut pings: mpsc::Receiver<Ping>) {
+    async fn run(mut self, mut plan: watch::Receiver<Plan>, mut questions: mpsc::Receiver<Question>) {
         plan.mark_changed();
         loop {
-            // Every arm may be cancelled: a plan not seen stays changed, a ping not taken stays in its queue,
+            // Every arm may be cancelled: a plan not seen stays changed, a question not taken stays in its queue,
             // a task not joined stays in its set.
             tokio::select! {
                 changed = plan.changed() => {
@@ -65,11 +80,14 @@ impl Supervisor {
                     let plan = plan.borrow_and_update().clone();
                     self.follow(&plan);
                 }
-                Some(ping) = pings.recv() => {
-                    if ping.send(()).is_err() {
-                        debug!("whoever asked whether the health thread turns did not wait");
+                Some(question) = questions.recv() => match question {
+                    Question::Turning(answer) => {
+                        if answer.send(()).is_err() {
+                            debug!("whoever asked whether the health thread turns did not wait");
+                        }
                     }
-                }
+                    Question::HandOver(answer) => self.hand_over(answer),
+                },
                 Some(_ended) = self.tasks.join_next() => {}
             }
         }
@@ -107,14 +125,20 @@ impl Supervisor {
                 std::process::abort();
             }
         };
-        let closing = CancellationToken::new();
+        let (closing, ended) = (CancellationToken::new(), CancellationToken::new());
         let accepting = acceptor.run(closing.clone());
+        let ending = ended.clone().drop_guard();
         self.tasks.spawn(async move {
-            let _alarm = AbortOnPanic;
+            let (_alarm, _ending) = (AbortOnPanic, ending);
             accepting.await;
         });
-        self.acceptors.push(Running { listener: Arc::clone(listener), purpose, closing });
-        info!(address = %listener.local(), purpose = purpose.word(), "listens");
+        self.acceptors.push(Running { listener: Arc::clone(listener), purpose, closing, ended });
+        info!(
+            address = %listener.local(),
+            purpose = purpose.word(),
+            inherited = listener.is_inherited(),
+            "listens"
+        );
     }
 
     fn follow_certificate(&mut self, wanted: Option<&Arc<Renewing>>) {
@@ -133,6 +157,31 @@ impl Supervisor {
                 following.await;
             });
             (Arc::clone(wanted), task)
+        });
+    }
+
+    /// Stops accepting from inherited sockets, lets who is connected finish, and answers.
+    fn hand_over(&mut self, answer: oneshot::Sender<()>) {
+        let (leaving, staying): (Vec<_>, Vec<_>) =
+            self.acceptors.drain(..).partition(|running| running.listener.is_inherited());
+        self.acceptors = staying;
+        let service = Arc::clone(&self.service);
+        self.tasks.spawn(async move {
+            let _alarm = AbortOnPanic;
+            let some_leave = !leaving.is_empty();
+            for running in leaving {
+                running.closing.cancel();
+                running.ended.cancelled().await;
+            }
+            // Connections of other listeners may come meanwhile; they have the whole of the end to finish.
+            if some_leave
+                && tokio::time::timeout(HAND_OVER_TIMEOUT, service.connections.ended()).await.is_err()
+            {
+                debug!("some connections were not finished when their socket was handed over");
+            }
+            if answer.send(()).is_err() {
+                debug!("whoever handed the sockets over did not wait");
+            }
         });
     }
 

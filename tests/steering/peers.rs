@@ -10,6 +10,7 @@ use mirrorvip::clock::Clock;
 use mirrorvip::config::steering::{Hook, Peer, Superseded, Target};
 use mirrorvip::config::{self, Config, HttpTarget};
 use mirrorvip::daemon::Daemon;
+use mirrorvip::service::Service;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -48,7 +49,8 @@ impl Member {
         if !role_file.exists() {
             fs::write(&role_file, "backup\n").expect("the test's directory is writable");
         }
-        let daemon = Daemon::start(config.clone(), Clock::system()).await.expect("the daemon starts");
+        let daemon =
+            Daemon::start(config.clone(), Clock::system(), Service::none()).await.expect("the daemon starts");
         Self { role_file, config, daemon }
     }
 

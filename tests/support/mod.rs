@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub mod address;
 pub mod certificate;
 pub mod containers;
+pub mod docker;
 pub mod node;
 pub mod python;
 pub mod transcript;

@@ -1,0 +1,144 @@
+//! A check of the health port by the daemon itself: does somebody answer the door?
+//!
+//! That the health thread turns is asked from within ([`Pulse`](crate::health::Pulse)). This asks from without:
+//! a connection to each address, a request, and any reaction at all (an answer of whatever status, a TLS
+//! alert, an orderly end) before the deadline. It knows nothing about certificates, PROXY headers and allowed
+//! networks, and need not: each of them reacts.
+//!
+//! A firewall or a network namespace may keep the daemon from its own port while load balancers reach it. So
+//! silence counts only at an address that has answered such a knock before, and only while the thread answered
+//! nobody else meanwhile: a crowd at the door is no illness.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::health::Tally;
+
+const REQUEST: &[u8] = b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+/// Who knocks, and where it was heard before.
+#[derive(Debug, Default)]
+pub(super) struct Knocker {
+    heard: HashSet<SocketAddr>,
+}
+
+/// What came of one knock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reaction {
+    Heard,
+    Silence,
+    /// This side could not even ask.
+    Unasked,
+}
+
+// === impl Knocker ===
+
+impl Knocker {
+    /// Knocks at all `addresses` at once, for at most `patience`. Returns those that have fallen silent.
+    pub(super) async fn knock(
+        &mut self,
+        addresses: &[SocketAddr],
+        tally: &Tally,
+        patience: Duration,
+    ) -> Vec<SocketAddr> {
+        let before = tally.read().answered;
+        let mut knocks = JoinSet::new();
+        for &address in addresses {
+            knocks.spawn(async move { (address, knock(address, patience).await) });
+        }
+        let mut silent = Vec::new();
+        for (address, reaction) in knocks.join_all().await {
+            match reaction {
+                Reaction::Heard => {
+                    self.heard.insert(address);
+                }
+                Reaction::Silence if self.heard.contains(&address) => silent.push(address),
+                Reaction::Silence | Reaction::Unasked => {}
+            }
+        }
+        self.heard.retain(|address| addresses.contains(address));
+        if tally.read().answered != before {
+            silent.clear();
+        }
+        silent.sort_unstable();
+        silent
+    }
+}
+
+async fn knock(address: SocketAddr, patience: Duration) -> Reaction {
+    let exchange = async {
+        let mut stream = TcpStream::connect(at_home(address)).await?;
+        stream.write_all(REQUEST).await?;
+        stream.read(&mut [0; 1]).await
+    };
+    match timeout(patience, exchange).await {
+        Ok(Ok(_)) => Reaction::Heard,
+        Ok(Err(error)) => match error.kind() {
+            // Somebody is there, and does not want to hear more.
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reaction::Heard,
+            io::ErrorKind::ConnectionRefused => Reaction::Silence,
+            _ => Reaction::Unasked,
+        },
+        Err(_elapsed) => Reaction::Silence,
+    }
+}
+
+/// Where this machine reaches what listens on `address`.
+fn at_home(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn wildcards_are_reached_at_home() {
+        let home = |text: &str| at_home(text.parse().unwrap()).to_string();
+        assert_eq!(home("0.0.0.0:80"), "127.0.0.1:80");
+        assert_eq!(home("[::]:80"), "[::1]:80");
+        assert_eq!(home("10.0.0.1:80"), "10.0.0.1:80");
+    }
+
+    /// The system accepts for a listener that nobody serves, as for a daemon that hangs.
+    #[tokio::test]
+    async fn silence_counts_where_somebody_was_heard_before() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mut knocker, tally) = (Knocker::default(), Tally::default());
+        assert!(knocker.knock(&[address], &tally, SOON).await.is_empty(), "never heard there");
+        knocker.heard.insert(address);
+        assert_eq!(knocker.knock(&[address], &tally, SOON).await, [address]);
+        drop(listener);
+        assert_eq!(knocker.knock(&[address], &tally, SOON).await, [address], "refused");
+        assert!(knocker.knock(&[], &tally, SOON).await.is_empty());
+        assert!(knocker.heard.is_empty(), "the address was taken out of the configuration");
+    }
+
+    #[tokio::test]
+    async fn any_reaction_will_do() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mut knocker, tally) = (Knocker::default(), Tally::default());
+        let closing = std::thread::spawn(move || drop(listener.accept().unwrap()));
+        assert!(knocker.knock(&[address], &tally, Duration::from_secs(60)).await.is_empty());
+        closing.join().unwrap();
+        assert!(knocker.heard.contains(&address));
+    }
+}
