@@ -103,9 +103,6 @@ pub(crate) trait Target: Send {
     /// One call that changes it.
     type Step: Step;
 
-    /// The table's name and which object, for logs and status: `elbv2 targetgroup/iris/0123456789abcdef`.
-    fn name(&self) -> &str;
-
     /// How many writes it takes at most to direct clients to this member.
     fn parts(&self) -> usize {
         1

@@ -25,7 +25,7 @@ pub(crate) fn told<'a>(tables: impl IntoIterator<Item = &'a Target>) -> Option<S
         Target::ClassicElb(table) => written(&table.region),
         Target::Route(table) => written(&table.region),
         Target::CloudWatch(table) => written(&table.region),
-        Target::Route53(_) | Target::Hook(_) => None,
+        Target::Route53(_) | Target::Kubernetes(_) | Target::Hook(_) => None,
     })
 }
 

@@ -78,8 +78,8 @@ pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
 pub(super) fn looks(mirror: &Mirror) -> Option<Finding> {
     let is_read = |target: &&Target| match target {
         Target::Elbv2(_) | Target::ClassicElb(_) | Target::Route53(_) | Target::Route(_) => true,
-        // A metric is published without a look, and a hook is no object.
-        Target::CloudWatch(_) | Target::Hook(_) => false,
+        // A metric is published without a look, a label is not in AWS, and a hook is no object.
+        Target::CloudWatch(_) | Target::Kubernetes(_) | Target::Hook(_) => false,
     };
     let objects = mirror.targets.iter().filter(is_read).count();
     if objects == 0 {

@@ -202,7 +202,7 @@ impl Steering {
         let same_place = match target {
             Target::Route53(_) => known.region == self.region,
             Target::Elbv2(_) | Target::ClassicElb(_) | Target::Route(_) => true,
-            Target::CloudWatch(_) | Target::Hook(_) => true,
+            Target::CloudWatch(_) | Target::Kubernetes(_) | Target::Hook(_) => true,
         };
         known.target == *target && same_place
     }

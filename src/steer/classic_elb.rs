@@ -31,7 +31,6 @@ const DESCRIPTION_LENGTH: usize = 200;
 
 /// One classic load balancer.
 pub(crate) struct ClassicElb {
-    name: String,
     settings: Settings,
     region: Value,
     instance_id: Value,
@@ -48,7 +47,6 @@ impl ClassicElb {
     /// if it is not known yet.
     pub(crate) fn new(settings: &steering::ClassicElb, identity: Option<Identity>, sdk: &SdkConfig) -> Self {
         Self {
-            name: format!("classic_elb {}", settings.load_balancer),
             settings: Settings {
                 load_balancer: settings.load_balancer.clone(),
                 rules: Rules { pool: settings.pool, healthy_within: settings.healthy_within },
@@ -95,10 +93,6 @@ impl ClassicElb {
 impl super::Target for ClassicElb {
     type Observed = Observed;
     type Step = Call;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
 
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let me = self.me().await?;

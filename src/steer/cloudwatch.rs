@@ -46,7 +46,6 @@ const STORAGE_RESOLUTION: &str = "60";
 
 /// The metric of one member of one mirror.
 pub(crate) struct CloudWatch {
-    name: String,
     namespace: String,
     metric: String,
     mirror: String,
@@ -98,7 +97,6 @@ impl CloudWatch {
         sdk: &SdkConfig,
     ) -> Self {
         Self {
-            name: format!("cloudwatch {}/{}", settings.namespace, settings.metric),
             namespace: settings.namespace.clone(),
             metric: settings.metric.clone(),
             mirror: mirror.to_owned(),
@@ -139,10 +137,6 @@ impl CloudWatch {
 impl super::Target for CloudWatch {
     type Observed = Observed;
     type Step = Publish;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
 
     fn pace(&self) -> Option<Duration> {
         Some(self.interval)

@@ -37,7 +37,6 @@ const WORD_LENGTH: usize = 64;
 
 /// One target group.
 pub(crate) struct Elbv2 {
-    name: String,
     settings: Settings,
     target_id: steering::Value,
     port: u16,
@@ -58,15 +57,12 @@ impl Elbv2 {
     /// `"auto"` means; it is asked for at the first read if it is not known yet.
     pub(crate) fn new(settings: &steering::Elbv2, identity: Option<Identity>, sdk: &SdkConfig) -> Self {
         // arn:partition:elasticloadbalancing:region:account:targetgroup/name/id
-        let mut parts = settings.target_group_arn.splitn(6, ':').skip(3);
-        let region = parts.next().filter(|region| !region.is_empty());
-        let resource = parts.nth(1).unwrap_or(&settings.target_group_arn);
+        let region = settings.target_group_arn.split(':').nth(3).filter(|region| !region.is_empty());
         let mut config = Builder::from(sdk);
         if let Some(region) = region {
             config = config.region(Region::new(region.to_owned()));
         }
         Self {
-            name: format!("elbv2 {resource}"),
             settings: Settings {
                 group: settings.target_group_arn.clone(),
                 rules: Rules { pool: settings.pool, healthy_within: settings.healthy_within },
@@ -167,10 +163,6 @@ impl Elbv2 {
 impl super::Target for Elbv2 {
     type Observed = Observed;
     type Step = Call;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
 
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let target_type = self.target_type().await?;

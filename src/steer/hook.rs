@@ -53,7 +53,6 @@ const ACTION: &str = "run hook";
 /// A command, and for which state it has been run.
 #[derive(Debug)]
 pub(crate) struct Hook {
-    name: String,
     settings: steering::Hook,
     mirror: String,
     member: String,
@@ -75,8 +74,6 @@ impl Hook {
         snapshots: watch::Receiver<Snapshot>,
     ) -> Self {
         Self {
-            // Without the arguments, which may hold a password.
-            name: format!("hook {}", settings.command.first().map_or("", String::as_str)),
             settings: settings.clone(),
             mirror: mirror.to_owned(),
             member: member.to_owned(),
@@ -108,10 +105,6 @@ impl Hook {
 impl Target for Hook {
     type Observed = Observed;
     type Step = Run;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
 
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let facts = facts(&self.snapshots.borrow());

@@ -80,7 +80,6 @@ pub(crate) const UNREACHABLE: &str = "KubernetesUnreachable";
 /// The label of this member's pod.
 #[derive(Debug)]
 pub(crate) struct Kubernetes {
-    name: String,
     settings: steering::Kubernetes,
     view: Option<View>,
     /// Made when the pod is known.
@@ -153,14 +152,7 @@ pub(crate) fn name(settings: &steering::Kubernetes) -> String {
 impl Kubernetes {
     /// The label that `settings` name. Without a `view` it can be looked at and planned for, not written.
     pub(crate) fn new(settings: &steering::Kubernetes, view: Option<View>) -> Self {
-        Self {
-            name: name(settings),
-            settings: settings.clone(),
-            view,
-            client: None,
-            undecided: false,
-            access: Errand::new(),
-        }
+        Self { settings: settings.clone(), view, client: None, undecided: false, access: Errand::new() }
     }
 
     /// Reads the pod. For `mirrorvip check`: the label's value, if it has one.
@@ -192,10 +184,6 @@ impl Kubernetes {
 impl super::Target for Kubernetes {
     type Observed = Observed;
     type Step = SetLabel;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
 
     /// From *starting* to silence the wish stays the same, so that nothing wakes the loop.
     fn pace(&self) -> Option<Duration> {

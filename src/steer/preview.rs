@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::classic_elb::ClassicElb;
 use super::cloudwatch::CloudWatch;
 use super::elbv2::Elbv2;
-use super::kubernetes::{self, Kubernetes};
+use super::kubernetes::Kubernetes;
+use super::names;
 use super::route::Route;
 use super::route53::Route53;
 use super::{CallError, Outlook, Plan, Step as _, Wish};
@@ -100,8 +101,8 @@ pub async fn promotion(config: &Config, clock: &Clock) -> Vec<Preview> {
         let kept = store.load(&mirror.name).ok().flatten();
         let epoch = kept.map(|kept| kept.role.epoch).unwrap_or_default().next();
         let mut looks = Vec::new();
-        for table in &mirror.targets {
-            looks.push(object(mirror, table, &mut session).await);
+        for (table, name) in mirror.targets.iter().zip(names(&mirror.targets)) {
+            looks.push(object(mirror, table, name, &mut session).await);
         }
         let remembered = kept.map(|kept| kept.claims).unwrap_or_default();
         let claim = claim(remembered, looks.iter().filter_map(|look| look.claim));
@@ -118,9 +119,9 @@ fn claim(remembered: Claims, carried: impl Iterator<Item = u64>) -> u64 {
 }
 
 /// The one place that knows every kind of target.
-async fn object(mirror: &Mirror, table: &Target, session: &mut Session) -> Look {
+async fn object(mirror: &Mirror, table: &Target, name: String, session: &mut Session) -> Look {
     let identity = session.identity_for(table).await;
-    let preview = Preview::of(mirror, kind_and_name(table));
+    let preview = Preview::of(mirror, name);
     let region = match table {
         Target::Elbv2(table) => steering::Value::Is(region_of(&table.target_group_arn)),
         Target::ClassicElb(steering::ClassicElb { region, .. })
@@ -156,22 +157,6 @@ async fn object(mirror: &Mirror, table: &Target, session: &mut Session) -> Look 
     }
 }
 
-/// Kind of table and object, as the targets name themselves.
-fn kind_and_name(table: &Target) -> String {
-    match table {
-        Target::Elbv2(table) => {
-            let arn = &table.target_group_arn;
-            format!("elbv2 {}", arn.rsplit_once(':').map_or(arn.as_str(), |(_, group)| group))
-        }
-        Target::ClassicElb(table) => format!("classic_elb {}", table.load_balancer),
-        Target::Route53(table) => format!("route53 {}", table.record),
-        Target::Route(table) => format!("route {}", table.destination),
-        Target::CloudWatch(table) => format!("cloudwatch {} {}", table.namespace, table.metric),
-        Target::Kubernetes(table) => kubernetes::name(table),
-        Target::Hook(table) => format!("hook {}", table.command.first().map_or("", String::as_str)),
-    }
-}
-
 fn region_of(arn: &str) -> String {
     arn.split(':').nth(3).unwrap_or_default().to_owned()
 }
@@ -201,15 +186,14 @@ impl Preview {
 
     /// Looks at `target`.
     async fn look<T: super::Target + 'static>(self, mut target: T) -> Look {
-        let preview = Self { target: target.name().to_owned(), ..self };
         let observed = match target.observe().await {
             Ok(observed) => observed,
-            Err(error) => return Look::at(preview.failed(&error)),
+            Err(error) => return Look::at(self.failed(&error)),
         };
         let claim = target.record(&observed).map(|record| record.claim);
         let plan =
             move |preview: Self, wish: &Wish, now: Timestamp| preview.plan(target, &observed, wish, now);
-        Look { preview, claim, plan: Box::new(plan) }
+        Look { preview: self, claim, plan: Box::new(plan) }
     }
 
     fn plan<T: super::Target>(

@@ -45,7 +45,6 @@ const ID_LENGTH: usize = 64;
 
 /// A route to an overlay address, in some route tables.
 pub(crate) struct Route {
-    name: String,
     destination: Destination,
     tables: Vec<String>,
     target: Value,
@@ -66,7 +65,6 @@ impl Route {
     pub(crate) fn new(settings: &steering::Route, identity: Option<Identity>, sdk: &SdkConfig) -> Self {
         let destination = Destination::parse(&settings.destination);
         Self {
-            name: format!("route {destination}"),
             destination,
             tables: settings.route_tables.clone(),
             target: settings.target.clone(),
@@ -136,10 +134,6 @@ impl Route {
 impl super::Target for Route {
     type Observed = Observed;
     type Step = Call;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
 
     fn parts(&self) -> usize {
         self.tables.len()

@@ -211,10 +211,6 @@ impl Target for Route53 {
     type Observed = Observed;
     type Step = Batch;
 
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     async fn observe(&mut self) -> Result<Observed, CallError> {
         self.reads += 1;
         let desired = self.find_out().await?;

@@ -12,7 +12,7 @@ use super::classic_elb::ClassicElb;
 use super::cloudwatch::CloudWatch;
 use super::elbv2::Elbv2;
 use super::hook::Hook;
-use super::kubernetes::{self, Kubernetes, View};
+use super::kubernetes::{Kubernetes, View};
 use super::report::{Report, State};
 use super::route::Route;
 use super::route53::Route53;

@@ -64,7 +64,6 @@ async fn turn(target: &mut CloudWatch, wish: &Wish, seconds: u64) -> Vec<bool> {
 async fn the_verdict_goes_over_the_wire_as_it_should() {
     let endpoint = Endpoint::start(accepts).await;
     let mut target = target(&table(), &endpoint).await;
-    assert_eq!(target.name(), "cloudwatch Mirrors/IRIS/Primary");
     assert_eq!(turn(&mut target, &lead(1), 0).await, [true]);
     assert_eq!(turn(&mut target, &Wish::Follow, 0).await, [false]);
     let sent = endpoint.take();

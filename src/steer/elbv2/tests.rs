@@ -303,9 +303,3 @@ fn a_step_is_displayed_as_the_call() {
         )
     );
 }
-
-#[tokio::test]
-async fn the_name_is_the_table_and_the_group() {
-    let endpoint = Endpoint::start(usual).await;
-    assert_eq!(target(&table(), &endpoint).await.name(), "elbv2 targetgroup/iris/0123456789abcdef");
-}

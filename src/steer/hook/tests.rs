@@ -144,7 +144,6 @@ async fn it_gets_the_facts_and_runs_once() {
     let directory = TempDir::new().expect("a directory");
     let mut hook =
         hook(&directory, "echo \"$1\" >> ran; env | grep ^MIRRORVIP_ | sort > facts", PATIENCE, false);
-    assert_eq!(hook.name(), "hook /bin/sh", "arguments may hold a password");
     let serving = Serving::in_epoch(4);
     for _ in 0..3 {
         assert_eq!(turn(&mut hook, &lead(4), &serving).await, Ok(Outlook::Fulfilled));

@@ -125,10 +125,6 @@ impl Target for Pool {
     type Observed = Observed;
     type Step = Call;
 
-    fn name(&self) -> &'static str {
-        "pool test"
-    }
-
     async fn observe(&mut self) -> Result<Observed, CallError> {
         let fault = {
             let mut cloud = self.cloud.lock().unwrap();
