@@ -64,13 +64,17 @@ fn the_epoch_outlives_a_stop_and_a_crash() {
 fn lost_state_starts_anew_and_says_so() {
     let node = Node::primary();
     fs::create_dir(node.path().join("state")).unwrap();
-    fs::write(node.path().join("state/PROD.json"), "{\"epoch\": 7").unwrap();
+    let (file, rubbish) = (node.path().join("state/PROD.json"), "{\"epoch\": 7");
+    fs::write(&file, rubbish).unwrap();
     let mut daemon = Daemon::start(node.path(), &node.config());
     let warning = daemon.wait_for_log("the remembered epoch is lost; counting starts anew");
     assert_eq!(warning["level"], "WARN");
     assert!(warning["error"].as_str().unwrap().contains("PROD.json is not a state file"), "{warning}");
     daemon.wait_for_page(200);
     assert_eq!(daemon.mirror("PROD")["epoch"], 1);
+    eventually("the rubbish to be replaced", || {
+        (fs::read_to_string(&file).unwrap() != rubbish).then_some(())
+    });
     wait_for_state(&node, 1);
 }
 
