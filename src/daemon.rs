@@ -179,9 +179,11 @@ impl Daemon {
         // The last step that can fail; what was bound for it is dropped again if it does.
         self.health.reconfigure(&config.health, health_mirrors(&prepared))?;
         self.mirrors.commit(prepared).await;
+        // Before loops that are replaced finish what they have sent: the watchdog must not look at snapshots that
+        // nobody writes any more.
+        self.publish_view();
         self.steering.commit(self.mirrors.entries()).await;
-        let view = make_view(&self.health, &self.mirrors, &self.steering, self.started_at);
-        self.view.send_replace(Arc::new(view));
+        self.publish_view();
         self.replace_admin(config.admin.listen, listener, access).await?;
         self.service.inherited.warn(&config);
         self.config = config;
@@ -189,6 +191,11 @@ impl Daemon {
         std::mem::take(&mut self.watchers).stop().await;
         self.start_watchers();
         Ok(())
+    }
+
+    fn publish_view(&self) {
+        let view = make_view(&self.health, &self.mirrors, &self.steering, self.started_at);
+        self.view.send_replace(Arc::new(view));
     }
 
     /// Asks every instance at once.

@@ -85,10 +85,14 @@ pub enum Reason {
 #[serde(transparent)]
 pub struct Epoch(u64);
 
+/// How long before its first answer as primary an instance may have been seen in another role for the promotion
+/// to count as seen. A mirror needs longer to promote this member, another after it, and to leave this one behind.
+pub const LONGEST_BLINDNESS: Duration = Duration::from_mins(1);
+
 /// How the present period of serving began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// This process saw the instance in another role before.
+    /// This process saw the instance in another role before, at most [`LONGEST_BLINDNESS`] ago.
     Promoted,
     /// This process saw the instance as primary, then lost sight of it, and then saw it as primary again.
     Resumed,
@@ -288,6 +292,10 @@ impl Tracker {
         if self.superseded.is_some() {
             self.standing = Some(Standing { role: Role::Primary, until: lease });
             return;
+        }
+        let last = self.standing.as_ref().map(|standing| standing.until.asked_at);
+        if last.is_some_and(|last| last.age_at(lease.asked_at) > LONGEST_BLINDNESS) {
+            self.witnessed_loss = false;
         }
         let in_a_row = match &self.verdict {
             Verdict::Serve { until, .. } if until.covers(now) => {

@@ -6,7 +6,8 @@
 //! hangs or dies fails closed.
 //!
 //! The age is taken from the wall clock, the only one that a file system knows. A publisher on another
-//! machine whose clock is ahead would make old news look fresh: a time in the future is no evidence.
+//! machine whose clock is ahead would make old news look fresh: a time in the future is no evidence. And a
+//! heartbeat that stays grows older by this process's clocks, whatever is done to the wall clock.
 
 use std::fmt;
 use std::fs::{Metadata, OpenOptions};
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 
 use super::{EVIDENCE_LENGTH, Reading};
 use crate::blocking::Errand;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::observation::{AsyncKind, NoEvidence, Outcome, Role, printable};
 
 /// How much of the file is read; its first line must end in it.
@@ -37,6 +38,16 @@ pub struct File {
     stale_after: Duration,
     clock: Clock,
     reading: Errand<io::Result<Published>>,
+    heartbeat: Option<Heartbeat>,
+}
+
+/// A heartbeat at the moment at which it was first seen.
+#[derive(Clone, Copy, Debug)]
+struct Heartbeat {
+    modified: Duration,
+    seen_at: Timestamp,
+    /// How old it was then.
+    age: Duration,
 }
 
 /// What is in the file.
@@ -53,7 +64,7 @@ impl File {
     /// A probe that reads `path`.
     pub(super) fn new(path: &Path, timeout: Duration, stale_after: Duration, clock: &Clock) -> Self {
         let clock = clock.clone();
-        Self { path: path.to_owned(), timeout, stale_after, clock, reading: Errand::new() }
+        Self { path: path.to_owned(), timeout, stale_after, clock, reading: Errand::new(), heartbeat: None }
     }
 
     pub(super) async fn ask(&mut self) -> Reading {
@@ -61,7 +72,12 @@ impl File {
         match timeout(self.timeout, self.reading.run(move || read(&path))).await {
             Err(_elapsed) => Reading::silent(NoEvidence::TimedOut { after: self.timeout }),
             Ok(Err(error)) => Reading::silent(self.explain(&error)),
-            Ok(Ok(published)) => judge(&published, self.clock.now().since_unix_epoch(), self.stale_after),
+            Ok(Ok(published)) => {
+                let now = self.clock.now();
+                let heartbeat = Heartbeat::of(&published, now, self.heartbeat);
+                self.heartbeat = Some(heartbeat);
+                judge(&published, heartbeat, now, self.stale_after)
+            }
         }
     }
 
@@ -108,10 +124,27 @@ fn modified(metadata: &Metadata) -> io::Result<Duration> {
     Ok(modified.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
+// === impl Heartbeat ===
+
+impl Heartbeat {
+    /// That of what was read at `now`, after the one `before`. PURE.
+    fn of(published: &Published, now: Timestamp, before: Option<Self>) -> Self {
+        let modified = published.modified;
+        let age = now.since_unix_epoch().saturating_sub(modified);
+        before.filter(|known| known.modified == modified).unwrap_or(Self { modified, seen_at: now, age })
+    }
+
+    /// How old it is at `now`, at least. PURE.
+    fn age_at(&self, now: Timestamp) -> Duration {
+        let by_the_wall = now.since_unix_epoch().saturating_sub(self.modified);
+        by_the_wall.max(self.age.saturating_add(self.seen_at.age_at(now)))
+    }
+}
+
 /// What the file says, read at `now`. PURE.
-fn judge(published: &Published, now: Duration, stale_after: Duration) -> Reading {
-    let age = now.saturating_sub(published.modified);
-    let ahead = published.modified.saturating_sub(now);
+fn judge(published: &Published, heartbeat: Heartbeat, now: Timestamp, stale_after: Duration) -> Reading {
+    let age = heartbeat.age_at(now);
+    let ahead = published.modified.saturating_sub(now.since_unix_epoch());
     let (outcome, line) = parse(&published.content);
     let outcome = if ahead > TOLERATED_SKEW {
         Err(NoEvidence::Unrecognised(format!(
@@ -196,7 +229,9 @@ mod tests {
         let check = |modified_ms: u64, expected: &str, age_ms: u64| {
             let published =
                 Published { content: b"primary\n".to_vec(), modified: Duration::from_millis(modified_ms) };
-            let reading = judge(&published, Duration::from_secs(100), Duration::from_secs(4));
+            let now = Timestamp::new(Duration::from_secs(7), Duration::from_secs(100));
+            let heartbeat = Heartbeat::of(&published, now, None);
+            let reading = judge(&published, heartbeat, now, Duration::from_secs(4));
             assert_eq!(word(&reading.outcome), expected, "modified at {modified_ms} ms");
             assert_eq!(reading.age, Duration::from_millis(age_ms));
             assert_eq!(reading.evidence, "primary");
@@ -207,5 +242,20 @@ mod tests {
         check(0, "outdated", 100_000);
         check(101_000, "primary", 0);
         check(101_001, "unrecognised", 0);
+    }
+
+    #[test]
+    fn old_news_stay_old_when_the_wall_clock_steps_back() {
+        let published =
+            |second| Published { content: b"primary\n".to_vec(), modified: Duration::from_secs(second) };
+        let at = |boot, wall| Timestamp::new(Duration::from_secs(boot), Duration::from_secs(wall));
+        let stale_after = Duration::from_secs(4);
+        let first = Heartbeat::of(&published(100), at(7, 101), None);
+        let same = Heartbeat::of(&published(100), at(37, 101), Some(first));
+        let reading = judge(&published(100), same, at(37, 101), stale_after);
+        assert_eq!((word(&reading.outcome), reading.age), ("outdated", Duration::from_secs(31)));
+        let anew = Heartbeat::of(&published(101), at(38, 102), Some(same));
+        let reading = judge(&published(101), anew, at(38, 102), stale_after);
+        assert_eq!((word(&reading.outcome), reading.age), ("primary", Duration::from_secs(1)));
     }
 }

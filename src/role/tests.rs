@@ -101,6 +101,23 @@ fn the_next_process_continues_the_epoch_unless_the_role_was_lost() {
 }
 
 #[test]
+fn a_promotion_after_a_long_blindness_was_not_seen() {
+    for (blind, origin) in [(59, Origin::Promoted), (61, Origin::Resumed)] {
+        let mut tracker = Tracker::new(settings(1), None);
+        tracker.observe(&seen(0, 10, Ok(Role::Primary)));
+        tracker.observe(&seen(1_000, 1_010, Ok(Role::Backup)));
+        let after = 1_000 + blind * 1_000;
+        tracker.observe(&seen(after, after + 10, Ok(Role::Primary)));
+        assert_eq!((tracker.epoch(), tracker.origin()), (Epoch(2), Some(origin)), "{blind} s");
+        assert_eq!(tracker.promotion().is_some(), origin == Origin::Promoted, "{blind} s");
+    }
+    let mut tracker = Tracker::new(settings(1), None);
+    tracker.observe(&seen(0, 10, Ok(Role::Backup)));
+    tracker.observe(&seen(61_000, 61_010, Ok(Role::Primary)));
+    assert_eq!((tracker.origin(), tracker.promotion()), (Some(Origin::Found), None));
+}
+
+#[test]
 fn a_promotion_is_known_if_it_was_seen_and_as_long_as_it_is_held() {
     let mut tracker = Tracker::new(settings(1), None);
     tracker.observe(&seen(0, 10, Ok(Role::Primary)));

@@ -232,7 +232,7 @@ impl Standing {
         }
         if !std::mem::replace(&mut self.serving, true) {
             // What was answered before proves nothing about a member that lost sight of its role since.
-            self.answered_at = None;
+            self.outdate_answers();
             self.ask();
             self.rule();
         }
@@ -289,10 +289,15 @@ impl Standing {
             seen.taken = taken;
         }
         if is_news && !standby {
-            self.answered_at = None;
-            if let Some(round) = &mut self.round {
-                round.outdated = true;
-            }
+            self.outdate_answers();
+        }
+    }
+
+    /// What the peers told so far, or are about to tell, is not good enough for the next ruling that is asked for.
+    fn outdate_answers(&mut self) {
+        self.answered_at = None;
+        if let Some(round) = &mut self.round {
+            round.outdated = true;
         }
     }
 
@@ -383,7 +388,11 @@ impl Standing {
             for seen in self.targets.values_mut() {
                 seen.taken = None;
             }
-            self.change_claims(|claims| claims.own = claims.own.max(claim));
+            self.change_claims(|claims| {
+                claims.own = claims.own.max(claim);
+                // Peers have put right what was remembered.
+                claims.superseded_in = claims.superseded_in.filter(|then| *then != epoch);
+            });
         }
         // Whoever asked may have been cancelled.
         let _ = answer.send(authority);

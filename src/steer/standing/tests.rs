@@ -118,6 +118,8 @@ async fn who_remembers_that_it_was_superseded_refuses_beside_one_that_serves_and
         assert_eq!(Some(bench.epoch()), claims.superseded_in);
         assert_eq!(bench.consult().await.word(), word, "{line}");
         assert_eq!(bench.orders.borrow().is_some(), refuses, "{line}");
+        let still = bench.claims.borrow().superseded_in.is_some();
+        assert_eq!(still, word == "superseded", "what was put right does not come back: {line}");
         drop(bench.tasks);
     }
     drop(tasks);
