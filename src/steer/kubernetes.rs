@@ -9,15 +9,16 @@
 //! | serves | `primary` |
 //! | the instance is definitely something else | that, as a role word: `backup`, `disaster-recovery`, `down`, ... |
 //! | no evidence, expired, superseded | `unknown`: the page refuses as well, and nobody is called a backup for being silent |
-//! | no answer yet, rising, stopping | stays: a restart of the daemon takes nobody's traffic away |
+//! | no answer yet, rising, stopping | stays: a daemon that starts again need not write it again |
 //!
 //! # On the wire
 //!
 //! One verb on one object: `PATCH` of the pod (Kubernetes API, "Pod v1 core"), as JSON merge patch (RFC 7386). To
 //! look is to patch nothing (`{}`): that writes nothing and answers the pod, so that the right to patch this one pod
 //! is all that is needed, and a look tells that it is missing before a failover needs it. A write carries the
-//! `resourceVersion` that was read: of a label that somebody else changed meanwhile, of a pod that was made anew and
-//! of a write of ours that arrives after its deadline nothing comes but a conflict, and the loop looks again.
+//! `resourceVersion` that was read: of a label that somebody else changed meanwhile and of a pod that was made anew
+//! nothing comes but a conflict, and the loop looks again. So it is with a write of ours that arrives after its
+//! deadline, once anything has changed the pod; before that the next look puts right what it did.
 //! Only the metadata is asked for in the answers (`PartialObjectMetadata`).
 //!
 //! The client is the one of the HTTP probes, which has a deadline for everything and reads the authorities again
