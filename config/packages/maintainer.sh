@@ -28,7 +28,8 @@ configured() {
 
 # The socket stays active: checks that come meanwhile wait in its queue for the new process.
 restart() {
-    # A configuration that the new version refuses would end a service that works. 78 says so, and nothing else does.
+    # A configuration that the new version refuses would end a service that works. `iam-policy` reads it and asks
+    # nobody; 78 says that it is refused, or gone, and nothing else does.
     status=0
     problems=$(timeout 10 mirrorvip iam-policy --config "$config" 2>&1 >/dev/null) || status=$?
     if [ "$status" -eq 78 ] && systemctl --quiet is-active mirrorvip.service; then

@@ -27,6 +27,9 @@ fi
 exec \"$@\"
 ";
 
+/// Prints the user and the group, as far as they are there.
+const ACCOUNTS: &str = "getent passwd mirrorvip || :; getent group mirrorvip || :";
+
 /// A member without mirrorvip, whose instance is the primary.
 fn member(docker: &Docker) -> Container<'_> {
     let container = docker.boot(Docker::BASE, &["--network", "none"]);
@@ -88,9 +91,8 @@ fn assert_idle(container: &Container<'_>) {
 
 /// What of mirrorvip there is in the file systems.
 fn leftovers(container: &Container<'_>) -> String {
-    container.shell(
-        "rm -rf /root/packages; find / /run /tmp -xdev -name '*mirrorvip*'; getent passwd mirrorvip || :",
-    )
+    let files = "rm -rf /root/packages; find / /run /tmp -xdev -name '*mirrorvip*'";
+    container.shell(files) + &container.shell(ACCOUNTS)
 }
 
 fn commands(block: &str) -> Vec<String> {
@@ -109,7 +111,8 @@ fn a_package_lives_as_readme_says() {
     let [configure] = &blocks("### Configure and start", "sh")[..] else {
         panic!("README has one way to start")
     };
-    let steps: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    let (_, steps) = said.split_once("What to do next").expect("it says what to do");
+    let steps: Vec<_> = steps.lines().filter_map(|line| line.strip_prefix("  ")).collect();
     assert!(
         steps.len() >= 5 && steps.iter().all(|step| commands(configure).contains(&(*step).to_owned())),
         "{said}"
@@ -217,10 +220,13 @@ fn scripts_of_the_rpm(container: &Container<'_>, packages: &Packages, configure:
     // What README says instead of a purge.
     let purge = &blocks("### Upgrade and remove", "sh")[1];
     container.shell(purge);
-    container.shell("test ! -e /etc/mirrorvip; test ! -e /var/lib/mirrorvip; ! getent passwd mirrorvip; ! getent group mirrorvip");
+    container.shell("test ! -e /etc/mirrorvip; test ! -e /var/lib/mirrorvip");
+    assert_eq!(container.shell(ACCOUNTS), "");
 
     output_of(rpm().args(["--erase", "--nodeps", "--noscripts", "mirrorvip"]));
     let left =
         output_of(std::process::Command::new("find").arg(system.path()).args(["-name", "*mirrorvip*"]));
     assert_eq!(left, "");
+    // What is left, rpm's own, belongs to root.
+    output_of(as_root("find").arg(system.path()).args(["-mindepth", "1", "-delete"]));
 }
