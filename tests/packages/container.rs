@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::haproxy::Balancer;
 use crate::support::docker::{Container, Docker, as_root, output_of};
 use crate::support::eventually;
-use crate::{Packages, blocks};
+use crate::{Packages, blocks, root};
 
 const CONFIG: &str = "/etc/mirrorvip/mirrorvip.toml";
 
@@ -179,6 +179,7 @@ fn a_package_lives_as_readme_says() {
     assert_idle(&container);
 
     scripts_of_the_rpm(&container, &first, configure);
+    from_source(&container, configure);
 }
 
 /// Debian cannot install an rpm beside its own packages: here its files are placed, and its scripts are called as rpm
@@ -229,4 +230,18 @@ fn scripts_of_the_rpm(container: &Container<'_>, packages: &Packages, configure:
     assert_eq!(left, "");
     // What is left, rpm's own, belongs to root.
     output_of(as_root("find").arg(system.path()).args(["-mindepth", "1", "-delete"]));
+}
+
+/// What README says where there is no package; the binary is built already.
+fn from_source(container: &Container<'_>, configure: &str) {
+    container.exec(&["mkdir", "-p", "/root/source/target/release"]);
+    for directory in ["config", "systemd"] {
+        container.copy(&root().join(directory), "/root/source");
+    }
+    container.copy(Path::new(env!("CARGO_BIN_EXE_mirrorvip")), "/root/source/target/release/mirrorvip");
+    let script = &blocks("### From source", "sh")[0];
+    let (build, script) = script.split_once('\n').expect("several lines");
+    assert!(build.starts_with("cargo build --release"), "{build}");
+    container.shell(&format!("cd /root/source\n{script}\n{configure}"));
+    assert_eq!(status_text(container), "PROD: SUCCESS, the instance is primary, epoch 1");
 }
