@@ -127,7 +127,8 @@
 //! 21. A restart with inherited sockets refuses and fails no check of a primary, and nobody who waits in a queue
 //!     hears anything but the truth of the moment of the answer.
 //!     *`tests/systemd/activation.rs::nobody_is_refused_or_told_failed_by_a_primary_that_restarts`;
-//!     `tests/systemd/container.rs` with a systemd that has booted and HAProxy.*
+//!     `tests/systemd/container.rs` with a systemd that has booted and HAProxy;
+//!     `tests/packages/container.rs::a_package_lives_as_readme_says` through an upgrade of the package.*
 //! 22. The watchdog is fed only by who has seen the probe loops go round and the health port answer, and nothing
 //!     waits for the service manager or its journal.
 //!     *`service::watchdog::tests::a_loop_that_hangs_is_found_on_the_monotonic_clock`;

@@ -149,7 +149,7 @@ impl LoadError {
             Self::Unreadable { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Some(
                     "Name the file with --config, put its text into MIRRORVIP_CONFIG_TOML, or start from the \
-                     annotated example config/mirrorvip.toml."
+                     annotated example: mirrorvip.toml.example in /etc/mirrorvip, config/mirrorvip.toml in the source."
                         .to_owned(),
                 ),
                 io::ErrorKind::PermissionDenied => Some(format!(
