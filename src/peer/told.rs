@@ -186,6 +186,14 @@ mod tests {
     }
 
     #[test]
+    fn a_long_span_keeps_its_milliseconds() {
+        let promoted_ago = Some(Duration::from_millis(9_047_063_413));
+        let told = Told::Serving { epoch: 0, origin: None, promoted_ago, promotion: None };
+        let read = Told::parse(&format!("for people\n{told}\n")).expect("its own words");
+        assert_eq!(read.to_string(), told.to_string());
+    }
+
+    #[test]
     fn what_makes_no_sense_is_nothing() {
         let read = |line: &str| Told::parse(&format!("for people\n{line}\n"));
         for line in [

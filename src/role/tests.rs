@@ -252,6 +252,13 @@ fn oracle_serves(rise: usize, history: &[Observation], now: Timestamp) -> bool {
     })
 }
 
+#[test]
+fn one_answer_after_silence_is_not_two_in_a_row() {
+    let history = [seen(0, 0, Err(silent())), seen(0, 0, Ok(Role::Primary))];
+    assert!(!track(2, &history).verdict().serves(at(0)));
+    assert!(track(1, &history).verdict().serves(at(0)));
+}
+
 proptest! {
     #[test]
     fn agrees_with_the_oracle(events in events(), rise in 1_u32..4, later in 0_u64..5_000) {
