@@ -213,7 +213,11 @@ impl Mirror {
         if self.find(|instance| leads(instance) && !instance.hung).is_some() {
             return;
         }
-        let Some(member) = self.find(|instance| instance.status == Status::Backup && !instance.hung) else {
+        let backup = self.find(|instance| instance.status == Status::Backup && !instance.hung);
+        // Who led last has all the data, too, and waits when its successor fell before it had led.
+        let last = self.instance(self.last_primary);
+        let waits = last.status == Status::Waiting && last.member_type == MemberType::Failover && !last.hung;
+        let Some(member) = backup.or_else(|| waits.then_some(self.last_primary)) else {
             return;
         };
         // The mirror makes sure that the member which hangs does not act as primary any more.

@@ -184,6 +184,30 @@ fn event() -> impl Strategy<Value = Event> {
     })
 }
 
+#[test]
+fn who_led_last_leads_again_when_its_successor_falls_before_it_has_led() {
+    use MemberId::{A, B};
+    let mut mirror = Mirror::new(TIMING);
+    let mut now = Duration::ZERO;
+    let story = [
+        (0, Event::Stop(A)),
+        (50, Event::Start(A)),
+        (420, Event::Crash(B)),
+        (834, Event::Stop(B)),
+        (1_116, Event::Start(B)),
+        (50, Event::Stop(A)),
+    ];
+    for (pause, event) in story {
+        now += Duration::from_millis(pause);
+        let _refused = mirror.handle(now, event);
+    }
+    for member in MemberId::ALL {
+        let _running = mirror.handle(now + Duration::from_secs(60), Event::Start(member));
+    }
+    mirror.advance(now + Duration::from_secs(120));
+    assert_eq!(mirror.primary(), Some(B));
+}
+
 proptest! {
     #[test]
     fn never_two_leaders_and_always_at_rest_in_the_end(
