@@ -6,10 +6,13 @@
 //! | `GET /status` | what the daemon saw, what it rules and why: [`status::Status`] as JSON |
 //! | `GET /metrics` | [`metrics::METRICS`] in the OpenMetrics text format |
 //! | `POST /probe` | probes every mirror at once, or the one in `?mirror=NAME`; 202 |
+//! | `GET /take` | what an operator's decision would override: [`take::Offer`] as JSON; 409 with the reason where there is nothing to take |
+//! | `POST /take` | carries the decision out: [`take::Decision`] in, [`take::Outcome`] out, both JSON |
 //!
 //! It runs on the control plane's runtime: however busy it is, the health listener has a thread of its own.
-//! It listens on loopback by default; anywhere else the configuration demands TLS or a bearer token. It only
-//! reads, except that it may wake a probe loop.
+//! It listens on loopback by default; anywhere else the configuration demands TLS or a bearer token. All but two
+//! requests only read: `POST /probe` wakes a probe loop, and `POST /take` directs clients to this member. No web page may
+//! send the latter, see [`take`].
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,11 +23,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,10 +37,13 @@ use crate::config;
 use crate::tls::{Renewing, TlsError};
 
 pub mod metrics;
+mod respond;
 pub mod status;
+pub mod take;
 mod token;
 mod view;
 
+use respond::{Context, respond};
 pub use token::{Token, TokenError};
 pub use view::{MirrorView, SteeringView, View};
 
@@ -56,13 +58,6 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long requests under way may take to finish once the listener is handed back.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
-
-const ROUTES: &str = "\
-mirrorvip admin listener
-GET  /status   role, evidence, verdict and history of each mirror, as JSON
-GET  /metrics  the same in numbers, in the OpenMetrics text format
-POST /probe    ask the instance at once; ?mirror=NAME for one mirror only
-";
 
 /// How connections are protected.
 #[derive(Clone)]
@@ -132,9 +127,15 @@ pub async fn serve(
             () = &mut renewal => {}
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
-                    let view = Arc::clone(&view.borrow());
-                    let answer = connection(stream, access.clone(), view, clock.clone(), cancelled.clone());
+                Ok((stream, client)) if connections.len() < MAX_CONNECTIONS => {
+                    let context = Context {
+                        guarded: access.tls.is_some() || access.token.is_some(),
+                        token: access.token.clone(),
+                        view: Arc::clone(&view.borrow()),
+                        clock: clock.clone(),
+                        client: client.ip().to_canonical(),
+                    };
+                    let answer = connection(stream, access.tls.clone(), context, cancelled.clone());
                     connections.spawn(tokio::time::timeout(CONNECTION_TIMEOUT, answer));
                 }
                 Ok(_) => {} // closed
@@ -204,35 +205,28 @@ async fn renew(certificate: Option<Arc<Renewing>>) {
 /// One connection; the caller bounds its time. What goes wrong on it is the client's affair.
 async fn connection(
     stream: TcpStream,
-    access: Access,
-    view: Arc<View>,
-    clock: Clock,
+    tls: Option<Arc<Renewing>>,
+    context: Context,
     closing: CancellationToken,
 ) {
-    match access.tls {
-        None => exchange(stream, access.token, view, clock, closing).await,
+    match tls {
+        None => exchange(stream, context, closing).await,
         Some(certificate) => {
             if let Ok(stream) = TlsAcceptor::from(certificate.current()).accept(stream).await {
-                exchange(stream, access.token, view, clock, closing).await;
+                exchange(stream, context, closing).await;
             }
         }
     }
 }
 
 /// Requests and answers, until the client has enough; once `closing`, until the request under way is answered.
-async fn exchange<S>(
-    stream: S,
-    token: Option<Arc<Token>>,
-    view: Arc<View>,
-    clock: Clock,
-    closing: CancellationToken,
-) where
+async fn exchange<S>(stream: S, context: Context, closing: CancellationToken)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = service_fn(|request: Request<Incoming>| {
-        let response = respond(&request, token.as_deref(), &view, &clock);
-        async move { Ok::<_, Infallible>(response) }
-    });
+    let context = &context;
+    let service =
+        service_fn(move |request| async move { Ok::<_, Infallible>(respond(request, context).await) });
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -251,80 +245,4 @@ async fn exchange<S>(
     if let Err(error) = result {
         tracing::debug!(%error, "an admin connection ended early");
     }
-}
-
-fn respond(
-    request: &Request<Incoming>,
-    token: Option<&Token>,
-    view: &Arc<View>,
-    clock: &Clock,
-) -> Response<Full<Bytes>> {
-    let presented = request.headers().get(AUTHORIZATION).map(hyper::header::HeaderValue::as_bytes);
-    if token.is_some_and(|token| !token.admits(presented)) {
-        let mut response = text(StatusCode::UNAUTHORIZED, "a bearer token is required\n");
-        response.headers_mut().insert(WWW_AUTHENTICATE, hyper::header::HeaderValue::from_static("Bearer"));
-        return response;
-    }
-    match (request.uri().path(), request.method()) {
-        ("/", &Method::GET | &Method::HEAD) => text(StatusCode::OK, ROUTES),
-        ("/status", &Method::GET | &Method::HEAD) => {
-            let status = status::status(view, clock.now());
-            let body =
-                serde_json::to_vec_pretty(&status).expect("strings, numbers and lists always serialise");
-            with_type("application/json", StatusCode::OK, body)
-        }
-        ("/metrics", &Method::GET | &Method::HEAD) => match metrics::encode(view, clock) {
-            Ok(body) => {
-                with_type("application/openmetrics-text; version=1.0.0; charset=utf-8", StatusCode::OK, body)
-            }
-            Err(fmt::Error) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded\n"),
-        },
-        ("/probe", &Method::POST) => probe(request.uri().query(), view),
-        ("/" | "/status" | "/metrics", _) => not_allowed("GET, HEAD"),
-        ("/probe", _) => not_allowed("POST"),
-        _ => text(StatusCode::NOT_FOUND, ROUTES),
-    }
-}
-
-/// Wakes the probe loops that the query names.
-fn probe(query: Option<&str>, view: &View) -> Response<Full<Bytes>> {
-    let named = match query {
-        None | Some("") => None,
-        Some(query) => match query.split_once('=') {
-            Some(("mirror", name)) => Some(name),
-            Some(_) | None => return text(StatusCode::BAD_REQUEST, "the only parameter is mirror=NAME\n"),
-        },
-    };
-    let mut woken = 0;
-    for mirror in
-        view.mirrors.iter().filter(|mirror| named.is_none_or(|name| name.eq_ignore_ascii_case(&mirror.name)))
-    {
-        mirror.wake.notify_one();
-        woken += 1;
-    }
-    match woken {
-        0 => text(StatusCode::NOT_FOUND, "no mirror of that name\n"),
-        _ => text(StatusCode::ACCEPTED, "probing\n"),
-    }
-}
-
-fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-    response.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static(allow));
-    response
-}
-
-fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    with_type("text/plain; charset=utf-8", status, body)
-}
-
-fn with_type(
-    content_type: &'static str,
-    status: StatusCode,
-    body: impl Into<Bytes>,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
-    response
 }

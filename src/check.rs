@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::observation::Role;
 
 mod addresses;
 pub mod aws;
@@ -57,27 +58,38 @@ pub struct Finding {
     pub help: Option<String>,
 }
 
+/// What was found on this machine.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// The findings.
+    pub findings: Vec<Finding>,
+    /// What each mirror's instance is, in the order of the configuration; `None` where it did not say.
+    pub roles: Vec<Option<Role>>,
+}
+
 /// Looks at everything that `config` needs on this machine, as the user of this process.
-pub async fn local(config: &Config, clock: &Clock) -> Vec<Finding> {
+pub async fn local(config: &Config, clock: &Clock) -> Local {
     let mut findings = Vec::new();
     findings.extend(user());
     for mirror in &config.mirrors {
         findings.extend(timing::mirror(mirror));
         findings.extend(timing::looks(mirror));
         findings.extend(files::wake_on(mirror));
+        findings.extend(peers::local(mirror));
     }
-    findings.extend(instance::ask(&config.mirrors, clock).await);
+    let (of_instances, roles) = instance::ask(&config.mirrors, clock).await;
+    findings.extend(of_instances);
     findings.extend(addresses::listeners(config).await);
     findings.extend(files::certificates(config, clock));
     findings.extend(files::token(&config.admin));
     findings.push(files::state_directory(&config.state_directory));
     findings.push(addresses::descriptors(&config.health));
-    findings
+    Local { findings, roles }
 }
 
-/// Asks the other members of every mirror what the daemon will ask them.
-pub async fn peers(config: &Config) -> Vec<Finding> {
-    peers::ask(config).await
+/// Asks the other members of every mirror what the daemon will ask them. `roles` are those of [`Local`].
+pub async fn peers(config: &Config, roles: &[Option<Role>]) -> Vec<Finding> {
+    peers::ask(config, roles).await
 }
 
 /// The daemon need not be root, and what root may do proves nothing about the daemon's user.

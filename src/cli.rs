@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+mod admin;
 mod check;
 mod completions;
 #[cfg(feature = "simulation")]
@@ -24,6 +25,7 @@ mod probe;
 mod publish;
 mod run;
 mod status;
+mod take;
 
 pub use exit::Exit;
 use exit::Failure;
@@ -122,6 +124,15 @@ enum Verb {
     IamPolicy,
     /// Show what the running daemon sees and rules
     Status(status::Arguments),
+    /// Direct clients to this member by an operator's decision, where mirrorvip is in doubt
+    ///
+    /// For a primary that is superseded, or unsure whether another member was promoted later. Ask the mirror itself first
+    /// which member is the primary (`iris list`): a wrong decision sends clients to two databases. The command shows what
+    /// it overrides and asks for confirmation. The decision is in force until the instance loses the role; log, status and
+    /// state file record it with reason, user and time. Refused unless the instance is the primary now and there is
+    /// something to override.
+    #[command(after_help = take::AFTER_HELP)]
+    Take(take::Arguments),
     /// Tell by the exit code whether the daemon in this container answers
     ///
     /// Asks the configured health listener for /live: for the HEALTHCHECK of an image. The role has no say.
@@ -155,6 +166,7 @@ pub fn main() -> ExitCode {
         Verb::Plan(arguments) => plan::run(&global, &arguments),
         Verb::IamPolicy => iam_policy::run(&global),
         Verb::Status(arguments) => status::run(&global, &arguments),
+        Verb::Take(arguments) => take::run(&global, &arguments),
         Verb::Healthcheck => healthcheck::run(&global),
         #[cfg(feature = "simulation")]
         Verb::Demo(arguments) => demo::run(arguments),

@@ -34,6 +34,17 @@ impl Timestamp {
         boot.max(wall)
     }
 
+    /// The time from this moment to `now` by the boot-time clock alone: for spans that are shown to other members,
+    /// which a correction of the wall clock must not change.
+    pub fn boot_age_at(self, now: Self) -> Duration {
+        now.boot.saturating_sub(self.boot)
+    }
+
+    /// Time since the machine's start.
+    pub const fn since_boot(self) -> Duration {
+        self.boot
+    }
+
     /// The moment `span` after this one, on both clocks.
     #[must_use]
     pub fn later_by(self, span: Duration) -> Self {

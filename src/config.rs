@@ -125,6 +125,8 @@ pub struct Mirror {
     pub member: Option<String>,
     /// The other members, asked before anything is taken from them.
     pub peers: Vec<steering::Peer>,
+    /// File that holds the secret with which members sign their answers to each other.
+    pub peer_key_file: Option<PathBuf>,
     /// What the page says while a peer that was promoted later serves.
     pub superseded: steering::Superseded,
     /// How often each steering target looks at its object when nothing happens.

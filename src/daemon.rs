@@ -9,7 +9,7 @@
 //!                 ▼                            ▼                     ▼
 //!        health listener (own thread)   admin listener      keeper of the state file,
 //!                                                           warner of unasked mirrors,
-//!                                                           standing among the peers, steering loops
+//!                                                           arbiter among the peers, steering loops
 //! ```
 //!
 //! *Start*: everything that can fail (addresses, certificates, token) is done before the first task runs.
@@ -36,10 +36,9 @@ use tokio_util::task::TaskTracker;
 use crate::admin::status::Build;
 use crate::admin::{self, MirrorView, View};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::health;
 use crate::service::{self, Service, SocketError};
-use crate::snapshot::Snapshot;
 use crate::state::Store;
 
 mod keep;
@@ -47,7 +46,8 @@ mod mirrors;
 mod steering;
 mod unasked;
 
-use mirrors::{Mirrors, Prepared};
+use mirrors::Mirrors;
+pub use mirrors::PeerKeyError;
 use steering::Steering;
 
 /// How much later than planned a round of a probe loop may end on a busy machine before it counts as hung.
@@ -86,6 +86,9 @@ pub enum StartError {
     /// A socket that the service manager passed cannot be used.
     #[error(transparent)]
     Inherited(#[from] SocketError),
+    /// The file of a mirror's shared secret is unusable.
+    #[error(transparent)]
+    PeerKey(#[from] PeerKeyError),
     /// A socket was lost between binding and serving.
     #[error("ask the operating system for an address")]
     Address(#[from] io::Error),
@@ -115,7 +118,7 @@ impl StartError {
         match self {
             Self::Health(error) => error.hint(),
             Self::Admin(error) => error.hint(),
-            Self::Inherited(_) | Self::Address(_) => None,
+            Self::Inherited(_) | Self::PeerKey(_) | Self::Address(_) => None,
         }
     }
 }
@@ -130,13 +133,13 @@ impl Daemon {
         service.inherited.check(&config)?;
         service.inherited.warn(&config);
         let mut mirrors = Mirrors::new(clock.clone(), tasks.clone());
-        let prepared = mirrors.prepare(&config.mirrors, &Store::new(config.state_directory.clone()));
+        let prepared = mirrors.prepare(&config.mirrors, &Store::new(config.state_directory.clone()))?;
         let access = admin::Access::new(&config.admin)?;
         let listener = admin::bind(config.admin.listen, service.inherited.for_admin(config.admin.listen)?)?;
         let address = listener.local_addr()?;
         let inherited = service.inherited.for_health()?;
         let health =
-            health::Server::start(&config.health, health_mirrors(&prepared), clock.clone(), inherited)?;
+            health::Server::start(&config.health, prepared.readers().collect(), clock.clone(), inherited)?;
         mirrors.commit(prepared).await;
         let mut steering = Steering::new(clock.clone(), tasks.clone());
         steering.commit(mirrors.entries()).await;
@@ -171,13 +174,13 @@ impl Daemon {
     /// Puts another configuration to work; on an error everything is as it was.
     pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
         self.service.inherited.check(&config)?;
-        let prepared = self.mirrors.prepare(&config.mirrors, &Store::new(config.state_directory.clone()));
+        let prepared = self.mirrors.prepare(&config.mirrors, &Store::new(config.state_directory.clone()))?;
         let access = admin::Access::new(&config.admin)?;
         let moved = config.admin.listen != self.admin.configured;
         let inherited = self.service.inherited.for_admin(config.admin.listen)?;
         let listener = if moved { Some(admin::bind(config.admin.listen, inherited)?) } else { None };
         // The last step that can fail; what was bound for it is dropped again if it does.
-        self.health.reconfigure(&config.health, health_mirrors(&prepared))?;
+        self.health.reconfigure(&config.health, prepared.readers().collect())?;
         self.mirrors.commit(prepared).await;
         // Before loops that are replaced finish what they have sent: the watchdog must not look at snapshots that
         // nobody writes any more.
@@ -265,8 +268,8 @@ impl Daemon {
         for entry in self.mirrors.entries() {
             let name = entry.config.name.clone();
             let Watchers { cancelled, tasks } = &self.watchers;
-            let (snapshot, claims) = (entry.snapshot.clone(), entry.claims.subscribe());
-            tasks.spawn(keep::keep(store.clone(), name.clone(), snapshot, claims, cancelled.clone()));
+            let (snapshot, channels) = (entry.snapshot.clone(), Arc::clone(&entry.channels));
+            tasks.spawn(keep::keep(store.clone(), name.clone(), snapshot, channels, cancelled.clone()));
             if let Some(limit) = self.config.health.unasked_warning {
                 let (checkers, clock) = (self.health.checkers(), self.clock.clone());
                 let snapshot = entry.snapshot.clone();
@@ -292,15 +295,6 @@ impl Watchers {
     }
 }
 
-fn health_mirrors(prepared: &Prepared) -> Vec<health::Mirror> {
-    let mirror = |(config, snapshot): (&config::Mirror, &watch::Receiver<Snapshot>)| health::Mirror {
-        name: config.name.as_str().into(),
-        paths: config.paths.clone(),
-        snapshot: snapshot.clone(),
-    };
-    prepared.readers().map(mirror).collect()
-}
-
 fn make_view(health: &health::Server, mirrors: &Mirrors, steering: &Steering, started_at: Timestamp) -> View {
     let mirror = |entry: &mirrors::Entry| MirrorView {
         name: entry.config.name.as_str().into(),
@@ -308,6 +302,8 @@ fn make_view(health: &health::Server, mirrors: &Mirrors, steering: &Steering, st
         snapshot: entry.snapshot.clone(),
         round: entry.config.interval + entry.config.timeout + ROUND_SLACK,
         wake: Arc::clone(&entry.wake),
+        members: entry.channels.view.subscribe(),
+        profile: entry.channels.profile.subscribe(),
         steering: steering.view(&entry.config.name),
     };
     View {

@@ -36,7 +36,9 @@ mod names;
 mod report;
 mod sampler;
 mod scenario;
+mod snapshot;
 mod stage;
+mod status;
 mod timeline;
 
 use directory::Directory;
@@ -61,6 +63,9 @@ const TIMING: Timing = Timing {
 const ASK_INTERVAL: Duration = Duration::from_millis(250);
 const ASK_TIMEOUT: Duration = Duration::from_millis(750);
 const STALE_AFTER: Duration = Duration::from_millis(1_500);
+/// How long the page of a member may say SUCCESS beside a later primary's that its daemon can reach: a round of questions,
+/// every half of the mirror's timeout, and what an answer may take.
+const SUPERSEDED_WITHIN: Duration = Duration::from_millis(1_250 + 2_000);
 /// Checks of the load balancer, a tenth of the pace of a real one.
 const BALANCER: balancer::Settings = balancer::Settings {
     interval: Duration::from_millis(500),
@@ -90,8 +95,10 @@ pub struct Options {
 pub struct Summary {
     /// One entry a scenario, in order.
     pub scenarios: Vec<Figures>,
-    /// How many answers of status pages were looked at; never did two members answer SUCCESS together.
+    /// How many answers of status pages were looked at; never did two members of the mirror answer SUCCESS together.
     pub samples: u64,
+    /// How long the page of the member that came back from a snapshot said SUCCESS, at most.
+    pub reverted_page: Duration,
     /// How often the members changed the cloud; each time its primary did it, and nothing was left empty.
     pub writes: usize,
 }

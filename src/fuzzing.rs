@@ -4,10 +4,16 @@
 //! Each function panics when an invariant breaks. Most are checked against a naive reading that knows less
 //! than the parser does: it may call more outputs *possibly primary*, never fewer.
 
+use std::time::Duration;
+
+use crate::clock::Timestamp;
 use crate::config::{self, Config};
 use crate::health;
 use crate::observation::Role;
+use crate::peer::document::Document;
 use crate::probe::{Reading, file, metrics, qlist};
+use crate::steer::arbiter::{Arbiter, Input, Instance, PeerFacts, PeerReport, Settings};
+use crate::term::{LONGEST_JUMP, Mark, Memory};
 use crate::wake;
 
 /// Panics when an invariant does not hold for these bytes.
@@ -18,6 +24,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
     ("log", log),
     ("metrics", metrics),
+    ("peer", peer),
     ("proxy", proxy),
     ("qlist", qlist),
     ("request", request),
@@ -43,6 +50,27 @@ pub fn qlist(bytes: &[u8]) {
                 && member == "failover" && mirror == "primary")
     };
     assert!(text.split_inclusive('\n').any(says_so), "primary, but nobody said so");
+}
+
+/// What another member reports: names stay printable, and no number poisons the order of promotions.
+pub fn peer(bytes: &[u8]) {
+    const KNOWN: u64 = 7;
+    let Ok(document) = Document::parse(bytes) else { return };
+    let facts = PeerFacts::of(&document);
+    assert!(facts.member.bytes().all(|byte| byte.is_ascii_graphic()), "{}", facts.member.escape_default());
+    let settings = Settings {
+        member: "a".to_owned(),
+        peers: vec![("b".to_owned(), None)],
+        qos_timeout: Duration::from_secs(8),
+        refuses: true,
+    };
+    let memory = Memory { seen: Mark { term: KNOWN, member: "b".to_owned() }, ..Memory::default() };
+    let mut arbiter = Arbiter::new(settings, memory, Instance::default());
+    let now = Timestamp::new(Duration::from_secs(1_000), Duration::from_secs(1_700_000_000));
+    arbiter.handle(now, Input::Poll);
+    arbiter.handle(now, Input::Answer { peer: 0, asked_at: now, report: PeerReport::Facts(facts) });
+    let seen = &arbiter.memory().seen;
+    assert!((KNOWN..=KNOWN + LONGEST_JUMP).contains(&seen.term), "{seen}");
 }
 
 /// The instance's metrics: primary only by both numbers, each on a whole line.

@@ -39,6 +39,7 @@ use tracing::warn;
 
 use crate::clock::Clock;
 use crate::config;
+use crate::peer::document::Profile;
 use crate::snapshot::Snapshot;
 use crate::tls::Renewing;
 
@@ -94,6 +95,8 @@ pub struct Mirror {
     pub paths: Vec<String>,
     /// Its state, from its probe loop.
     pub snapshot: watch::Receiver<Snapshot>,
+    /// What its member reports to the others besides.
+    pub profile: watch::Receiver<Profile>,
 }
 
 /// The running health listener. Dropping it closes the ports too, without waiting for anything.

@@ -13,8 +13,11 @@
 //! | *epoch* | number of a promotion that this member saw |
 //! | *permit* | the right to act as the primary, checked into `Held` before each step; only a verdict to serve mints it |
 //! | *steering target* | what directs clients in a cloud: a pool, a record, a route; one table of the configuration each: [`steer`] |
-//! | *authority* | the ruling whether this member may take traffic among its peers: clear, unsure, superseded: [`steer::authority`] |
-//! | *claim* | the number that a write carries, above every one known; the fencing token in a record |
+//! | *term* | the number that orders the promotions of a mirror, persisted before its first use: [`term`] |
+//! | *proven* | said of a term: the instance was watched since that promotion, so that it still holds it |
+//! | *arbiter* | rules whether this member's promotion is the latest, so that it may take traffic: [`steer::arbiter`] |
+//! | *authority* | its ruling: clear, unsure, superseded |
+//! | *ownership record* | which member put a cloud object to itself, and in which term; kept beside the object |
 //! | *warrant* | permit and clear authority of one moment, for one step that moves traffic |
 //! | *health listener* | the port that load balancers poll, the data plane: [`health`] |
 //! | *admin listener* | status, metrics, wake-up, the control plane: [`admin`] |
@@ -26,13 +29,15 @@
 //! timer ──────────────────────────────┤
 //!                                     ▼
 //!            probe loop ──Observation──► role::Tracker ──Snapshot──┬─► health: verdict(now) at each request
-//!            (one in flight,    ▲        (pure)                    ├─► admin: /status, /metrics
-//!             deadline, kill)   │                                  ├─► state file, warnings
-//!                               │ order: superseded                │
-//!                               └──────────── standing ◄───────────┤
-//!             peers' /promotion ─────────────► (rules   │          │
-//!                                             authority)│ ▲        │
-//!                                   clear, with a claim ▼ │ what records say
+//!            (one in flight,    ▲        (pure)                    │     └─► /NAME/peer, for the other members
+//!             deadline, kill)   │                                  ├─► admin: /status, /metrics
+//!                               │ order: superseded                ├─► state file, warnings
+//!                               └─────────── arbiter ◄─────────────┤
+//!             peers' /NAME/peer ────────────► (pure, in            │
+//!             `mirrorvip take` ─────────────►  a driver) ◄─┐       │
+//!             state file ◄──── term ────────    │          │ ownership records
+//!                               clear, and a term          │       │
+//!                                               ▼          │       │
 //!             AWS ◄──── step, with a warrant ──── steering loop ◄──┘
 //!                 ───── what is there ──────────► (one a target: observe, plan, apply, observe)
 //! ```
@@ -41,7 +46,8 @@
 //! the same snapshots that the admin listener shows.
 //!
 //! Verdicts flow away from the role machine. One arrow leads back: the order that a member which another
-//! superseded refuses, and the probe loop alone carries it out.
+//! superseded refuses, and the probe loop alone carries it out. A term is in the state file before a write or an
+//! answer to a peer carries it.
 //!
 //! # Code map
 //!
@@ -51,10 +57,15 @@
 //! | [`observation`] | roles and the reasons for not knowing them; PURE |
 //! | [`role`] | the role machine: observations in, verdicts out; PURE |
 //! | [`snapshot`] | what a probe loop publishes about its mirror |
-//! | `peer` | asks the mirror's other members what they are; draws no conclusions |
+//! | [`term`] | the number that orders promotions, and what a member remembers about it; PURE |
+//! | [`peer`] | asks the mirror's other members what they are; draws no conclusions |
+//! | [`peer::document`], [`peer::identity`] | what members report to each other; which member an answer comes from; PURE |
+//! | [`peer::key`], `peer::agreement` | the secret that members share; what their configurations must have in common |
 //! | [`steer`] | makes cloud objects direct clients to the primary; its own documentation tells how |
-//! | [`steer::authority`] | the table of cases: who may take traffic; PURE |
-//! | `steer::standing` | gathers what authority rules on, one task a mirror |
+//! | [`steer::arbiter`] | inputs with their moment in, rulings out: who may take traffic; PURE |
+//! | `steer::arbiter::rule`, `members` | the rule in nine rows; what is known of the other members; PURE |
+//! | `steer::arbiter::driver`, `alarm` | the arbiter's task, one per mirror; alarms about the mirror as a whole |
+//! | `steer::foresight` | what the arbiter would rule after a promotion, for `plan` and `check` |
 //! | `steer::run`, `steer::pace` | the loop round one target; how fast to try again (PURE) |
 //! | `steer::{elbv2, classic_elb, route53, route, cloudwatch, kubernetes, hook}` | one kind of target each, a thin shell round a pure `plan` |
 //! | `steer::pool` | what to do about who is registered, for every load balancer; PURE |
@@ -99,7 +110,7 @@
 //!    *`tests/probe/`, `tests/health/`.*
 //! 10. A panic anywhere ends the process. *`main.rs`; `tests/cli.rs`.*
 //! 11. Age is the larger of boot-time and wall-clock elapsed time. *`clock::tests`.*
-//! 12. A reload that fails changes nothing, and one that succeeds drops no listener, verdict or epoch of a
+//! 12. A reload that fails changes nothing, and one that succeeds drops no listener, verdict, epoch or term of a
 //!     mirror that did not change. *`tests/reload.rs`.*
 //! 13. No step that moves traffic is sent without a warrant of that very moment.
 //!     *`steer::run::tests::a_demotion_cancels_what_was_not_sent_and_finishes_what_was`,
@@ -112,11 +123,17 @@
 //! 15. Add before remove: no step leaves a pool or a record empty, and strangers stay.
 //!     *`steer::pool::tests::the_primary_adds_itself_then_waits_then_removes_the_others`;
 //!     `steer::route53::tests::a_swap_goes_over_the_wire_as_recorded`: one batch.*
-//! 16. A member that another superseded moves no traffic until its own instance loses the role and regains it,
-//!     and clocks of two members are never compared. *`steer::authority::tests::a_stale_member_is_never_clear`;
-//!     `steer::standing::tests::what_was_superseded_is_remembered_across_a_restart`; `tests/steering/peers.rs`;
-//!     `tests/steering/whole.rs::an_old_primary_that_was_paused_takes_nothing_back`.*
-//! 17. A true primary is not stuck in the common cases. *`steer::authority::tests::a_true_primary_is_not_stuck`.*
+//! 16. A member takes no object from one that was promoted later and has not stepped down, if it can read an ownership
+//!     record or reach that member; it never serves again merely because that member fell silent; and clocks of two
+//!     members are never compared. *`steer::arbiter::tests::rows::row_5_a_later_promotion_that_serves_supersedes_until_it_certainly_is_over`,
+//!     `steer::arbiter::tests::stories::a_reverted_primary_is_superseded_and_the_true_one_serves`,
+//!     `a_wall_clock_that_steps_does_not_change_the_order_of_promotions`; `tests/authority`, a model of three members;
+//!     `tests/steering/peers.rs`; `tests/steering/whole.rs::an_old_primary_that_was_paused_takes_nothing_back`.*
+//! 17. A true primary is not stuck: every doubt ends with its cause, without a restart, or by one decision of an operator.
+//!     *`steer::arbiter::tests::rows::row_3_certainty_needs_every_other_members_fresh_answer`,
+//!     `row_1_an_operators_decision_counts_for_this_promotion_until_a_later_one_is_known`,
+//!     `steer::arbiter::tests::stories::a_promotion_by_mistake_supersedes_no_longer_than_it_lasts`;
+//!     `steer::arbiter::tests::terms`: a term is stored before its first use; `tests/authority`.*
 //! 18. Every error of a call has one class, and pauses end within ten seconds.
 //!     *`aws::error::tests::what_passes_is_tried_again_and_what_does_not_is_told`;
 //!     `steer::pace::tests::the_ceiling_doubles_up_to_ten_seconds_and_starts_anew_after_success`.*
@@ -150,7 +167,7 @@ pub mod demo;
 pub mod fuzzing;
 pub mod health;
 pub mod observation;
-mod peer;
+pub mod peer;
 pub mod probe;
 pub mod publish;
 pub mod role;
@@ -160,5 +177,6 @@ pub mod simulation;
 pub mod snapshot;
 pub mod state;
 pub mod steer;
+pub mod term;
 pub mod tls;
 pub mod wake;

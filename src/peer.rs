@@ -1,18 +1,24 @@
-//! Asks the other members of a mirror what they are: the evidence for who was promoted later.
+//! Asks the other members of a mirror what they are, and answers them.
 //!
-//! Each peer is asked at `/NAME/promotion` of the server that its status page is on, all at once, each within
-//! one deadline. What it [tells](told) there is exact. Where there is no such page (a Web Gateway, an older
-//! version) the status page itself is asked, and its status code is all there is to know:
+//! Each peer is asked at `/NAME/peer` of the server that its status page is on, all at once, each within one deadline;
+//! what it reports there is a [document]. Where there is no such page (a Web Gateway, an older version) the
+//! status page itself is asked, and its status code is all there is to know:
 //!
 //! | answer | means |
 //! |---|---|
-//! | the line for machines, and a status code that agrees | what it says |
+//! | 200 with a document | what it reports |
 //! | 200 `SUCCESS` on the status page | it serves, promoted at an unknown time |
 //! | any other answer | it does not serve, for reasons unknown |
 //! | none in time, no connection, refused | nothing is known |
 //!
-//! It draws no conclusions: those are [`authority`](crate::steer::authority)'s.
+//! With a shared secret (`peer_key_file`) each question carries a nonce, and an answer that is not [signed](key) with it
+//! counts as none. Without one, a machine that can answer at a peer's address can withhold traffic from this member, or
+//! void the protection of a later primary by saying that it is not the primary; it cannot direct traffic to a member whose
+//! own instance does not say that it is the primary.
+//!
+//! No conclusions are drawn here: those are the [arbiter](crate::steer::arbiter)'s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{StatusCode, Uri};
@@ -22,18 +28,25 @@ use tokio::time::timeout;
 use crate::clock::{Clock, Timestamp};
 use crate::config::HttpTarget;
 use crate::config::steering::Peer;
-use crate::observation::NoEvidence;
+use crate::observation::{NoEvidence, printable};
 use crate::probe::http::{Answer, Client};
 
-mod told;
+pub(crate) mod agreement;
+pub mod document;
+pub mod identity;
+pub mod key;
 
-pub(crate) use told::Told;
+use document::Document;
+use key::Key;
 
 /// How long a peer may take, both pages together.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a page may be.
 const BODY_LIMIT: usize = 16 * 1024;
+
+/// How much of a peer's own words is shown, in characters.
+const SHOWN: usize = 200;
 
 /// One peer's answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,27 +56,29 @@ pub(crate) struct Report {
     /// When the answer was in.
     pub(crate) answered_at: Timestamp,
     /// What it said.
-    pub(crate) answer: Reply,
+    pub(crate) reply: Reply,
 }
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reply {
-    /// What the member tells of itself.
-    Told(Told),
+    /// What the member reports of itself.
+    Document(Box<Document>),
     /// Its status page says SUCCESS, and there is nothing else to know.
     Success,
     /// It answers, and does not say SUCCESS.
     Failed,
-    /// There is no answer.
+    /// There is no answer that can be used.
     Unreachable(String),
 }
 
-/// What both pages of a peer answer, for whoever looks for the reason why it tells nothing.
+/// What both pages of a peer answer, to find out why it reports nothing.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    /// The page for other members.
-    pub(crate) promotion: Result<Answer, NoEvidence>,
+    /// The page for other members, and what is wrong with its signature.
+    pub(crate) peer: Result<Answer, NoEvidence>,
+    /// What is wrong with the signature, where there must be one.
+    pub(crate) unsigned: Option<String>,
     /// The status page.
     pub(crate) page: Result<Answer, NoEvidence>,
 }
@@ -79,22 +94,18 @@ pub(crate) struct Peers {
 /// Asks one peer.
 #[derive(Debug)]
 struct Asker {
-    promotion: Client,
+    document: Client,
     page: Client,
+    key: Option<Arc<Key>>,
 }
 
 // === impl Peers ===
 
 impl Peers {
     /// The peers of `mirror`. Asks nobody yet.
-    pub(crate) fn new(mirror: &str, peers: &[Peer], clock: Clock) -> Self {
-        let idle = peers.iter().map(|peer| Some(Asker::new(mirror, &peer.page))).collect();
+    pub(crate) fn new(mirror: &str, peers: &[Peer], key: Option<&Arc<Key>>, clock: Clock) -> Self {
+        let idle = peers.iter().map(|peer| Some(Asker::new(mirror, &peer.page, key.cloned()))).collect();
         Self { idle, round: JoinSet::new(), clock }
-    }
-
-    /// Whether there is nobody to ask.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.idle.is_empty()
     }
 
     /// Asks all of them, unless that is under way.
@@ -113,14 +124,13 @@ impl Peers {
         }
     }
 
-    /// The next answer, with the peer's index and whether it is the round's last; waits for ever while none
-    /// is under way. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> (usize, Report, bool) {
+    /// The next answer, with the peer's index; waits for ever while no round is under way. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> (usize, Report) {
         match self.round.join_next().await {
             Some(ended) => {
                 let (index, asker, report) = ended.expect("asking a peer neither panics nor is aborted");
                 self.idle[index] = Some(asker);
-                (index, report, self.round.is_empty())
+                (index, report)
             }
             None => std::future::pending().await,
         }
@@ -130,65 +140,93 @@ impl Peers {
 // === impl Asker ===
 
 impl Asker {
-    fn new(mirror: &str, page: &HttpTarget) -> Self {
-        let promotion = HttpTarget { url: promotion_url(mirror, &page.url), ca_file: page.ca_file.clone() };
+    fn new(mirror: &str, page: &HttpTarget, key: Option<Arc<Key>>) -> Self {
+        let document = HttpTarget { url: peer_url(mirror, &page.url), ca_file: page.ca_file.clone() };
         Self {
-            promotion: Client::new(&promotion, TIMEOUT, BODY_LIMIT),
+            document: Client::new(&document, TIMEOUT, BODY_LIMIT),
             page: Client::new(page, TIMEOUT, BODY_LIMIT),
+            key,
         }
     }
 
     async fn ask(&mut self, clock: &Clock) -> Report {
         let asked_at = clock.now();
-        let answer = timeout(TIMEOUT, self.exchange()).await;
-        let answer =
-            answer.unwrap_or_else(|_elapsed| Reply::Unreachable(format!("no answer within {TIMEOUT:?}")));
-        Report { asked_at, answered_at: clock.now(), answer }
+        let reply = timeout(TIMEOUT, self.exchange()).await;
+        let reply =
+            reply.unwrap_or_else(|_elapsed| Reply::Unreachable(format!("no answer within {TIMEOUT:?}")));
+        Report { asked_at, answered_at: clock.now(), reply }
     }
 
     async fn exchange(&mut self) -> Reply {
-        match self.promotion.get().await {
-            Ok(answer) => {
-                if let Some(told) = read(&answer) {
-                    return Reply::Told(told);
+        match self.question().await {
+            (Ok(_), Some(unsigned)) => return Reply::Unreachable(unsigned),
+            (Ok(answer), None) => {
+                if let Some(reply) = read(&answer) {
+                    return reply;
                 }
             }
-            Err(cause @ (NoEvidence::Unreachable(_) | NoEvidence::TimedOut { .. })) => {
+            (Err(cause @ (NoEvidence::Unreachable(_) | NoEvidence::TimedOut { .. })), _) => {
                 return Reply::Unreachable(cause.to_string());
             }
-            Err(_no_such_page) => {}
+            (Err(cause), _) if self.key.is_some() => return Reply::Unreachable(cause.to_string()),
+            (Err(_no_such_page), _) => {}
         }
         match self.page.get().await {
             Ok(answer) => read_page(&answer),
             Err(cause) => Reply::Unreachable(cause.to_string()),
         }
     }
+
+    /// Asks for the document. Returns also what is wrong with the answer's signature.
+    async fn question(&mut self) -> (Result<Answer, NoEvidence>, Option<String>) {
+        let nonce = key::random_identifier();
+        let answer = self.document.get_with(&[(key::NONCE, &nonce)]).await;
+        let unsigned = match (&self.key, &answer) {
+            (Some(key), Ok(answer)) => check_signature(key, &nonce, answer),
+            (None, _) | (_, Err(_)) => None,
+        };
+        (answer, unsigned)
+    }
 }
 
 /// Asks both pages of one peer, each with the deadline of a round.
-pub(crate) async fn look(mirror: &str, page: &HttpTarget) -> Pages {
-    let mut asker = Asker::new(mirror, page);
-    Pages { promotion: asker.promotion.get().await, page: asker.page.get().await }
+pub(crate) async fn look(mirror: &str, page: &HttpTarget, key: Option<Arc<Key>>) -> Pages {
+    let mut asker = Asker::new(mirror, page, key);
+    let (peer, unsigned) = asker.question().await;
+    Pages { peer, unsigned, page: asker.page.get().await }
 }
 
 /// The page for other members on the server of the status page.
-fn promotion_url(mirror: &str, page: &Uri) -> Uri {
+fn peer_url(mirror: &str, page: &Uri) -> Uri {
     let mut parts = page.clone().into_parts();
     // A mirror's name has no character that means anything in a path.
-    parts.path_and_query = format!("/{mirror}/promotion").parse().ok();
+    parts.path_and_query = format!("/{mirror}/peer").parse().ok();
     Uri::from_parts(parts).unwrap_or_else(|_| page.clone())
 }
 
-/// What the page for other members tells, if it is one. PURE and total.
-pub(crate) fn read(answer: &Answer) -> Option<Told> {
-    let told = Told::parse(std::str::from_utf8(&answer.body).ok()?)?;
-    let agrees = match &told {
-        Told::Serving { .. } => answer.status == StatusCode::OK,
-        Told::NotServing { .. } | Told::StoodDown | Told::Indefinite { .. } => {
-            answer.status == StatusCode::SERVICE_UNAVAILABLE
+/// What is wrong with the signature of `answer`; `None` if it is right.
+fn check_signature(key: &Key, nonce: &str, answer: &Answer) -> Option<String> {
+    match answer.header(key::SIGNATURE) {
+        Some(signature) if key.verifies(nonce, &answer.body, signature) => None,
+        Some(_) => {
+            Some("its answer is signed with another secret: compare the files of `peer_key_file`".to_owned())
         }
-    };
-    agrees.then_some(told)
+        None => Some(format!(
+            "its answer ({}) is not signed: set `peer_key_file` there, too",
+            answer.status.as_u16()
+        )),
+    }
+}
+
+/// What the page for other members reports, if there is such a page. PURE and total.
+pub(crate) fn read(answer: &Answer) -> Option<Reply> {
+    let is_json = answer.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
+    (answer.status == StatusCode::OK && is_json).then(|| match Document::parse(&answer.body) {
+        Ok(document) => Reply::Document(Box::new(document)),
+        Err(problem) => {
+            Reply::Unreachable(format!("its document cannot be read: {}", printable(&problem, SHOWN)))
+        }
+    })
 }
 
 /// What a status page says. PURE and total.
@@ -204,40 +242,30 @@ pub(crate) fn read_page(answer: &Answer) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use hyper::body::Bytes;
-
+    use super::document::tests::backup;
     use super::*;
-
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            body: Bytes::copy_from_slice(body.as_bytes()),
-        }
-    }
 
     #[test]
     fn the_page_for_members_is_on_the_server_of_the_status_page() {
-        let url = |page: &str| promotion_url("PROD", &page.parse().unwrap()).to_string();
-        assert_eq!(
-            url("http://10.0.2.12:8080/csp/bin/mirrorstatus.cxw"),
-            "http://10.0.2.12:8080/PROD/promotion"
-        );
-        assert_eq!(url("https://[::1]/mirror_status.cxw?x=y"), "https://[::1]/PROD/promotion");
+        let url = |page: &str| peer_url("PROD", &page.parse().unwrap()).to_string();
+        assert_eq!(url("http://10.0.2.12:8080/csp/bin/mirrorstatus.cxw"), "http://10.0.2.12:8080/PROD/peer");
+        assert_eq!(url("https://[::1]/mirror_status.cxw?x=y"), "https://[::1]/PROD/peer");
     }
 
     #[test]
-    fn a_line_counts_only_with_the_status_code_that_agrees() {
-        let read = |status, line: &str| read(&answer(status, &format!("for people\n{line}\n"))).is_some();
-        assert!(read(200, "state=primary epoch=1"));
-        assert!(!read(503, "state=primary epoch=1"));
-        assert!(read(503, "state=backup definite=yes"));
-        assert!(!read(200, "state=backup definite=yes"));
-        assert!(!read(404, "no such page"));
+    fn a_document_counts_only_as_json_with_200() {
+        let body = serde_json::to_string(&backup("b")).unwrap();
+        let answer = |status, kind| Answer::of(status, &[("content-type", kind)], &body);
+        assert_eq!(read(&answer(200, "application/json")), Some(Reply::Document(Box::new(backup("b")))));
+        assert_eq!(read(&answer(404, "application/json")), None);
+        assert_eq!(read(&answer(200, "text/html")), None);
+        let broken = Answer::of(200, &[("content-type", "application/json")], "{}");
+        assert!(matches!(read(&broken), Some(Reply::Unreachable(why)) if why.contains("cannot be read")));
     }
 
     #[test]
     fn a_status_page_says_success_or_nothing_for_certain() {
-        let read = |status, body| read_page(&answer(status, body));
+        let read = |status, body| read_page(&Answer::of(status, &[], body));
         assert_eq!(read(200, "SUCCESS"), Reply::Success);
         assert_eq!(read(200, "SUCCESS\r\n"), Reply::Success);
         assert_eq!(read(200, "<html>login</html>"), Reply::Failed);

@@ -18,7 +18,8 @@
 //! epoch; [`Origin`] says which of these it was. The difference decides who may take traffic from whom.
 //!
 //! A member that only looks primary, while another was promoted later, can be [superseded](Tracker::supersede):
-//! it then refuses until its own instance is seen in another role. Who was promoted later is not decided here.
+//! it then refuses for as long as the ruling stands, and at most until its own instance is seen in another role.
+//! Who was promoted later is decided elsewhere, by the [arbiter](crate::steer::arbiter).
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -31,68 +32,23 @@ use crate::observation::{NoEvidence, Observation, Role};
 
 mod lease;
 mod permit;
-mod promotion;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub use lease::Lease;
 pub use permit::{Held, Permit, PermitLost};
-pub use promotion::Promotion;
-
-/// What the role machine rules. Never a bare bool: it carries when it ends, or why not.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// This member is the primary.
-    Serve {
-        /// Which promotion this is.
-        epoch: Epoch,
-        /// For how long it may be believed.
-        until: Lease,
-    },
-    /// This member is not the primary, or nobody can tell.
-    Refuse(Reason),
-}
-
-/// Why a verdict refuses.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// No probe has answered yet.
-    Starting,
-    /// The instance says that it is something else.
-    NotPrimary(Role),
-    /// The instance says *primary*, but not often enough in a row yet.
-    Rising {
-        /// How often so far.
-        seen: u32,
-        /// How often it must.
-        needed: u32,
-    },
-    /// No answer that tells the role, and no lease left.
-    NoEvidence(NoEvidence),
-    /// The lease of a verdict to serve ran out, and nobody has ruled since.
-    Expired,
-    /// The instance says *primary*, and another member was promoted later and serves.
-    Superseded {
-        /// By whom and how it is known.
-        by: String,
-    },
-    /// The daemon is stopping.
-    Stopping,
-}
+pub use verdict::{Reason, Verdict};
 
 /// Number of a promotion, counted by this member: rises by one at each that it sees. Zero is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(u64);
 
-/// How long before its first answer as primary an instance may have been seen in another role for the promotion
-/// to count as seen. A mirror needs longer to promote this member, another after it, and to leave this one behind.
-pub const LONGEST_BLINDNESS: Duration = Duration::from_mins(1);
-
 /// How the present period of serving began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// This process saw the instance in another role before, at most [`LONGEST_BLINDNESS`] ago.
+    /// This process saw the instance in another role before.
     Promoted,
     /// This process saw the instance as primary, then lost sight of it, and then saw it as primary again.
     Resumed,
@@ -107,9 +63,12 @@ pub struct Remembered {
     pub epoch: Epoch,
     /// Whether the last definite role was *primary*.
     pub primary: bool,
-    /// The promotion that is still held, if it was seen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub promotion: Option<Promotion>,
+    /// When the question was asked that was last answered with this role, on this boot's clocks.
+    #[serde(skip)]
+    pub asked_at: Option<Timestamp>,
+    /// When the promotion was seen that is still held, on this boot's clocks.
+    #[serde(skip)]
+    pub promoted_at: Option<Timestamp>,
 }
 
 /// The two settings of the role machine.
@@ -134,6 +93,9 @@ pub struct Standing {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tracker {
     settings: Settings,
+    /// What the evidence of the own instance says.
+    evidence: Verdict,
+    /// The same, unless another member supersedes this one.
     verdict: Verdict,
     standing: Option<Standing>,
     epoch: Epoch,
@@ -142,9 +104,13 @@ pub struct Tracker {
     lost: bool,
     /// Whether this process itself saw another role since it last served.
     witnessed_loss: bool,
-    /// The promotion with which the epoch began, if anybody saw it.
-    promotion: Option<Promotion>,
-    /// By whom this member was superseded since the role was regained last.
+    /// When the promotion was seen with which the epoch began.
+    promoted_at: Option<Timestamp>,
+    /// When the question was asked that was last answered with another role than primary.
+    other_at: Option<Timestamp>,
+    /// When the question was asked on whose answer this member served last, by this process or the one before.
+    held_at: Option<Timestamp>,
+    /// Which member supersedes this one, and how that is known.
     superseded: Option<String>,
     /// Why the newest observation was no evidence, while a lease bridges it.
     bridging: Option<NoEvidence>,
@@ -157,13 +123,16 @@ impl Tracker {
     pub fn new(settings: Settings, remembered: Option<Remembered>) -> Self {
         Self {
             settings,
+            evidence: Verdict::Refuse(Reason::Starting),
             verdict: Verdict::Refuse(Reason::Starting),
             standing: None,
             epoch: remembered.map_or(Epoch(0), |r| r.epoch),
             origin: None,
             lost: remembered.is_none_or(|r| !r.primary),
             witnessed_loss: false,
-            promotion: remembered.filter(|r| r.primary).and_then(|r| r.promotion),
+            promoted_at: remembered.filter(|r| r.primary).and_then(|r| r.promoted_at),
+            other_at: remembered.filter(|r| !r.primary).and_then(|r| r.asked_at),
+            held_at: remembered.filter(|r| r.primary).and_then(|r| r.asked_at),
             superseded: None,
             bridging: None,
         }
@@ -171,7 +140,7 @@ impl Tracker {
 
     /// Takes in one answer.
     pub fn observe(&mut self, observation: &Observation) {
-        if self.verdict == Verdict::Refuse(Reason::Stopping) {
+        if self.evidence == Verdict::Refuse(Reason::Stopping) {
             return;
         }
         let now = observation.answered_at;
@@ -184,6 +153,7 @@ impl Tracker {
             Ok(role) => self.other_role_seen(role.clone(), lease),
             Err(cause) => self.silence(cause.clone(), now),
         }
+        self.conclude();
     }
 
     /// Draws the consequence of time passing without an observation. Readers do not depend on it, see
@@ -192,45 +162,46 @@ impl Tracker {
         if let Some(until) = self.running_lease()
             && !until.covers(now)
         {
-            self.verdict = Verdict::Refuse(match self.bridging.take() {
+            self.evidence = Verdict::Refuse(match self.bridging.take() {
                 Some(cause) => Reason::NoEvidence(cause),
                 None => Reason::Expired,
             });
+            self.conclude();
         }
     }
 
-    /// Rules that another member was promoted later: refuses until the instance is seen in another role,
-    /// whatever else is observed. Without effect on a member that is not primary, and in any epoch but the one
-    /// that the ruling is about.
+    /// Takes over the ruling that another member was promoted later: the verdict refuses where it would serve, until
+    /// the ruling is [lifted](Self::reinstate) or the instance is seen in another role. Without effect on a member that
+    /// does not hold the role, and in any epoch but the one that the ruling is about.
     pub fn supersede(&mut self, epoch: Epoch, by: &str) {
-        let primary = match &self.verdict {
-            Verdict::Serve { .. } => true,
-            Verdict::Refuse(Reason::Rising { .. } | Reason::Expired | Reason::NoEvidence(_)) => !self.lost,
-            Verdict::Refuse(
-                Reason::Starting | Reason::NotPrimary(_) | Reason::Superseded { .. } | Reason::Stopping,
-            ) => false,
-        };
-        if primary && epoch == self.epoch {
+        if !self.lost && epoch == self.epoch {
             self.superseded = Some(by.to_owned());
-            self.bridging = None;
-            self.verdict = Verdict::Refuse(Reason::Superseded { by: by.to_owned() });
+            self.conclude();
         }
+    }
+
+    /// Takes over the ruling that no other member supersedes this one.
+    pub fn reinstate(&mut self) {
+        self.superseded = None;
+        self.conclude();
     }
 
     /// Rules the end: refuses from here on, whatever is observed.
     pub fn stop(&mut self) {
-        self.verdict = Verdict::Refuse(Reason::Stopping);
+        self.evidence = Verdict::Refuse(Reason::Stopping);
+        self.conclude();
     }
 
     /// Takes over new settings. A shorter `stale_after` also shortens what was already granted.
     pub fn set(&mut self, settings: Settings) {
         self.settings = settings;
-        if let Verdict::Serve { until, .. } = &mut self.verdict {
+        if let Verdict::Serve { until, .. } = &mut self.evidence {
             until.valid_for = until.valid_for.min(settings.stale_after);
         }
         if let Some(standing) = &mut self.standing {
             standing.until.valid_for = standing.until.valid_for.min(settings.stale_after);
         }
+        self.conclude();
     }
 
     /// The verdict as of the last call; whoever acts on it asks [`Verdict::at`].
@@ -253,9 +224,26 @@ impl Tracker {
         self.origin
     }
 
-    /// The promotion with which the present epoch began; `None` when nobody saw it, or the role is lost.
-    pub fn promotion(&self) -> Option<Promotion> {
-        self.promotion.filter(|_| !self.lost)
+    /// The epoch in which the instance is the primary at `now`, as far as its own evidence goes: whether another
+    /// member supersedes it is not asked here.
+    pub fn primary_at(&self, now: Timestamp) -> Option<Epoch> {
+        self.evidence.serves(now).then_some(self.epoch)
+    }
+
+    /// Which member supersedes this one, and how that is known.
+    pub fn superseded(&self) -> Option<&str> {
+        self.superseded.as_deref()
+    }
+
+    /// When the promotion was seen with which the present epoch began; `None` when no process of this boot saw it, or
+    /// the role is lost.
+    pub fn promoted_at(&self) -> Option<Timestamp> {
+        self.promoted_at.filter(|_| !self.lost)
+    }
+
+    /// When the question was asked that was last answered with another role than primary.
+    pub fn other_at(&self) -> Option<Timestamp> {
+        self.other_at
     }
 
     /// Why the newest observation was no evidence, while a lease bridges it.
@@ -265,7 +253,7 @@ impl Tracker {
 
     /// When the lease that the verdict rests on ends, if there is one.
     pub fn running_lease(&self) -> Option<Lease> {
-        match &self.verdict {
+        match &self.evidence {
             Verdict::Serve { until, .. } => Some(*until),
             Verdict::Refuse(Reason::NotPrimary(_) | Reason::Rising { .. }) => {
                 self.standing.as_ref().map(|s| s.until)
@@ -284,20 +272,14 @@ impl Tracker {
     /// process before left is handed on, whether this one has seen a role or not.
     pub fn remember(&self) -> Option<Remembered> {
         let known = self.standing.is_some() || self.epoch > Epoch(0) || !self.lost;
-        let (epoch, primary, promotion) = (self.epoch, !self.lost, self.promotion());
-        known.then_some(Remembered { epoch, primary, promotion })
+        // An answer of primary while it rises is not yet what the role machine goes by.
+        let asked_at = if self.lost { self.other_at } else { self.held_at };
+        let (epoch, primary, promoted_at) = (self.epoch, !self.lost, self.promoted_at());
+        known.then_some(Remembered { epoch, primary, asked_at, promoted_at })
     }
 
     fn primary_seen(&mut self, lease: Lease, now: Timestamp) {
-        if self.superseded.is_some() {
-            self.standing = Some(Standing { role: Role::Primary, until: lease });
-            return;
-        }
-        let last = self.standing.as_ref().map(|standing| standing.until.asked_at);
-        if last.is_some_and(|last| last.age_at(lease.asked_at) > LONGEST_BLINDNESS) {
-            self.witnessed_loss = false;
-        }
-        let in_a_row = match &self.verdict {
+        let in_a_row = match &self.evidence {
             Verdict::Serve { until, .. } if until.covers(now) => {
                 self.renew(lease);
                 return;
@@ -316,7 +298,7 @@ impl Tracker {
         } else {
             self.bridging = None;
             self.standing = Some(Standing { role: Role::Primary, until: lease });
-            self.verdict = Verdict::Refuse(Reason::Rising { seen: in_a_row, needed });
+            self.evidence = Verdict::Refuse(Reason::Rising { seen: in_a_row, needed });
         }
     }
 
@@ -328,7 +310,7 @@ impl Tracker {
         });
         if self.lost {
             self.epoch = self.epoch.next();
-            self.promotion = self.witnessed_loss.then(|| Promotion::seen(asked_at));
+            self.promoted_at = self.witnessed_loss.then_some(asked_at);
         }
         self.lost = false;
         self.witnessed_loss = false;
@@ -336,8 +318,9 @@ impl Tracker {
 
     fn renew(&mut self, lease: Lease) {
         self.bridging = None;
+        self.held_at = Some(lease.asked_at);
         self.standing = Some(Standing { role: Role::Primary, until: lease });
-        self.verdict = Verdict::Serve { epoch: self.epoch, until: lease };
+        self.evidence = Verdict::Serve { epoch: self.epoch, until: lease };
     }
 
     fn other_role_seen(&mut self, role: Role, lease: Lease) {
@@ -345,102 +328,41 @@ impl Tracker {
         self.witnessed_loss = true;
         self.superseded = None;
         self.bridging = None;
-        self.verdict = Verdict::Refuse(Reason::NotPrimary(role.clone()));
+        self.other_at = Some(lease.asked_at);
+        self.evidence = Verdict::Refuse(Reason::NotPrimary(role.clone()));
         self.standing = Some(Standing { role, until: lease });
     }
 
     fn silence(&mut self, cause: NoEvidence, now: Timestamp) {
-        let bridged = match &self.verdict {
+        let bridged = match &self.evidence {
             Verdict::Serve { until, .. } => until.covers(now),
             Verdict::Refuse(Reason::NotPrimary(_)) => {
                 self.standing.as_ref().is_some_and(|standing| standing.until.covers(now))
             }
             // "In a row" means without a gap: silence starts the count anew.
             Verdict::Refuse(Reason::Rising { .. }) => false,
-            // Silence neither loses the role nor regains it.
-            Verdict::Refuse(Reason::Superseded { .. }) => return,
             Verdict::Refuse(
-                Reason::Starting | Reason::NoEvidence(_) | Reason::Expired | Reason::Stopping,
+                Reason::Starting
+                | Reason::NoEvidence(_)
+                | Reason::Expired
+                | Reason::Superseded { .. }
+                | Reason::Stopping,
             ) => false,
         };
         if bridged {
             self.bridging = Some(cause);
         } else {
             self.bridging = None;
-            self.verdict = Verdict::Refuse(Reason::NoEvidence(cause));
-        }
-    }
-}
-
-// === impl Verdict ===
-
-impl Verdict {
-    /// What this verdict means at `now`: one to serve whose lease has ended refuses.
-    #[must_use]
-    pub fn at(&self, now: Timestamp) -> Self {
-        match self {
-            Self::Serve { until, .. } if !until.covers(now) => Self::Refuse(Reason::Expired),
-            Self::Serve { .. } | Self::Refuse(_) => self.clone(),
+            self.evidence = Verdict::Refuse(Reason::NoEvidence(cause));
         }
     }
 
-    /// Whether this verdict serves at `now`.
-    pub fn serves(&self, now: Timestamp) -> bool {
-        matches!(self, Self::Serve { until, .. } if until.covers(now))
-    }
-
-    /// The right to write in this epoch, if the verdict serves at `now`.
-    pub fn permit(&self, now: Timestamp) -> Option<Permit> {
-        match self {
-            Self::Serve { epoch, until } if until.covers(now) => Some(Permit::new(*epoch)),
-            Self::Serve { .. } | Self::Refuse(_) => None,
-        }
-    }
-
-    /// The verdict in one lower-case word, as in logs and metrics. Two verdicts with the same label and
-    /// epoch are not a change of state.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Serve { .. } => "primary",
-            Self::Refuse(reason) => reason.label(),
-        }
-    }
-}
-
-// === impl Reason ===
-
-impl Reason {
-    /// The reason in one lower-case word.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::NotPrimary(role) => role.word(),
-            Self::Rising { .. } => "rising",
-            Self::NoEvidence(cause) if cause.is_unanswerable() => "unanswerable",
-            Self::NoEvidence(_) => "no-evidence",
-            Self::Expired => "expired",
-            Self::Superseded { .. } => "superseded",
-            Self::Stopping => "stopping",
-        }
-    }
-
-    /// Whether the question cannot be answered at all until somebody repairs the set-up.
-    pub fn is_unanswerable(&self) -> bool {
-        matches!(self, Self::NoEvidence(cause) if cause.is_unanswerable())
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Starting => f.write_str("no probe has answered yet"),
-            Self::NotPrimary(role) => write!(f, "the instance is {role}"),
-            Self::Rising { seen, needed } => write!(f, "primary seen {seen} of {needed} times in a row"),
-            Self::NoEvidence(cause) => write!(f, "{cause}"),
-            Self::Expired => f.write_str("the last evidence is too old"),
-            Self::Superseded { by } => write!(f, "superseded: {by}"),
-            Self::Stopping => f.write_str("mirrorvip is stopping"),
-        }
+    /// From the evidence to the verdict.
+    fn conclude(&mut self) {
+        self.verdict = match (&self.evidence, &self.superseded) {
+            (Verdict::Serve { .. }, Some(by)) => Verdict::Refuse(Reason::Superseded { by: by.clone() }),
+            (evidence, _) => evidence.clone(),
+        };
     }
 }
 

@@ -17,7 +17,7 @@
 //! | [`Wish::Follow`] | the instance is definitely something else | those that any role may make |
 //! | [`Wish::Hold`] | anything else: silence, expiry, superseded, stopping | those that any role may make |
 //!
-//! While [authority] is in doubt the wish is to lead, so that a member for which nothing is left to do
+//! While [authority](arbiter) is in doubt the wish is to lead, so that a member for which nothing is left to do
 //! knows that; but no warrant is minted, so nothing is taken.
 //!
 //! A step that moves traffic needs a warrant, minted right before it from the verdict and the authority
@@ -44,13 +44,15 @@ use crate::aws::IdentityError;
 use crate::clock::Timestamp;
 use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
 use crate::snapshot::Snapshot;
+use crate::term::Mark;
 
 mod accepted;
-pub mod authority;
+pub mod arbiter;
 pub(crate) mod classic_elb;
 pub(crate) mod cloudwatch;
 pub(crate) mod elbv2;
 pub mod error;
+pub(crate) mod foresight;
 pub(crate) mod hook;
 pub mod iam;
 pub(crate) mod kubernetes;
@@ -62,19 +64,17 @@ pub mod report;
 pub(crate) mod route;
 pub(crate) mod route53;
 mod run;
-mod standing;
 mod start;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use authority::Authority;
+pub use arbiter::Authority;
 pub use error::{CallError, Class};
 pub(crate) use name::names;
-pub(crate) use standing::{Counsel, Past, Ruled, Standing, Supersede};
 pub(crate) use start::{Member, start};
 
 /// How old peers' answers may be on which traffic is moved: when they are older, the next step waits for new ones.
-pub(crate) const FRESH_ANSWERS: Duration = standing::FRESH;
+pub(crate) const FRESH_ANSWERS: Duration = arbiter::FRESH;
 
 /// What a loop should bring about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,9 @@ pub enum Wish {
         epoch: Epoch,
         /// The fencing number of its writes, see [`Authority::Clear`]; while authority is in doubt, what it
         /// would be.
-        claim: u64,
+        term: u64,
+        /// Whether it is certain that no other member is the primary, whatever the object says.
+        certain: bool,
     },
     /// Clients go elsewhere; the primary sees to that, this member only keeps itself enrolled.
     Follow,
@@ -121,8 +123,8 @@ pub(crate) trait Target: Send {
     /// showed earlier in an epoch tells one that is still to be taken from one that was taken away.
     fn note(&mut self, _wish: &Wish, _observed: &Self::Observed, _now: Timestamp) {}
 
-    /// The authority knows that the object was [taken over](Outlook::TakenOver) in `epoch`, and is clear all
-    /// the same: what was noted in `epoch` is void, the object is to be taken again.
+    /// The object was [taken over](Outlook::TakenOver) in `epoch`, and yet it is certain that no other member is the
+    /// primary: what was noted in `epoch` is void, the object is to be taken again.
     fn overrule(&mut self, _epoch: Epoch) {}
 
     /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
@@ -135,8 +137,8 @@ pub(crate) trait Target: Send {
         None
     }
 
-    /// Whose name the object carries and with which claim, if it is of a kind that can carry them.
-    fn record(&self, _observed: &Self::Observed) -> Option<authority::Record> {
+    /// The ownership record that the object carries, if it is of a kind that can carry one and does.
+    fn mark(&self, _observed: &Self::Observed) -> Option<Mark> {
         None
     }
 
@@ -187,8 +189,9 @@ pub(crate) enum Outlook {
         /// How long, at least, before another look can show more. Whole accounts share the rate of some APIs.
         pause: Duration,
     },
-    /// Another member took over what this one had, or was about to have, in the epoch in which it wishes to
-    /// lead: a sign of a later promotion. An object that is still to be taken is none.
+    /// Another member has what this one had, or was about to have, in the epoch in which it wishes to lead. That may
+    /// be a later promotion, or another tool: the object is left alone unless it is certain that no other member is the
+    /// primary. An object that is still to be taken is not meant.
     TakenOver {
         /// By whom, as far as the object tells.
         by: String,
@@ -217,7 +220,7 @@ pub(crate) enum Proof<'a> {
 pub(crate) struct Warrant<'permit> {
     held: Held<'permit>,
     /// The fencing number to write, higher than any that is known to be earlier.
-    claim: u64,
+    term: u64,
 }
 
 /// Why there is no warrant.
@@ -245,15 +248,18 @@ impl Wish {
             (Verdict::Serve { .. }, Authority::Superseded { .. }) => {
                 Self::Hold { reason: authority.to_string() }
             }
-            (Verdict::Serve { epoch, .. }, Authority::Clear { claim } | Authority::Unsure { claim, .. }) => {
-                Self::Lead { epoch, claim: *claim }
+            (Verdict::Serve { epoch, .. }, Authority::Clear { term, certain }) => {
+                Self::Lead { epoch, term: *term, certain: *certain }
+            }
+            (Verdict::Serve { epoch, .. }, Authority::Unsure { term, .. }) => {
+                Self::Lead { epoch, term: *term, certain: false }
             }
             (Verdict::Refuse(Reason::NotPrimary(_)), _) => Self::Follow,
             (Verdict::Refuse(reason), _) => Self::Hold { reason: reason.to_string() },
         }
     }
 
-    /// Whether both wish for the same, whatever their reasons and claims.
+    /// Whether both wish for the same, whatever their reasons and terms.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Lead { epoch, .. }, Self::Lead { epoch: others, .. }) => epoch == others,
@@ -284,7 +290,7 @@ impl<'permit> Warrant<'permit> {
     ) -> Result<Self, NoWarrant> {
         let held = permit.hold(snapshot.verdict(), now)?;
         match authority {
-            Authority::Clear { claim } => Ok(Self { held, claim: *claim }),
+            Authority::Clear { term, .. } => Ok(Self { held, term: *term }),
             doubt @ (Authority::Superseded { .. } | Authority::Unsure { .. }) => {
                 Err(NoWarrant::Authority(doubt.clone()))
             }
@@ -297,7 +303,7 @@ impl<'permit> Warrant<'permit> {
     }
 
     /// The fencing number to write.
-    pub(crate) fn claim(&self) -> u64 {
-        self.claim
+    pub(crate) fn term(&self) -> u64 {
+        self.term
     }
 }

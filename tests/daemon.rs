@@ -61,13 +61,16 @@ fn the_epoch_outlives_a_stop_and_a_crash() {
 }
 
 #[test]
-fn lost_state_starts_anew_and_says_so() {
+fn lost_state_is_reported_with_what_it_costs() {
     let node = Node::primary();
     fs::create_dir(node.path().join("state")).unwrap();
     let (file, rubbish) = (node.path().join("state/PROD.json"), "{\"epoch\": 7");
     fs::write(&file, rubbish).unwrap();
     let mut daemon = Daemon::start(node.path(), &node.config());
-    let warning = daemon.wait_for_log("the remembered epoch is lost; counting starts anew");
+    let warning = daemon.wait_for_log(
+        "what the process before remembered is lost: this member takes traffic only once every other member has said that it is \
+         not the primary, or at its next promotion",
+    );
     assert_eq!(warning["level"], "WARN");
     assert!(warning["error"].as_str().unwrap().contains("PROD.json is not a state file"), "{warning}");
     daemon.wait_for_page(200);
@@ -79,7 +82,8 @@ fn lost_state_starts_anew_and_says_so() {
 }
 
 /// What is logged when the state cannot be written.
-const UNWRITTEN: &str = "the epoch will not outlive this process; the daemon runs without its state file";
+const UNWRITTEN: &str =
+    "epoch and term will not outlive this process; the daemon runs without its state file";
 
 #[test]
 fn without_a_state_directory_it_warns_once_and_runs() {

@@ -18,6 +18,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::health::{Counters, page_status};
 use crate::snapshot::Snapshot;
 use crate::steer::report::{Ladder, Report};
+use crate::term::Memory;
+
+mod peers;
 
 /// One metric: what it is called and what it means.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,9 @@ enum Value {
     Checks,
     Health(fn(Counters) -> u64),
     Authority,
+    Memory(fn(&Memory) -> f64),
+    Peer(peers::Read),
+    PeerInfo,
     SteeringState,
     Steering(fn(&Report, Timestamp) -> f64),
     Calls,
@@ -58,7 +64,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "mirrorvip_serving",
         "1 while the page says SUCCESS, 0 otherwise",
-        Value::Mirror(|snapshot, now| f64::from(u8::from(snapshot.verdict_at(now).serves(now)))),
+        Value::Mirror(|snapshot, now| truth(snapshot.verdict_at(now).serves(now))),
     ),
     gauge(
         "mirrorvip_page_status",
@@ -116,6 +122,42 @@ pub const METRICS: &[Metric] = &[
         "mirrorvip_authority",
         "1 for the present ruling on taking traffic, which the label authority names: clear, unsure or superseded",
         Value::Authority,
+    ),
+    gauge(
+        "mirrorvip_term",
+        "Number of this member's last promotion in the order of all members' promotions; 0 before the first",
+        Value::Memory(|memory| as_f64(memory.term)),
+    ),
+    gauge(
+        "mirrorvip_taken",
+        "1 while an operator's decision (mirrorvip take) is in force, 0 otherwise",
+        Value::Memory(|memory| truth(memory.taken.is_some())),
+    ),
+    gauge(
+        "mirrorvip_peer_reachable",
+        "1 if the peer answered the last question, 0 otherwise; the label peer is its address",
+        Value::Peer(peers::reachable),
+    ),
+    gauge(
+        "mirrorvip_peer_serving",
+        "1 while the peer reports that its page says SUCCESS, 0 while it reports something else; NaN while it does not answer",
+        Value::Peer(peers::serving),
+    ),
+    gauge("mirrorvip_peer_term", "Term that the peer reported last; NaN for never", Value::Peer(peers::term)),
+    gauge(
+        "mirrorvip_peer_answer_age_seconds",
+        "How long ago the question was asked that the peer answered last; NaN for never",
+        Value::Peer(peers::answer_age),
+    ),
+    gauge(
+        "mirrorvip_peer_agrees",
+        "1 if the peer's configuration agrees with this member's in what all must agree on, 0 if it differs; NaN while that is not known",
+        Value::Peer(peers::agrees),
+    ),
+    gauge(
+        "mirrorvip_peer_info",
+        "Always 1; the labels member, version, role and authority tell what the peer reported last",
+        Value::PeerInfo,
     ),
     gauge(
         "mirrorvip_steering_state",
@@ -220,6 +262,7 @@ impl Scrape {
             Value::Build | Value::Mirror(_) | Value::Answers => {}
             Value::State | Value::LastCheck | Value::Checks => {}
             Value::Authority | Value::SteeringState | Value::Steering(_) | Value::Calls => {}
+            Value::Memory(_) | Value::Peer(_) | Value::PeerInfo => {}
         }
         let mut sample = |labels: &[(&str, &str)], value| metric.put(value, encoder.encode_family(&labels)?);
         if let Value::Build = metric.value {
@@ -231,6 +274,17 @@ impl Scrape {
             match metric.value {
                 Value::Build | Value::Process(_) | Value::Health(_) => {}
                 Value::Mirror(read) => sample(&[name], read(&snapshot, *now))?,
+                Value::Memory(read) => sample(&[name], read(&mirror.members.borrow().memory))?,
+                Value::Peer(read) => {
+                    for (label, member) in peers::labelled(&mirror.members.borrow().members) {
+                        sample(&[name, ("peer", &label)], read(member, *now))?;
+                    }
+                }
+                Value::PeerInfo => {
+                    for (label, member) in peers::labelled(&mirror.members.borrow().members) {
+                        peers::info(&mut sample, name, &label, member)?;
+                    }
+                }
                 Value::State => sample(&[name, ("state", snapshot.verdict_at(*now).label())], 1.0)?,
                 Value::Answers => {
                     sample(&[name, ("evidence", "definite")], as_f64(snapshot.counters.definite))?;
@@ -276,6 +330,7 @@ fn sample_target(
         }),
         Value::Build | Value::Process(_) | Value::Health(_) | Value::Mirror(_) => Ok(()),
         Value::Answers | Value::State | Value::LastCheck | Value::Checks | Value::Authority => Ok(()),
+        Value::Memory(_) | Value::Peer(_) | Value::PeerInfo => Ok(()),
     }
 }
 
@@ -303,6 +358,10 @@ const fn gauge(name: &'static str, help: &'static str, value: Value) -> Metric {
 
 const fn counter(name: &'static str, help: &'static str, value: Value) -> Metric {
     Metric { name, counter: true, help, value }
+}
+
+fn truth(is: bool) -> f64 {
+    f64::from(u8::from(is))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count beyond 2^53 would need millions of years")]

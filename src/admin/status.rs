@@ -10,9 +10,12 @@ use crate::health::{Checker, page_status};
 use crate::observation::Observation;
 use crate::role::{Origin, Verdict};
 use crate::snapshot::{Counters, Snapshot, Transition};
+use crate::term::{Mark, Taken};
 
+mod members;
 mod steering;
 
+pub use members::MemberStatus;
 pub use steering::{AuthorityStatus, CallStatus, ErrorStatus, LadderStatus, SteeringStatus};
 
 /// The whole document. Times are RFC 3339 in UTC, spans are seconds.
@@ -83,6 +86,18 @@ pub struct MirrorStatus {
     /// Whether this member may take traffic; null where nothing is steered and no peer is configured.
     #[serde(default)]
     pub authority: Option<AuthorityStatus>,
+    /// The term of this member's last promotion; 0 before the first.
+    #[serde(default)]
+    pub term: u64,
+    /// The highest term that this member knows, and whose.
+    #[serde(default)]
+    pub seen: Mark,
+    /// The operator's decision that is in force; null for none.
+    #[serde(default)]
+    pub taken: Option<Taken>,
+    /// Every member of the mirror as this one sees it: this one first, then the peers in the order of the configuration.
+    #[serde(default)]
+    pub members: Vec<MemberStatus>,
     /// Every steering target, in the order of the configuration.
     #[serde(default)]
     pub steering: Vec<SteeringStatus>,
@@ -176,6 +191,7 @@ fn mirror_status(view: &View, mirror: &MirrorView, checks: &[Checker], now: Time
     let lease = snapshot.tracker().running_lease().filter(|lease| lease.covers(now));
     let mut checkers: Vec<&Checker> = checks.iter().filter(|check| *check.mirror == *mirror.name).collect();
     checkers.sort_by_key(|check| check.last.age_at(now));
+    let memory = mirror.members.borrow().memory.clone();
     MirrorStatus {
         name: mirror.name.to_string(),
         paths: mirror.paths.clone(),
@@ -194,6 +210,10 @@ fn mirror_status(view: &View, mirror: &MirrorView, checks: &[Checker], now: Time
         evidence: snapshot.newest.as_deref().map(|observation| evidence(observation, now)),
         probes: probes(&snapshot.counters),
         authority: mirror.steering.as_ref().map(|steering| steering::authority(&steering.authority.borrow())),
+        term: memory.term,
+        seen: memory.seen,
+        taken: memory.taken,
+        members: members::members(mirror, &snapshot, now),
         steering: mirror.steering.as_ref().map_or_else(Vec::new, steering::targets),
         transitions: transitions(&snapshot),
         last_checked_at: view.checkers.asked(&mirror.name).map(|asked| precise(asked.last)),
@@ -247,6 +267,6 @@ fn origin(origin: Origin) -> String {
 }
 
 /// Microseconds: who compares two hosts' documents wants more than a person does.
-fn precise(at: Timestamp) -> String {
+pub(super) fn precise(at: Timestamp) -> String {
     format!("{:.6}", at.to_utc())
 }

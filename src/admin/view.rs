@@ -10,8 +10,10 @@ use tokio::sync::{Notify, watch};
 use super::status::Build;
 use crate::clock::Timestamp;
 use crate::health::{Checkers, Tally};
+use crate::peer::document::Profile;
 use crate::snapshot::Snapshot;
 use crate::steer::Authority;
+use crate::steer::arbiter::{self, ArbiterHandle};
 use crate::steer::report::Report;
 
 /// Everything that the admin listener shows.
@@ -48,6 +50,10 @@ pub struct MirrorView {
     pub round: Duration,
     /// Wakes its probe loop.
     pub wake: Arc<Notify>,
+    /// The mirror's members as the arbiter sees them.
+    pub members: watch::Receiver<arbiter::View>,
+    /// What this member reports to them.
+    pub(crate) profile: watch::Receiver<Profile>,
     /// Its steering, if it has any.
     pub steering: Option<SteeringView>,
 }
@@ -57,6 +63,8 @@ pub struct MirrorView {
 pub struct SteeringView {
     /// Whether this member may take traffic.
     pub authority: watch::Receiver<Authority>,
+    /// Passes the operator's decisions on.
+    pub handle: ArbiterHandle,
     /// The loops, in the order of the configuration.
     pub targets: Vec<watch::Receiver<Report>>,
 }

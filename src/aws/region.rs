@@ -55,7 +55,7 @@ mod tests {
     use crate::config;
 
     fn of(tables: &str) -> Option<String> {
-        let text = format!("[[mirror]]\nname = 'PROD'\nprobe.file.path = '/role'\n{tables}");
+        let text = format!("[[mirror]]\nname = 'PROD'\npeers = 'none'\nprobe.file.path = '/role'\n{tables}");
         let config =
             config::parse(&text, "test.toml").unwrap_or_else(|report| panic!("{}", report.render(false)));
         told(config.mirrors.iter().flat_map(|mirror| &mirror.targets))

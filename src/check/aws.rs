@@ -2,15 +2,18 @@
 //! and whether its settings do what they are for. Reads only.
 //!
 //! Reading is `read`'s business. Judging does no I/O, from settings to findings: `health_check`, `group` and
-//! `members` for pools, `record` for records and routes, [`recovery`] for how long clients will wait. A right to write
+//! `members` for pools, `record` for records and routes, [`recovery`] for how long clients will wait; `promotion` lets the
+//! arbiter rule on a promotion of today. A right to write
 //! cannot be tried without writing; `mirrorvip iam-policy` says which are needed.
 
 use serde::Serialize;
 
+use self::promotion::Ownership;
 use self::recovery::Recovery;
 use super::{Finding, Kind};
 use crate::aws::help::{help, is_denied};
 use crate::aws::session::{Session, needs_identity};
+use crate::clock::Clock;
 use crate::config::steering::{Target, Value};
 use crate::config::{Config, Mirror};
 use crate::steer::{CallError, Class};
@@ -18,6 +21,7 @@ use crate::steer::{CallError, Class};
 mod group;
 mod health_check;
 mod members;
+mod promotion;
 mod read;
 mod record;
 pub mod recovery;
@@ -31,6 +35,16 @@ pub struct Online {
     pub recoveries: Vec<Recovery>,
 }
 
+/// What was read of one table that matters for a promotion.
+enum Read {
+    /// A record, and who owns it.
+    Record(Ownership),
+    /// Nothing that bears an ownership record.
+    Other,
+    /// It cannot be read.
+    Failed,
+}
+
 /// What is judged: one table of one mirror.
 struct Subject<'a> {
     config: &'a Config,
@@ -40,7 +54,7 @@ struct Subject<'a> {
 }
 
 /// Asks AWS about everything that `config` steers there.
-pub async fn online(config: &Config) -> Online {
+pub async fn online(config: &Config, clock: &Clock) -> Online {
     let mut online = Online::default();
     let mut session = Session::new(config);
     let in_cloud = |table: &&Target| !matches!(table, Target::Kubernetes(_) | Target::Hook(_));
@@ -53,9 +67,17 @@ pub async fn online(config: &Config) -> Online {
     }
     online.findings.push(caller(&mut session).await);
     for mirror in &config.mirrors {
-        peers(mirror, &mut online);
+        let mut records = Some(Vec::new());
         for table in &mirror.targets {
-            target(config, mirror, table, &mut session, &mut online).await;
+            let read = target(config, mirror, table, &mut session, &mut online).await;
+            match (read, &mut records) {
+                (Read::Record(record), Some(records)) => records.push(record),
+                (Read::Other, _) | (Read::Record(_), None) => {}
+                (Read::Failed, _) => records = None,
+            }
+        }
+        if mirror.targets.iter().any(Target::moves_traffic) {
+            online.findings.extend(promotion::ask(config, mirror, records.as_deref(), clock).await);
         }
     }
     online
@@ -91,33 +113,15 @@ async fn caller(session: &mut Session) -> Finding {
     }
 }
 
-/// Without peers a member that was isolated learns of a later promotion from records alone.
-fn peers(mirror: &Mirror, online: &mut Online) {
-    let takes = |table: &Target| match table {
-        Target::Elbv2(table) => table.pool == crate::config::steering::Pool::PrimaryOnly,
-        Target::ClassicElb(table) => table.pool == crate::config::steering::Pool::PrimaryOnly,
-        Target::Route53(_) | Target::Route(_) => true,
-        Target::CloudWatch(_) | Target::Kubernetes(_) | Target::Hook(_) => false,
-    };
-    if mirror.peers.is_empty() && mirror.targets.iter().any(takes) {
-        online.findings.push(
-            Finding::warning(
-                format!("mirror {}", mirror.name),
-                "has no [[mirror.peer]]: after a restart as primary nobody can be asked who was promoted later",
-            )
-            .help("Write one [[mirror.peer]] for each other member, with its address and status page."),
-        );
-    }
-}
-
 async fn target(
     config: &Config,
     mirror: &Mirror,
     table: &Target,
     session: &mut Session,
     online: &mut Online,
-) {
+) -> Read {
     let subject = |name: &str| Subject { config, mirror, name: format!("mirror {}, {name}", mirror.name) };
+    let mut of_record = Read::Other;
     let outcome = match table {
         Target::Elbv2(table) => {
             let group = table.target_group_arn.rsplit(':').next().unwrap_or_default();
@@ -149,6 +153,7 @@ async fn target(
             read.map(|records| {
                 online.findings.extend(record::judge(&subject, table, &records));
                 online.recoveries.push(recovery::record(&subject, table, &records));
+                of_record = Read::Record(Ownership { record: table.record.clone(), mark: records.owner });
             })
             .map_err(|error| (subject.name, error))
         }
@@ -175,8 +180,12 @@ async fn target(
         }
         Target::Kubernetes(_) | Target::Hook(_) => Ok(()),
     };
-    if let Err((subject, error)) = outcome {
-        online.findings.push(failed(&subject, &error));
+    match outcome {
+        Ok(()) => of_record,
+        Err((subject, error)) => {
+            online.findings.push(failed(&subject, &error));
+            Read::Failed
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 use super::{Finding, Kind};
 use crate::clock::Clock;
 use crate::config::{Mirror, Probe};
-use crate::observation::{NoEvidence, Outcome};
+use crate::observation::{NoEvidence, Outcome, Role, Standing};
 use crate::probe::Prober;
 
-pub(super) async fn ask(mirrors: &[Mirror], clock: &Clock) -> Vec<Finding> {
+/// What was found, and the role that each mirror's instance reported.
+pub(super) async fn ask(mirrors: &[Mirror], clock: &Clock) -> (Vec<Finding>, Vec<Option<Role>>) {
     let mut findings = Vec::new();
+    let mut roles = vec![None; mirrors.len()];
     for (mut prober, members) in Prober::group(mirrors, clock) {
         let asked_at = clock.now();
         let readings = prober.ask().await;
@@ -24,14 +26,23 @@ pub(super) async fn ask(mirrors: &[Mirror], clock: &Clock) -> Vec<Finding> {
                     .help("Find out why it is slow, or raise timeout and stale_after."),
                 );
             }
+            roles[member] = reading.outcome.ok();
         }
     }
-    findings
+    (findings, roles)
 }
 
 fn judge(mirror: &Mirror, outcome: &Outcome, took_ms: u128) -> Finding {
     let subject = format!("mirror {}, {} probe", mirror.name, mirror.probe.kind());
     let cause = match outcome {
+        Ok(Role::Other(Standing::NotMember)) => {
+            return Finding::error(
+                Kind::Configuration,
+                subject,
+                "the instance is not a member of a mirror: its page will never say SUCCESS",
+            )
+            .help(not_member(&mirror.probe));
+        }
         Ok(role) => {
             return Finding::good(
                 subject,
@@ -49,6 +60,23 @@ fn judge(mirror: &Mirror, outcome: &Outcome, took_ms: u128) -> Finding {
         Some(help) => finding.help(help),
         None => finding,
     }
+}
+
+/// What to correct where the instance that answers belongs to no mirror.
+fn not_member(probe: &Probe) -> String {
+    let asked = match probe {
+        Probe::Qlist { instance, command, .. } => {
+            format!(
+                "Write the name of the mirrored instance for `instance`: `{command} list` shows all, and this is {instance}."
+            )
+        }
+        Probe::Gateway(_) | Probe::Metrics(_) => {
+            "Write the address of the mirrored instance for `url`.".to_owned()
+        }
+        Probe::Exec { .. } => "Let the command ask the mirrored instance.".to_owned(),
+        Probe::File { .. } => "Let the publisher ask the mirrored instance.".to_owned(),
+    };
+    format!("{asked} If it is the right one, add it to the mirror in the Management Portal.")
 }
 
 /// The way out, where the cause does not name it itself.
@@ -81,4 +109,21 @@ fn help(probe: &Probe, cause: &NoEvidence) -> Option<String> {
         _ => return None,
     };
     Some(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Severity;
+    use super::*;
+
+    #[test]
+    fn an_instance_outside_every_mirror_is_an_error() {
+        let text = "[[mirror]]\nname = 'PROD'\n[mirror.probe.qlist]\ninstance = 'IRIS'\n";
+        let mirror = crate::config::parse(text, "test.toml").unwrap().mirrors.remove(0);
+        let found = judge(&mirror, &Ok(Role::Other(Standing::NotMember)), 1);
+        assert_eq!((found.severity, found.kind), (Severity::Error, Kind::Configuration));
+        assert!(found.message.contains("not a member of a mirror"), "{found:?}");
+        assert!(found.help.unwrap().contains("`iris list` shows all"));
+        assert_eq!(judge(&mirror, &Ok(Role::Backup), 1).severity, Severity::Good);
+    }
 }

@@ -1,119 +1,253 @@
-//! Asks each peer as the daemon will, and judges whether it will learn what it needs: who was promoted later.
+//! Asks each peer as the daemon will, and judges whether it will learn what it needs: which promotion is the latest.
 //!
-//! A peer that is down is no fault of this configuration, and a member that has seen its own promotion does
-//! without: a warning. A peer that answers and will never tell is an error, because nobody would notice before
-//! two members look primary.
+//! A peer that is down is no fault of this configuration: a warning. A peer that answers and can never be used is an
+//! error, because it would be noticed only when two members look primary. [`reported`] judges what one member reports,
+//! [`together`] compares the members with each other.
 
-use hyper::StatusCode;
+use std::sync::Arc;
+
+use hyper::{StatusCode, Uri};
 use tokio::task::JoinSet;
 
-use super::{Finding, Kind};
-use crate::config::steering::Peer;
-use crate::config::{Config, Mirror};
+use super::{Finding, Kind, chain};
+use crate::config::steering::{Peer, Target};
+use crate::config::{Config, HttpTarget, Mirror};
 use crate::health::NO_SUCH_PAGE;
-use crate::observation::{NoEvidence, printable};
-use crate::peer::{self, Pages, Reply, Told};
-use crate::probe::http::Answer;
+use crate::observation::{NoEvidence, Role, printable};
+use crate::peer::document::Identity;
+use crate::peer::key::{Key, KeyError};
+use crate::peer::{self, Pages, Reply, agreement};
+use crate::probe::http::{Answer, Client};
+use crate::state::Store;
+use crate::term::Memory;
+
+mod reported;
+mod together;
+
+use reported::{member, reports, signature};
+use together::Member;
 
 /// How much of a peer's own words is shown.
 const SHOWN: usize = 200;
 
-/// Asks the peers of all mirrors, at once.
-pub(super) async fn ask(config: &Config) -> Vec<Finding> {
-    let mut asked = JoinSet::new();
-    let all = config.mirrors.iter().flat_map(|mirror| mirror.peers.iter().map(move |peer| (mirror, peer)));
-    let all: Vec<(&Mirror, &Peer)> = all.collect();
-    for (index, (mirror, peer)) in all.iter().enumerate() {
-        let (name, page) = (mirror.name.clone(), peer.page.clone());
-        asked.spawn(async move { (index, peer::look(&name, &page).await) });
-    }
-    let mut answers = asked.join_all().await;
-    answers.sort_unstable_by_key(|(index, _)| *index);
-    let judged = answers.iter().map(|(index, pages)| judge(&all[*index].0.name, all[*index].1, pages));
-    judged.collect()
+/// This member, as its peers are compared with it.
+struct Own<'a> {
+    mirror: &'a Mirror,
+    identity: Identity,
+    memory: Memory,
+    secret: Secret,
 }
 
-fn judge(mirror: &str, peer: &Peer, pages: &Pages) -> Finding {
-    let subject = format!("mirror {mirror}, peer {}", peer.address);
-    let unreachable = |cause: &NoEvidence| {
-        Finding::warning(
-            &subject,
-            format!(
-                "does not answer: {cause}; while it is silent only the order that this member saw counts"
-            ),
-        )
-        .help(
-            "Is mirrorvip running there? Is `page` its address and port, and does the firewall or security \
-             group let the members reach each other's health port?",
-        )
-    };
-    let (promotion, page) = match (&pages.promotion, &pages.page) {
-        (Err(cause @ (NoEvidence::Unreachable(_) | NoEvidence::TimedOut { .. })), _) => {
-            return unreachable(cause);
-        }
-        (promotion, page) => (promotion.as_ref().ok(), page),
-    };
-    if let Some(told) = promotion.and_then(peer::read) {
-        return match page {
-            Ok(page) if is_status_page(page) => Finding::good(subject, tells(&told)),
-            Ok(page) => Finding::warning(
-                subject,
-                format!(
-                    "{}, but `page` answers {} and is no status page",
-                    tells(&told),
-                    page.status.as_u16()
-                ),
-            )
-            .help("Write one of that member's `paths`, and /mirror_status.cxw behind it."),
-            Err(cause) => unreachable(cause),
-        };
+/// The secret with which answers must be signed.
+enum Secret {
+    /// None is configured.
+    None,
+    Loaded(Arc<Key>),
+    /// The file is no secret, which is a finding of its own.
+    Broken,
+}
+
+/// What one peer answered.
+struct Answers {
+    pages: Pages,
+    /// Whether it has other pages of this mirror, where it has none for members.
+    is_older: bool,
+}
+
+/// What can be said about peers without asking them.
+pub(super) fn local(mirror: &Mirror) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(path) = &mirror.peer_key_file {
+        let subject = format!("mirror {}, peer_key_file {}", mirror.name, path.display());
+        findings.push(match Key::load(path) {
+            Ok(_) => Finding::good(subject, "holds a secret; every member must have the same one"),
+            Err(error) => broken_secret(subject, &error),
+        });
     }
-    match promotion {
-        Some(answer) if is_other_mirror(answer) => Finding::error(
-            Kind::Configuration,
-            subject,
-            format!(
-                "mirrorvip runs there and has no mirror of the name {mirror} ({}): it cannot tell when it was \
-                 promoted, so this member would stay unsure while that one serves",
-                printable(String::from_utf8_lossy(&answer.body).trim(), SHOWN)
-            ),
-        )
-        .help("Give the mirror the same `name` on every member: they ask each other at /NAME/promotion."),
-        Some(answer) if answer.status == StatusCode::FORBIDDEN => Finding::error(
-            Kind::Configuration,
-            subject,
-            "refuses this member's question (403), the daemon's will be refused, too",
-        )
-        .help("Add this member's address to `allowed_networks` there."),
-        Some(_) | None => match page {
-            Ok(page) if is_status_page(page) => Finding::warning(
-                subject,
-                "has a status page and does not tell when it was promoted: while it says SUCCESS, this member \
-                 stays unsure",
+    let on_promotion = |target: &Target| matches!(target, Target::Hook(hook) if hook.on_promotion);
+    if mirror.peers.is_empty() && mirror.targets.iter().any(on_promotion) {
+        findings.push(
+            Finding::warning(
+                format!("mirror {}, hook", mirror.name),
+                "runs a command at a promotion, and there is no [[mirror.peer]]: mirrorvip does not know what the \
+                 command moves, and can ask no other member whether it was promoted later",
             )
-            .help("Write as `page` the one of mirrorvip on that member, not that of a Web Gateway."),
-            Ok(page) => Finding::error(
+            .help("If the command moves traffic, write one [[mirror.peer]] for each other member."),
+        );
+    }
+    findings
+}
+
+fn broken_secret(subject: String, error: &KeyError) -> Finding {
+    let kind = match error {
+        KeyError::Unreadable(cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => {
+            Kind::Permission
+        }
+        KeyError::Unreadable(_) | KeyError::Length(_) => Kind::Configuration,
+    };
+    Finding::error(kind, subject, format!("{}: the daemon does not start", chain(error))).help(
+        "Make a secret with `openssl rand -hex 32`, copy it to this file on every member, and let the daemon's user read it: \
+         `install -o root -g mirrorvip -m 640`.",
+    )
+}
+
+/// Asks the peers of all mirrors, at once. `roles` are what the own instances said, one for each mirror.
+pub(super) async fn ask(config: &Config, roles: &[Option<Role>]) -> Vec<Finding> {
+    let store = Store::new(config.state_directory.clone());
+    let daemon = store.known_daemon_id();
+    let owns: Vec<_> =
+        config.mirrors.iter().map(|mirror| Own::new(mirror, &store, daemon.as_deref())).collect();
+    let mut asked = JoinSet::new();
+    for (mirror, own) in owns.iter().enumerate() {
+        for (place, peer) in own.mirror.peers.iter().enumerate() {
+            let (name, page, key) = (own.mirror.name.clone(), peer.page.clone(), own.secret.key());
+            asked.spawn(async move { (mirror, place, Answers::get(&name, &page, key).await) });
+        }
+    }
+    let mut answers = asked.join_all().await;
+    answers.sort_unstable_by_key(|(mirror, place, _)| (*mirror, *place));
+
+    let mut findings = Vec::new();
+    let mut answers = answers.into_iter().peekable();
+    for (index, own) in owns.iter().enumerate() {
+        let mut members = vec![own.as_member(roles.get(index).and_then(Option::as_ref))];
+        while let Some((_, place, answers)) = answers.next_if(|(mirror, ..)| *mirror == index) {
+            let peer = &own.mirror.peers[place];
+            findings.extend(judge(own, peer, &answers));
+            members.push(answers.as_member(peer));
+        }
+        findings.extend(together::judge(&own.mirror.name, &members));
+    }
+    findings
+}
+
+fn judge(own: &Own<'_>, peer: &Peer, answers: &Answers) -> Vec<Finding> {
+    let subject = format!("mirror {}, peer {}", own.mirror.name, peer.address);
+    let Answers { pages: Pages { peer: asked, unsigned, page }, is_older } = answers;
+    let answer = match asked {
+        Err(cause @ (NoEvidence::Unreachable(_) | NoEvidence::TimedOut { .. })) => {
+            return vec![silent(&subject, cause)];
+        }
+        Err(_) => None,
+        Ok(answer) => Some(answer),
+    };
+    match answer {
+        Some(answer) if answer.status == StatusCode::FORBIDDEN => {
+            return vec![
+                Finding::error(
+                    Kind::Configuration,
+                    subject,
+                    "refuses this member's question (403), and will refuse the daemon's",
+                )
+                .help("Add this member's address to `allowed_networks` there."),
+            ];
+        }
+        Some(answer) if is_other_mirror(answer) && !is_older => {
+            return vec![
+                Finding::error(
+                    Kind::Configuration,
+                    subject,
+                    format!(
+                        "mirrorvip runs there and has no mirror of the name {} ({}): it cannot report its term",
+                        own.mirror.name,
+                        printable(String::from_utf8_lossy(&answer.body).trim(), SHOWN)
+                    ),
+                )
+                .help(format!(
+                    "Give the mirror the same `name` on every member: they ask each other at /{}/peer.",
+                    own.mirror.name
+                )),
+            ];
+        }
+        Some(_) | None => {}
+    }
+    match answer.and_then(peer::read) {
+        Some(Reply::Document(document)) => {
+            let signature = signature(own, &subject, answer, unsigned.as_deref());
+            // What is not signed may come from anybody.
+            let is_believed = signature.is_none() || !matches!(own.secret, Secret::Loaded(_));
+            let mut findings: Vec<_> = signature.into_iter().collect();
+            if is_believed {
+                findings.extend(member(own, peer, &subject, &document));
+            }
+            findings.extend(status_page(&subject, page));
+            if findings.is_empty() {
+                findings.push(Finding::good(subject, reports(&document)));
+            }
+            findings
+        }
+        Some(Reply::Unreachable(why)) => vec![
+            Finding::error(Kind::Configuration, subject, format!("{why}: it counts as silent"))
+                .help("Run the same version of mirrorvip on every member."),
+        ],
+        Some(Reply::Success | Reply::Failed) | None => {
+            vec![no_document(own, subject, page, *is_older)]
+        }
+    }
+}
+
+fn silent(subject: &str, cause: &NoEvidence) -> Finding {
+    Finding::warning(
+        subject,
+        format!(
+            "does not answer: {cause}; while it is silent, this member takes traffic only for a promotion that it saw itself"
+        ),
+    )
+    .help(
+        "Check that mirrorvip runs there, that `page` has its address and port, and that firewalls and security groups let \
+         the members reach each other's health port.",
+    )
+}
+
+/// A member without a page for other members: an older version, or a Web Gateway.
+fn no_document(own: &Own<'_>, subject: String, page: &Result<Answer, NoEvidence>, is_older: bool) -> Finding {
+    let page = match page {
+        Ok(page) if is_older || is_status_page(page) => page,
+        Ok(page) => {
+            return Finding::error(
                 Kind::Configuration,
                 subject,
                 format!("`page` answers {} and is no status page", page.status.as_u16()),
             )
-            .help("Write the status page of mirrorvip there, such as http://10.0.2.12:8080/csp/bin/mirror_status.cxw."),
-            Err(cause) => unreachable(cause),
-        },
+            .help("Write the status page of mirrorvip there, such as http://10.0.2.12:8080/csp/bin/mirror_status.cxw.");
+        }
+        Err(cause) => return silent(&subject, cause),
+    };
+    let (what, help) = if is_older {
+        ("runs an older version of mirrorvip", "Install this version of mirrorvip there.")
+    } else {
+        (
+            "has a status page and no page for other members",
+            "Write as `page` the one of mirrorvip on that member, not that of a Web Gateway.",
+        )
+    };
+    if own.secret.is_some() {
+        let text =
+            format!("{what}: its answer is not signed, and with peer_key_file it counts as silent for ever");
+        return Finding::error(Kind::Configuration, subject, text).help(help);
     }
+    let says = if peer::read_page(page) == Reply::Success { "SUCCESS" } else { "FAILED" };
+    Finding::warning(
+        subject,
+        format!(
+            "{what}; its status page says {says}. While it says SUCCESS this member takes no traffic, and FAILED does not \
+             prove that it is not the primary: after a restart as the primary this member waits for an operator"
+        ),
+    )
+    .help(help)
 }
 
-fn tells(told: &Told) -> String {
-    match told {
-        Told::Serving { epoch, promoted_ago: Some(_), .. } => {
-            format!("tells that it is primary, and when it was promoted (epoch {epoch})")
-        }
-        Told::Serving { epoch, promoted_ago: None, .. } => {
-            format!("tells that it is primary (epoch {epoch})")
-        }
-        Told::NotServing { state } => format!("tells that it is {state}"),
-        Told::StoodDown => "tells that another member was promoted after it".to_owned(),
-        Told::Indefinite { state } => format!("tells that it does not know what it is ({state})"),
+fn status_page(subject: &str, page: &Result<Answer, NoEvidence>) -> Option<Finding> {
+    match page {
+        Ok(page) if is_status_page(page) => None,
+        Ok(page) => Some(
+            Finding::warning(
+                subject,
+                format!("`page` answers {} and is no status page", page.status.as_u16()),
+            )
+            .help("Write one of that member's `paths`, and /mirror_status.cxw behind it."),
+        ),
+        Err(cause) => Some(silent(subject, cause)),
     }
 }
 
@@ -123,82 +257,107 @@ fn is_status_page(answer: &Answer) -> bool {
     match peer::read_page(answer) {
         Reply::Success => true,
         Reply::Failed => refuses && answer.body.trim_ascii() == b"FAILED",
-        Reply::Told(_) | Reply::Unreachable(_) => false,
+        Reply::Document(_) | Reply::Unreachable(_) => false,
     }
 }
 
-/// Whether mirrorvip says that it does not know the mirror.
+/// Whether mirrorvip says that it has no such page.
 fn is_other_mirror(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND && answer.body.starts_with(NO_SUCH_PAGE.as_bytes())
 }
 
-#[cfg(test)]
-mod tests {
-    use hyper::body::Bytes;
+// === impl Own ===
 
-    use super::super::Severity;
-    use super::*;
-    use crate::config::HttpTarget;
-
-    type Asked = Result<(u16, &'static str), NoEvidence>;
-
-    fn finding(promotion: Asked, page: Asked) -> Finding {
-        let url = "http://10.0.2.12:8080/csp/bin/mirror_status.cxw".parse().unwrap();
-        let peer = Peer { address: "10.0.2.12".to_owned(), page: HttpTarget { url, ca_file: None } };
-        let answered = |asked: Asked| {
-            let (status, body) = asked?;
-            let status = StatusCode::from_u16(status).unwrap();
-            Ok(Answer { status, body: Bytes::from_static(body.as_bytes()) })
+impl<'a> Own<'a> {
+    fn new(mirror: &'a Mirror, store: &Store, daemon: Option<&str>) -> Self {
+        let identity = Identity {
+            mirror: mirror.name.clone(),
+            member: mirror.member_name(),
+            daemon: daemon.unwrap_or_default().to_owned(),
+            run: String::new(),
+            digest: agreement::digest(mirror),
         };
-        judge("PROD", &peer, &Pages { promotion: answered(promotion), page: answered(page) })
+        let memory = store.load(&mirror.name).ok().flatten().map(|state| state.arbiter).unwrap_or_default();
+        let secret = match mirror.peer_key_file.as_deref().map(Key::load) {
+            None => Secret::None,
+            Some(Ok(key)) => Secret::Loaded(Arc::new(key)),
+            Some(Err(_)) => Secret::Broken,
+        };
+        Self { mirror, identity, memory, secret }
     }
 
-    #[test]
-    fn what_a_peer_answers_is_judged_by_what_the_daemon_will_learn_from_it() {
-        let (success, failed) = (|| Ok((200, "SUCCESS")), || Ok((503, "FAILED")));
-        let refused = || Err(NoEvidence::Unreachable("connection refused".to_owned()));
-        let slow = Err(NoEvidence::TimedOut { after: peer::TIMEOUT });
-        let table = [
-            (
-                Ok((503, "is the backup\nstate=backup definite=yes\n")),
-                failed(),
-                Severity::Good,
-                "it is backup",
-            ),
-            (Ok((503, "\nstate=no-evidence definite=no\n")), failed(), Severity::Good, "does not know"),
-            (
-                Ok((200, "\nstate=primary epoch=3 promoted_seconds_ago=9")),
-                success(),
-                Severity::Good,
-                "when it",
-            ),
-            (Ok((200, "\nstate=primary epoch=3\n")), success(), Severity::Good, "is primary (epoch 3)"),
-            (Ok((503, "\nstate=backup definite=yes\n")), Ok((404, "")), Severity::Warning, "answers 404"),
-            (refused(), refused(), Severity::Warning, "does not answer: connection refused"),
-            (slow, failed(), Severity::Warning, "does not answer"),
-            (
-                Ok((404, "no such page, there is: /a")),
-                success(),
-                Severity::Error,
-                "no mirror of the name PROD",
-            ),
-            (Ok((403, "this address may not ask")), Ok((403, "")), Severity::Error, "refuses this member"),
-            (Ok((404, "<html>")), success(), Severity::Warning, "stays unsure"),
-            (Ok((404, "<html>")), Ok((500, "FAILED")), Severity::Warning, "stays unsure"),
-            (Ok((200, "<html>")), Ok((200, "<html>")), Severity::Error, "is no status page"),
-            (Err(NoEvidence::Failed("moved".to_owned())), success(), Severity::Warning, "stays unsure"),
-        ];
-        for (promotion, page, severity, words) in table {
-            let found = finding(promotion, page);
-            assert_eq!(found.severity, severity, "{found:?}");
-            assert!(found.message.contains(words), "{words}: {found:?}");
-            assert_eq!(found.help.is_none(), severity == Severity::Good, "{found:?}");
+    /// This member. Its page says what the instance says, unless another member superseded it.
+    fn as_member(&self, role: Option<&Role>) -> Member {
+        let is_primary = role == Some(&Role::Primary);
+        Member {
+            address: None,
+            name: Some(self.identity.member.clone()),
+            expected: None,
+            daemon: Some(self.identity.daemon.clone()).filter(|daemon| !daemon.is_empty()),
+            run: None,
+            is_primary,
+            serves: is_primary && self.memory.superseded_by.is_none(),
+            term: Some(self.memory.term),
+        }
+    }
+}
+
+// === impl Secret ===
+
+impl Secret {
+    fn key(&self) -> Option<Arc<Key>> {
+        match self {
+            Self::Loaded(key) => Some(Arc::clone(key)),
+            Self::None | Self::Broken => None,
         }
     }
 
-    #[test]
-    fn what_a_stranger_says_is_made_printable() {
-        let found = finding(Ok((404, "no such page, there is: \u{1b}[2J")), Ok((404, "")));
-        assert!(!found.message.contains('\u{1b}'), "{found:?}");
+    fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
     }
 }
+
+// === impl Answers ===
+
+impl Answers {
+    async fn get(mirror: &str, page: &HttpTarget, key: Option<Arc<Key>>) -> Self {
+        let pages = peer::look(mirror, page, key).await;
+        let is_older = match &pages.peer {
+            Ok(answer) if is_other_mirror(answer) => has_role_page(mirror, page).await,
+            Ok(_) | Err(_) => false,
+        };
+        Self { pages, is_older }
+    }
+
+    /// The peer, as far as it says what it is; whether that can be trusted is judged for itself.
+    fn as_member(&self, peer: &Peer) -> Member {
+        let document = match self.pages.peer.as_ref().ok().and_then(peer::read) {
+            Some(Reply::Document(document)) if self.pages.unsigned.is_none() => Some(document),
+            Some(_) | None => None,
+        };
+        let page_serves = self.pages.page.as_ref().is_ok_and(|page| peer::read_page(page) == Reply::Success);
+        Member {
+            address: Some(peer.address.clone()),
+            name: document.as_ref().map(|document| document.member.clone()),
+            expected: peer.member.clone(),
+            daemon: document.as_ref().map(|document| document.daemon.clone()),
+            run: document.as_ref().map(|document| document.run.clone()),
+            is_primary: document.as_ref().is_some_and(|document| document.is_primary()),
+            serves: page_serves || document.as_ref().is_some_and(|document| document.serving),
+            term: document.as_ref().map(|document| document.term),
+        }
+    }
+}
+
+/// Whether mirrorvip has the page `/NAME/primary` there, as every version has for its mirrors.
+async fn has_role_page(mirror: &str, page: &HttpTarget) -> bool {
+    let mut parts = page.url.clone().into_parts();
+    parts.path_and_query = format!("/{mirror}/primary").parse().ok();
+    let Ok(url) = Uri::from_parts(parts) else { return false };
+    let target = HttpTarget { url, ca_file: page.ca_file.clone() };
+    let answer = Client::new(&target, peer::TIMEOUT, SHOWN).get().await;
+    answer.is_ok_and(|answer| matches!(answer.status, StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE))
+}
+
+#[cfg(test)]
+mod tests;

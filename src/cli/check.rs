@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Exit, Failure, Global, output, run};
 use crate::check::aws::recovery::{Recovery, Stage};
 use crate::check::aws::{self, Online};
-use crate::check::{self, Finding, Kind, Severity};
+use crate::check::{self, Finding, Kind, Local, Severity};
 use crate::clock::Clock;
 use crate::config::{Config, LoadError, Report};
 
@@ -65,13 +65,14 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
 }
 
 async fn look(config: &Config, offline: bool) -> (Vec<Finding>, Vec<Recovery>) {
-    let mut findings = check::local(config, &Clock::system()).await;
+    let clock = Clock::system();
+    let Local { mut findings, roles } = check::local(config, &clock).await;
     if offline {
         return (findings, Vec::new());
     }
-    findings.extend(check::peers(config).await);
+    findings.extend(check::peers(config, &roles).await);
     findings.extend(check::kubernetes::online(config).await);
-    let Online { findings: more, recoveries } = aws::online(config).await;
+    let Online { findings: more, recoveries } = aws::online(config, &clock).await;
     findings.extend(more);
     (findings, recoveries)
 }

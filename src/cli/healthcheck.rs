@@ -16,7 +16,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, Stream};
 
-use super::{Exit, Failure, Global, run, status};
+use super::{Exit, Failure, Global, admin, run};
 
 /// How long each step (connecting, reading, writing) may take: with all of them below the image's own timeout.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const LONGEST_ANSWER: u64 = 4096;
 pub(super) fn run(global: &Global) -> Result<Exit, Failure> {
     let health = run::load(global)?.health;
     for listen in health.listen {
-        let address = status::reachable(listen);
+        let address = admin::reachable(listen);
         let alive = ask(address, health.tls.is_some());
         alive.and_then(|answer| judge(&answer)).map_err(|error| {
             let error = anyhow::Error::new(error).context(format!("{address} does not answer as it should"));

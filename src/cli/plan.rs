@@ -1,4 +1,4 @@
-//! `mirrorvip plan`: the calls that a promotion would make now, sent to nobody.
+//! `mirrorvip plan`: the calls that a promotion would make now; none is sent.
 
 use std::fmt::Write as _;
 
@@ -40,8 +40,12 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
 
 fn for_people(preview: &Preview) -> String {
     use output::{BAD, DOUBTFUL, FAINT, GOOD};
-    let Preview { mirror, target, calls, then, once_healthy, error } = preview;
+    let Preview { mirror, target, calls, then, once_healthy, error, withheld } = preview;
     let mut text = format!("{mirror}, {target}\n");
+    if let Some(why) = withheld {
+        let _ =
+            writeln!(text, "  {BAD}withheld{BAD:#} today a promotion here would move nothing, because {why}");
+    }
     let mut number = 1..;
     let mut list = |text: &mut String, calls: &[Call]| {
         for (call, number) in calls.iter().zip(number.by_ref()) {

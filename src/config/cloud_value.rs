@@ -64,13 +64,25 @@ pub(super) fn write(value: &Written<'_>) -> Result<Write, Reported> {
 
 /// This member's name; `None` for that of the host.
 pub(super) fn member(value: &Written<'_>) -> Result<Option<String>, Reported> {
-    let help = "Write \"auto\", or 1 to 64 letters, digits, \"_\", \".\" or \"-\".";
+    let name = member_name(value, "Write \"auto\", or 1 to 64 letters, digits, \"_\", \".\" or \"-\".")?;
+    Ok((name != "auto").then_some(name))
+}
+
+/// The name of another member.
+pub(super) fn peer_member(value: &Written<'_>) -> Result<String, Reported> {
+    member_name(
+        value,
+        "Write the name that the member has there: 1 to 64 letters, digits, \"_\", \".\" or \"-\".",
+    )
+}
+
+fn member_name(value: &Written<'_>, help: &'static str) -> Result<String, Reported> {
     let name = text(value, help)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if name.is_empty() || name.len() > MEMBER || !name.chars().all(fits) {
         return Err(value.refuse(format!("{} cannot be a member's name", quoted(name)), help));
     }
-    Ok((name != "auto").then(|| name.to_owned()))
+    Ok(name.to_owned())
 }
 
 pub(super) fn target_group_arn(value: &Written<'_>) -> Result<String, Reported> {
@@ -240,6 +252,15 @@ fn dns_name(value: &Written<'_>, longest: usize) -> Result<String, Reported> {
         )
     };
     Err(value.refuse(format!("{} cannot be a name in DNS here", quoted(name)), help))
+}
+
+/// The word that says that a mirror has no other member to ask.
+pub(super) fn no_peers(value: &Written<'_>) -> Result<(), Reported> {
+    let help = "Write peers = \"none\" if there is no other member to ask; members are written as [[mirror.peer]] tables.";
+    match text(value, help)? {
+        "none" => Ok(()),
+        other => Err(value.refuse(format!("`peers` must be \"none\", and this is {}", quoted(other)), help)),
+    }
 }
 
 /// The address of another member, as it stands in pools and records.

@@ -81,6 +81,8 @@ const KEYS: &[Key] = &[
     key("mirror", "qos_timeout", Means(r#""8s""#), "the mirror's own quality of service timeout, as set in the database, 100ms to 600s"),
     key("mirror", "rise", Means("1"), "how often in a row the instance must say that it is primary before it is served, 1 to 10"),
     key("mirror", "member", Means(r#""auto""#), "this member's name as the owner of records, different on every member: 1 to 64 of A-Z a-z 0-9 _ . -; `auto` is the host name"),
+    key("mirror", "peers", Off, "`\"none\"` says that there is no other member to ask; where steering moves traffic, either this or [[mirror.peer]] must be written"),
+    key("mirror", "peer_key_file", Off, "the file with the secret that all members share, 32 to 4096 bytes (absolute path or credential): answers of peers that are not signed with it count as none"),
     key("mirror", "superseded", Means(r#""refuse""#), "what the page says while a peer that was promoted later serves: `refuse` (FAILED) or `warn` (what the instance says)"),
     key("mirror", "drift_interval", Means(r#""30s""#), "how often each steering table looks at its object when nothing happens, 5s to 300s; above 40s its connections are cold when a failover comes"),
 
@@ -103,6 +105,7 @@ const KEYS: &[Key] = &[
     key("mirror.peer", "address", Refused, "the other member's IP address, instance id or host name, as it stands in pools and records"),
     key("mirror.peer", "page", Refused, "address of the other member's status page, http or https"),
     key("mirror.peer", "ca_file", Off, CA_FILE),
+    key("mirror.peer", "member", Off, "that member's name, as its own `member` says: an answer of any other member there is an error"),
 
     key("mirror.elbv2", "target_group_arn", Refused, "the target group's ARN, which also names the region"),
     key("mirror.elbv2", "pool", Means(r#""all-members""#), POOL),

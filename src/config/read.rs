@@ -161,6 +161,8 @@ fn mirror(
         section.or_default("drift_interval", |value| value::duration(value, 5 * SECOND..=5 * MINUTE));
     let probe = section.table("mirror.probe").and_then(|section| probe(&section));
     let peers = steering::peers(section);
+    let no_peers = section.optional("peers", cloud::no_peers);
+    let peer_key_file = section.optional("peer_key_file", value::secret_path);
     let targets = steering::targets(section, objects);
     objects.next_mirror();
 
@@ -175,7 +177,11 @@ fn mirror(
     {
         rules::check_timing(section, &Timing { interval, timeout, stale_after, qos_timeout });
     }
+    if let (Ok(peers), Ok(no_peers), Ok(targets)) = (&peers, &no_peers, &targets) {
+        rules::check_peers(section, peers, no_peers.as_ref(), targets);
+    }
     let (probe, wake_on) = probe?;
+    no_peers?;
     Ok(Mirror {
         name: name?.value,
         paths: values(paths?),
@@ -188,6 +194,7 @@ fn mirror(
         wake_on,
         member: member?.value,
         peers: peers?,
+        peer_key_file: peer_key_file?.map(|file| file.value),
         superseded: superseded?.value,
         drift_interval: drift_interval?.value,
         targets: targets?,

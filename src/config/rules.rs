@@ -10,7 +10,7 @@ use std::time::Duration;
 mod steering;
 
 pub(super) use self::steering::{
-    Objects, Owned, check_alias, check_ca_file, check_one_kind, check_owned, check_record_value,
+    Objects, Owned, check_alias, check_ca_file, check_one_kind, check_owned, check_peers, check_record_value,
     half_an_alias,
 };
 use super::Admin;

@@ -11,6 +11,8 @@ pub struct Peer {
     pub address: String,
     /// Its status page.
     pub page: super::HttpTarget,
+    /// Its name; `None` takes the name that it answers with first.
+    pub member: Option<String>,
 }
 
 /// What the page of a superseded member says.
@@ -40,6 +42,32 @@ pub enum Target {
     Kubernetes(Kubernetes),
     /// `[[mirror.hook]]`
     Hook(Hook),
+}
+
+impl Target {
+    /// Whether a promotion changes through this table who receives traffic. What a command does is not known here.
+    pub fn moves_traffic(&self) -> bool {
+        match self {
+            Self::Elbv2(Elbv2 { pool, .. }) | Self::ClassicElb(ClassicElb { pool, .. }) => {
+                *pool == Pool::PrimaryOnly
+            }
+            Self::Route53(_) | Self::Route(_) => true,
+            Self::CloudWatch(_) | Self::Kubernetes(_) | Self::Hook(_) => false,
+        }
+    }
+
+    /// The table, as it is written.
+    pub const fn table(&self) -> &'static str {
+        match self {
+            Self::Elbv2(_) => "[[mirror.elbv2]]",
+            Self::ClassicElb(_) => "[[mirror.classic_elb]]",
+            Self::Route53(_) => "[[mirror.route53]]",
+            Self::Route(_) => "[[mirror.route]]",
+            Self::CloudWatch(_) => "[[mirror.cloudwatch]]",
+            Self::Kubernetes(_) => "[[mirror.kubernetes]]",
+            Self::Hook(_) => "[[mirror.hook]]",
+        }
+    }
 }
 
 /// A value that the instance metadata service can tell.

@@ -87,6 +87,9 @@ const NEEDED: &[(&str, &str)] = &[
     ("mirror.hook", "command = [\"tell\"]"),
 ];
 
+/// The tables that move traffic, beside which it must be said which other members there are.
+const MOVERS: [&str; 2] = ["mirror.route53", "mirror.route"];
+
 /// A configuration with `line` in `section`, valid if the line is.
 fn document(section: &str, line: &str) -> String {
     let key_of = |line: &str| line.split('=').next().map(str::trim).map(str::to_owned);
@@ -99,6 +102,9 @@ fn document(section: &str, line: &str) -> String {
             continue;
         }
         writeln!(text, "{}", keys::title(table)).expect("a String takes all");
+        if table == "mirror" && MOVERS.contains(&section) {
+            text.push_str("peers = \"none\"\n");
+        }
         for (needing, needed) in NEEDED {
             if *needing == table && (table != section || key_of(needed) != key_of(line)) {
                 writeln!(text, "{needed}").expect("a String takes all");
@@ -159,6 +165,7 @@ fn defaults_are_the_documented_ones() {
             },
             wake_on: Vec::new(),
             member: None,
+            peer_key_file: None,
             peers: Vec::new(),
             superseded: steering::Superseded::Refuse,
             drift_interval: seconds(30),

@@ -3,7 +3,9 @@
 //! A reload has two steps, so that nothing is touched before everything that can fail has succeeded:
 //! [`Mirrors::prepare`] makes the channels that are missing, and [`Mirrors::commit`] moves the loops over.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
@@ -14,12 +16,19 @@ use tokio_util::task::TaskTracker;
 use crate::check::chain;
 use crate::clock::Clock;
 use crate::config;
+use crate::config::steering::Superseded;
+use crate::health;
+use crate::peer::agreement;
+use crate::peer::document::{Identity, Profile};
+use crate::peer::key::{Key, KeyError, random_identifier};
 use crate::probe::Prober;
 use crate::probe::run::{self, Watched};
+use crate::role::Remembered;
 use crate::role::{Settings, Tracker};
 use crate::snapshot::Snapshot;
-use crate::state::{Claims, Kept, Store};
-use crate::steer::{Past, Supersede};
+use crate::state::{PersistedState, Store};
+use crate::steer::arbiter::{Channels, Instance};
+use crate::term::Memory;
 use crate::wake;
 
 /// The mirrors of the present configuration, in its order, and their loops.
@@ -29,6 +38,19 @@ pub(super) struct Mirrors {
     tasks: TaskTracker,
     entries: Vec<Entry>,
     groups: Vec<Group>,
+    /// Identifies this process to others.
+    run: String,
+    /// Identifies its state directory to others; read once.
+    daemon: OnceCell<String>,
+}
+
+/// The file of a mirror's shared secret is unusable.
+#[derive(Debug, thiserror::Error)]
+#[error("use peer_key_file {} of mirror {mirror}", path.display())]
+pub struct PeerKeyError {
+    mirror: String,
+    path: PathBuf,
+    source: KeyError,
 }
 
 /// One mirror as its readers see it.
@@ -37,12 +59,10 @@ pub(super) struct Entry {
     pub(super) config: config::Mirror,
     pub(super) snapshot: watch::Receiver<Snapshot>,
     pub(super) wake: Arc<Notify>,
-    /// What the process before left about steering.
-    pub(super) past: Past,
-    /// What steering leaves to the next process.
-    pub(super) claims: Arc<watch::Sender<Claims>>,
-    /// Rulings of steering that the probe loop obeys.
-    pub(super) orders: Arc<watch::Sender<Option<Supersede>>>,
+    /// What was known of the instance before this entry was made.
+    pub(super) past: Instance,
+    /// What the arbiter publishes, and what it leaves to the next process.
+    pub(super) channels: Arc<Channels>,
 }
 
 /// Mirrors that one probe answers for, and the loop that asks it.
@@ -66,9 +86,10 @@ struct PreparedMirror {
     snapshot: watch::Receiver<Snapshot>,
     /// The sending side, unless a running loop has it.
     fresh: Option<watch::Sender<Snapshot>>,
-    past: Past,
-    claims: Arc<watch::Sender<Claims>>,
-    orders: Arc<watch::Sender<Option<Supersede>>>,
+    past: Instance,
+    channels: Arc<Channels>,
+    /// The secret of the new configuration.
+    key: Option<Arc<Key>>,
 }
 
 // === impl Mirrors ===
@@ -76,7 +97,14 @@ struct PreparedMirror {
 impl Mirrors {
     /// No mirrors yet; their tasks will belong to `tasks`.
     pub(super) fn new(clock: Clock, tasks: TaskTracker) -> Self {
-        Self { clock, tasks, entries: Vec::new(), groups: Vec::new() }
+        Self {
+            clock,
+            tasks,
+            entries: Vec::new(),
+            groups: Vec::new(),
+            run: random_identifier(),
+            daemon: OnceCell::new(),
+        }
     }
 
     /// The mirrors, in the order of the configuration.
@@ -91,50 +119,76 @@ impl Mirrors {
         }
     }
 
-    /// Finds or makes the channel of each mirror of a new configuration. A mirror that is asked in another
+    /// Finds or makes the channels of each mirror of a new configuration. A mirror that is asked in another
     /// way than before starts without a verdict (the evidence was about something else), but in its epoch.
-    pub(super) fn prepare(&self, mirrors: &[config::Mirror], store: &Store) -> Prepared {
-        let prepare = |config: &config::Mirror| {
-            let known = self.entries.iter().find(|entry| entry.config.name == config.name);
-            if let Some(entry) = known.filter(|entry| entry.config.probe == config.probe) {
-                return PreparedMirror {
-                    config: config.clone(),
-                    snapshot: entry.snapshot.clone(),
-                    fresh: None,
-                    past: entry.past,
-                    claims: Arc::clone(&entry.claims),
-                    orders: Arc::clone(&entry.orders),
-                };
+    pub(super) fn prepare(
+        &self,
+        mirrors: &[config::Mirror],
+        store: &Store,
+    ) -> Result<Prepared, PeerKeyError> {
+        let daemon = self.daemon.get_or_init(|| {
+            store.daemon_id().unwrap_or_else(|(id, error)| {
+                let error = chain(&error);
+                tracing::warn!(error, "this daemon's identifier will not outlive the process");
+                id
+            })
+        });
+        let mirrors = mirrors.iter().map(|config| self.prepare_mirror(config, store, daemon));
+        Ok(Prepared { mirrors: mirrors.collect::<Result<_, _>>()? })
+    }
+
+    fn prepare_mirror(
+        &self,
+        config: &config::Mirror,
+        store: &Store,
+        daemon: &str,
+    ) -> Result<PreparedMirror, PeerKeyError> {
+        let key = config.peer_key_file.as_ref().map(|path| {
+            Key::load(path).map(Arc::new).map_err(|source| PeerKeyError {
+                mirror: config.name.clone(),
+                path: path.clone(),
+                source,
+            })
+        });
+        let (config, key) = (config.clone(), key.transpose()?);
+        let known = self.entries.iter().find(|entry| entry.config.name == config.name);
+        if let Some(entry) = known.filter(|entry| entry.config.probe == config.probe) {
+            let (snapshot, channels) = (entry.snapshot.clone(), Arc::clone(&entry.channels));
+            return Ok(PreparedMirror { config, snapshot, fresh: None, past: entry.past, channels, key });
+        }
+        let state = match known {
+            Some(entry) => {
+                let role = entry.snapshot.borrow().tracker().remember();
+                let arbiter = entry.channels.memory.borrow().clone();
+                role.map(|role| PersistedState { role, arbiter })
             }
-            let kept = match known {
-                Some(entry) => {
-                    let (role, claims) =
-                        (entry.snapshot.borrow().tracker().remember(), *entry.claims.borrow());
-                    role.map(|role| Kept { role, claims })
-                }
-                None => store.load(&config.name).unwrap_or_else(|error| {
-                    let error = chain(&error);
-                    tracing::warn!(
-                        mirror = config.name,
-                        error,
-                        "the remembered epoch is lost; counting starts anew"
-                    );
-                    None
-                }),
-            };
-            let tracker = Tracker::new(settings(config), kept.map(|kept| kept.role));
-            let (sender, snapshot) = watch::channel(Snapshot::new(tracker));
-            let past = Past::of(kept.as_ref());
-            PreparedMirror {
-                config: config.clone(),
-                snapshot,
-                fresh: Some(sender),
-                past,
-                claims: Arc::new(watch::Sender::new(past.claims)),
-                orders: Arc::default(),
-            }
+            None => store.load(&config.name).unwrap_or_else(|error| {
+                let (mirror, error) = (&config.name, chain(&error));
+                tracing::warn!(
+                    mirror,
+                    error,
+                    "what the process before remembered is lost: this member takes traffic only once every other member \
+                     has said that it is not the primary, or at its next promotion"
+                );
+                None
+            }),
         };
-        Prepared { mirrors: mirrors.iter().map(prepare).collect() }
+        let (role, memory): (Option<Remembered>, Memory) =
+            state.map_or_else(Default::default, |state| (Some(state.role), state.arbiter));
+        let tracker = Tracker::new(settings(&config), role);
+        let epoch = tracker.epoch();
+        let (sender, snapshot) = watch::channel(Snapshot::new(tracker));
+        let channels = known.map_or_else(
+            || {
+                let identity =
+                    Identity { daemon: daemon.to_owned(), run: self.run.clone(), ..Identity::default() };
+                let refuses = config.superseded == Superseded::Refuse && !config.peers.is_empty();
+                Arc::new(Channels::new(Profile::new(identity, &memory), memory, epoch, refuses))
+            },
+            |entry| Arc::clone(&entry.channels),
+        );
+        let past = Instance::remembered(role);
+        Ok(PreparedMirror { config, snapshot, fresh: Some(sender), past, channels, key })
     }
 
     /// Moves the loops over to the prepared mirrors. A loop whose mirrors did not change goes on undisturbed.
@@ -166,8 +220,8 @@ impl Mirrors {
                 let sender =
                     senders.remove(&config.name).expect("a mirror has a fresh channel or an ended loop's");
                 sender.send_modify(|snapshot| snapshot.set(settings(&config)));
-                let orders = mirrors.iter().find(|mirror| mirror.config.name == config.name);
-                let orders = orders.expect("the plan is of these mirrors").orders.subscribe();
+                let mirror = mirrors.iter().find(|mirror| mirror.config.name == config.name);
+                let orders = mirror.expect("the plan is of these mirrors").channels.orders.subscribe();
                 watched.push(Watched::new(config.name.into(), sender).obeying(orders));
             }
             let group = self.start(prober, member_configs(&members), watched);
@@ -175,10 +229,16 @@ impl Mirrors {
         }
         self.entries = mirrors
             .into_iter()
-            .map(|PreparedMirror { config, snapshot, fresh: _, past, claims, orders }| {
+            .map(|PreparedMirror { config, snapshot, fresh: _, past, channels, key }| {
                 let group = self.groups.iter().find(|group| group.mirrors.contains(&config));
                 let wake = Arc::clone(&group.expect("every mirror is in a group").wake);
-                Entry { config, snapshot, wake, past, claims, orders }
+                channels.profile.send_modify(|profile| {
+                    profile.key = key;
+                    profile.identity.mirror.clone_from(&config.name);
+                    profile.identity.member = config.member_name();
+                    profile.identity.digest = agreement::digest(&config);
+                });
+                Entry { config, snapshot, wake, past, channels }
             })
             .collect();
     }
@@ -226,7 +286,12 @@ fn settings(config: &config::Mirror) -> Settings {
 
 impl Prepared {
     /// The mirrors for readers that need no wake-up, in the order of the configuration.
-    pub(super) fn readers(&self) -> impl Iterator<Item = (&config::Mirror, &watch::Receiver<Snapshot>)> {
-        self.mirrors.iter().map(|mirror| (&mirror.config, &mirror.snapshot))
+    pub(super) fn readers(&self) -> impl Iterator<Item = health::Mirror> {
+        self.mirrors.iter().map(|mirror| health::Mirror {
+            name: mirror.config.name.as_str().into(),
+            paths: mirror.config.paths.clone(),
+            snapshot: mirror.snapshot.clone(),
+            profile: mirror.channels.profile.subscribe(),
+        })
     }
 }

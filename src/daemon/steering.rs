@@ -1,4 +1,4 @@
-//! The steering of all mirrors: one standing among the peers a mirror, one loop a target, and what a reload
+//! The steering of all mirrors: one arbiter a mirror, one loop a target, and what a reload
 //! carries over.
 //!
 //! A loop whose target did not change goes on undisturbed while its mirror is asked in the same way and has the
@@ -6,6 +6,7 @@
 //! after the step that is in flight, before others take their place. Ending withdraws nothing. Neither a reload nor a stop waits for longer than a call may take:
 //! of a command that takes longer ([`Hook`](crate::steer)), nobody sees the end.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ use crate::aws::region::told;
 use crate::clock::Clock;
 use crate::config::steering::{Peer, Superseded, Target};
 use crate::snapshot::Snapshot;
+use crate::steer::arbiter::{ArbiterHandle, Channels, Driver};
 use crate::steer::report::Report;
-use crate::steer::{self, Authority, Counsel, Member, Ruled, Standing};
+use crate::steer::{self, Member};
 
 /// How long a stop waits for the steps in flight: a call's own deadline, and a little.
 const STOP_TIMEOUT: Duration = crate::aws::OPERATION_TIMEOUT.saturating_add(Duration::from_secs(2));
@@ -45,12 +47,14 @@ struct Mirror {
     peers: Vec<Peer>,
     superseded: Superseded,
     snapshot: watch::Receiver<Snapshot>,
-    authority: watch::Receiver<Authority>,
-    /// For loops that a reload adds; also what keeps the standing alive without any.
-    counsel: Counsel,
+    channels: Arc<Channels>,
+    /// For loops that a reload adds; also what keeps the arbiter alive without any.
+    handle: ArbiterHandle,
+    qos_timeout: Duration,
+    key_file: Option<PathBuf>,
     /// The pace of drift checks; a loop that goes on takes up another one.
     drift: watch::Sender<Duration>,
-    standing: Ended,
+    arbiter: Ended,
     loops: Vec<Loop>,
 }
 
@@ -98,13 +102,17 @@ impl Steering {
             self.commit_targets(&mut mirror, &entry.config.targets).await;
             self.mirrors.push(mirror);
         }
+        for entry in entries.iter().filter(|entry| !is_steered(entry)) {
+            entry.channels.retire();
+        }
     }
 
     /// What the admin listener may see of the mirror called `name`.
     pub(super) fn view(&self, name: &str) -> Option<SteeringView> {
         let mirror = self.mirrors.iter().find(|mirror| mirror.name == name)?;
         Some(SteeringView {
-            authority: mirror.authority.clone(),
+            authority: mirror.channels.authority.subscribe(),
+            handle: mirror.handle.clone(),
             targets: mirror.loops.iter().map(|l| l.report.clone()).collect(),
         })
     }
@@ -128,31 +136,29 @@ impl Steering {
     }
 
     fn begin(&self, entry: &Entry) -> Mirror {
-        let unknown = Authority::Unsure { why: "nobody has ruled yet".to_owned(), claim: 0 };
-        let (authority, seen) = watch::channel(unknown);
-        let ruled = Ruled { authority, claims: Arc::clone(&entry.claims), orders: Arc::clone(&entry.orders) };
         let config = &entry.config;
-        let (standing, counsel) = Standing::new(
-            config.name.as_str().into(),
-            &config.peers,
-            config.superseded,
+        let channels = Arc::clone(&entry.channels);
+        let (driver, handle) = Driver::new(
+            config,
             entry.past,
             entry.snapshot.clone(),
-            ruled,
+            Arc::clone(&channels),
             self.clock.clone(),
         );
         let cancelled = CancellationToken::new();
-        let task = self.tasks.spawn(standing.run(cancelled.clone()));
+        let task = self.tasks.spawn(driver.run(cancelled.clone()));
         Mirror {
             name: config.name.clone(),
             member: config.member_name(),
             peers: config.peers.clone(),
             superseded: config.superseded,
             snapshot: entry.snapshot.clone(),
-            authority: seen,
-            counsel,
+            channels,
+            handle,
+            qos_timeout: config.qos_timeout,
+            key_file: config.peer_key_file.clone(),
             drift: watch::Sender::new(config.drift_interval),
-            standing: Ended { cancelled, task },
+            arbiter: Ended { cancelled, task },
             loops: Vec::new(),
         }
     }
@@ -169,7 +175,7 @@ impl Steering {
         let gone: Vec<_> = old.iter().map(|known| known.report.borrow().target.clone()).collect();
         make_way(old.into_iter().map(|known| known.task).collect()).await;
         for target in gone {
-            mirror.counsel.gone(&target).await;
+            mirror.handle.gone(&target).await;
         }
         for ((target, name), known) in targets.iter().zip(steer::names(targets)).zip(found) {
             mirror.loops.push(known.unwrap_or_else(|| self.begin_loop(mirror, target, name)));
@@ -188,7 +194,7 @@ impl Steering {
                 region: self.region.clone(),
             },
             mirror.snapshot.clone(),
-            mirror.counsel.clone(),
+            mirror.handle.clone(),
             sender,
             self.clock.clone(),
             cancelled.clone(),
@@ -218,12 +224,14 @@ impl Mirror {
             && self.peers == entry.config.peers
             && self.superseded == entry.config.superseded
             && self.member == entry.config.member_name()
+            && self.qos_timeout == entry.config.qos_timeout
+            && self.key_file == entry.config.peer_key_file
             && is_steered(entry)
     }
 
-    /// Its tasks, the standing last: the loops may still consult it.
+    /// Its tasks, the arbiter last: the loops may still consult it.
     fn into_tasks(self) -> Vec<Ended> {
-        self.loops.into_iter().map(|known| known.task).chain([self.standing]).collect()
+        self.loops.into_iter().map(|known| known.task).chain([self.arbiter]).collect()
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) enum Service {
 impl Service {
     /// How `instance` treats them.
     pub(crate) fn of(instance: Instance) -> Self {
-        match (instance.hung, instance.is_primary()) {
+        match (instance.hung, instance.says_primary()) {
             (true, _) => Self::Hangs,
             (false, true) => Self::Answers,
             (false, false) => Self::Refuses,

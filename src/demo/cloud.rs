@@ -257,7 +257,7 @@ mod tests {
     fn its_tables_are_a_valid_configuration() {
         let cloud = Cloud::start().expect("loopback has free ports");
         let text = format!(
-            "state_directory = \"/tmp/state\"\n[[mirror]]\nname = \"DEMO\"\nmember = \"a\"\n\
+            "state_directory = \"/tmp/state\"\n[[mirror]]\nname = \"DEMO\"\nmember = \"a\"\npeers = \"none\"\n\
              [mirror.probe.qlist]\ninstance = \"IRIS\"\n{}",
             cloud.tables()
         );

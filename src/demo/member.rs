@@ -115,6 +115,11 @@ impl Member {
         self.admin
     }
 
+    /// Directory in which its daemon remembers.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.directory.join(self.id.directory()).join("state")
+    }
+
     /// File with what its daemon printed.
     pub(crate) fn log(&self) -> PathBuf {
         self.directory.join(self.id.directory()).with_extension("log")
@@ -266,7 +271,7 @@ fn configuration(member: &Member, iris: &FakeIris) -> String {
          [[mirror]]\nname = \"{MIRROR_NAME}\"\nmember = \"{name}\"\ninterval = \"{ASK_INTERVAL:?}\"\ntimeout = \"{ASK_TIMEOUT:?}\"\n\
          stale_after = \"{stale_after}ms\"\nqos_timeout = \"{qos}ms\"\n\n\
          [mirror.probe.qlist]\ninstance = \"{INSTANCE_NAME}\"\ncommand = {command}\nwake_on = {messages}\n",
-        state = quote(&member.directory.join(member.id.directory()).join("state")),
+        state = quote(&member.state()),
         page = member.page,
         name = member.id.directory(),
         admin = member.admin,

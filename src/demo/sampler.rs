@@ -27,6 +27,9 @@ pub(crate) struct Window {
 
 /// Remembers when each member answered SUCCESS. PURE.
 ///
+/// A member whose machine was reverted to a snapshot has to ask the others before it can know that it is not the primary.
+/// While it is [`excused`](Self::excuse) it is not accused: the length of the overlap is measured instead.
+///
 /// Between two answers that both say SUCCESS the member is taken to have said it throughout, so a run of
 /// them is one window: it is compared with that of each other member. Two windows that only touch because
 /// the machine was slow count as well: the witness errs on the side of accusing.
@@ -35,6 +38,7 @@ pub(crate) struct Witness {
     runs: [Option<Run>; 3],
     samples: u64,
     accused: bool,
+    excused: Option<(MemberId, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,16 +69,37 @@ impl Witness {
         };
         let mine = Window { asked, answered: window.answered };
         *run = Some(Run { window: mine, goes_on: true });
+        if let Some((excused, longest)) = &mut self.excused
+            && *excused == member
+        {
+            *longest = mine.answered.saturating_sub(mine.asked).max(*longest);
+            return None;
+        }
         if self.accused {
             return None;
         }
-        let overlap = MemberId::ALL.into_iter().filter(|&other| other != member).find_map(|other| {
+        let excused = self.excused.map(|(excused, _)| excused);
+        let others = MemberId::ALL.into_iter().filter(|&other| other != member && Some(other) != excused);
+        let overlap = others.into_iter().find_map(|other| {
             let theirs = self.runs[other.index()]?.window;
             let overlaps = mine.asked <= theirs.answered && theirs.asked <= mine.answered;
             overlaps.then_some([(other, theirs), (member, mine)])
         });
         self.accused = overlap.is_some();
         overlap
+    }
+
+    /// From here on `member` is not accused.
+    pub(crate) fn excuse(&mut self, member: MemberId) {
+        self.excused = Some((member, Duration::ZERO));
+    }
+
+    /// From here on all are accused again. Returns for how long the excused member answered SUCCESS at most; zero if no
+    /// answer of it was SUCCESS.
+    pub(crate) fn excuse_ends(&mut self) -> Duration {
+        let Some((member, longest)) = self.excused.take() else { return Duration::ZERO };
+        self.runs[member.index()] = None;
+        longest
     }
 
     /// How many answers it has taken.
@@ -153,6 +178,20 @@ mod tests {
         let overlap = [(MemberId::A, window(0, 9)), (MemberId::C, window(8, 12))];
         assert_eq!(witness.record(MemberId::C, window(8, 12), Page::SUCCESS), Some(overlap));
         assert_eq!(witness.record(MemberId::A, window(10, 13), Page::SUCCESS), None);
+    }
+
+    #[test]
+    fn an_excused_member_is_measured_and_not_accused() {
+        let mut witness = Witness::default();
+        assert_eq!(witness.record(MemberId::B, window(0, 1), Page::SUCCESS), None);
+        witness.excuse(MemberId::A);
+        assert_eq!(witness.record(MemberId::A, window(2, 3), Page::SUCCESS), None);
+        assert_eq!(witness.record(MemberId::B, window(4, 5), Page::SUCCESS), None);
+        assert_eq!(witness.record(MemberId::A, window(6, 9), Page::SUCCESS), None);
+        assert_eq!(witness.record(MemberId::A, window(10, 11), Page::FAILED), None);
+        assert_eq!(witness.excuse_ends(), Duration::from_millis(7));
+        assert_eq!(witness.record(MemberId::B, window(12, 13), Page::SUCCESS), None);
+        assert!(witness.record(MemberId::A, window(13, 14), Page::SUCCESS).is_some());
     }
 
     #[test]

@@ -1,22 +1,28 @@
-//! What happens in the demo: an orderly failover, a crash, a hung instance, the promotion of C.
+//! What happens in the demo: an orderly failover, a crash, a hung instance, a machine that is reverted to a snapshot,
+//! the promotion of C.
 //!
-//! Each scenario lets something happen to the primary and then expects, in this order and with a deadline
+//! Each failover lets something happen to the primary and then expects, in this order and with a deadline
 //! each: the old primary's page stops saying 200, the new primary's page says it, the load balancer has
 //! switched, the client has arrived, the cloud's target group and record lead to the new primary alone.
-//! Whether two pages said 200 together, or somebody wrote to the cloud without being primary, is watched
-//! throughout, elsewhere.
+//! The reverted machine must take nothing, and say why. Whether two pages said 200 together, or a member wrote to the
+//! cloud without being primary, is watched throughout, elsewhere.
 
 use std::time::Duration;
 
 use super::report::Page;
+use super::snapshot::StateFiles;
 use super::stage::Stage;
-use super::{DemoError, Figures, Summary};
+use super::{DemoError, Figures, SUPERSEDED_WITHIN, Summary};
 use crate::simulation::{Event, MemberId};
 
 /// How long anything may take: many times what it takes, for slow and busy machines.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Pause between two scenarios, for the reader and for late reports.
 const PAUSE: Duration = Duration::from_millis(700);
+/// Pause between two questions for a daemon's status.
+const STATUS_PAUSE: Duration = Duration::from_millis(50);
+/// How long a reverted member is watched.
+const SETTLED_PAUSE: Duration = Duration::from_secs(2);
 /// How long a human thinks before promoting C.
 const HUMAN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -31,17 +37,21 @@ pub(crate) async fn play_all(stage: &mut Stage<'_>) -> Result<Summary, DemoError
     };
     stage.until("A to serve alone, with B and C standing by", LIMIT, settled).await?;
     stage.rest(PAUSE).await?;
-    let scenarios = vec![
+    let mut scenarios = vec![
         orderly_failover(stage, MemberId::A, MemberId::B).await?,
         crash(stage, MemberId::B, MemberId::A).await?,
-        hung_instance(stage, MemberId::A, MemberId::B).await?,
-        promotion(stage).await?,
     ];
+    let snapshot = stage.snapshot(MemberId::A)?;
+    stage.tell("human", "takes a snapshot of the machine of A, the primary")?;
+    scenarios.push(hung_instance(stage, MemberId::A, MemberId::B).await?);
+    let reverted_page = old_snapshot(stage, MemberId::A, &snapshot, MemberId::B).await?;
+    scenarios.push(promotion(stage).await?);
     let violations = stage.cloud().violations();
     if !violations.is_empty() {
         return Err(DemoError::Empty(violations.join("; ")));
     }
-    let summary = Summary { scenarios, samples: stage.samples(), writes: stage.cloud().writes() };
+    let (samples, writes) = (stage.samples(), stage.cloud().writes());
+    let summary = Summary { scenarios, samples, reverted_page, writes };
     stage.timeline().summary(&summary).map_err(DemoError::Output)?;
     Ok(summary)
 }
@@ -73,6 +83,45 @@ async fn hung_instance(stage: &mut Stage<'_>, old: MemberId, new: MemberId) -> R
     figures.old_page_expired = Some(expired_at.saturating_sub(hung_at));
     stand_by_again(stage, old).await?;
     Ok(figures)
+}
+
+/// The machine of `old` runs from a `snapshot` of when it was primary, beside the present `primary`. Returns for how long
+/// its page said SUCCESS.
+async fn old_snapshot(
+    stage: &mut Stage<'_>,
+    old: MemberId,
+    snapshot: &StateFiles,
+    primary: MemberId,
+) -> Result<Duration, DemoError> {
+    heading(stage, &format!("Snapshot: {old} comes back as it was when it was primary, beside {primary}"))?;
+    stage.revert(old, snapshot).await?;
+    let reverted_at = stage.now();
+    let why = loop {
+        match stage.ask_why_superseded(old).await {
+            Some(why) => break why,
+            None if stage.now() >= reverted_at + LIMIT => {
+                let what = format!("the daemon of {old} to find that {primary} was promoted later");
+                return Err(DemoError::NotInTime { what, limit: LIMIT });
+            }
+            None => stage.rest(STATUS_PAUSE).await?,
+        }
+    };
+    stage.until(&format!("the page of {old} to say 503"), LIMIT, |stage| says_failed(stage, old)).await?;
+    stage.timeline().reason(&format!("{old} takes nothing"), &why).map_err(DemoError::Output)?;
+    // Long enough for rounds of questions and for writes, of which there must be none.
+    stage.rest(SETTLED_PAUSE).await?;
+    let unmoved = |stage: &Stage<'_>| serves_alone(stage, primary) && cloud_leads_to(stage, primary);
+    stage.until(&format!("clients to stay with {primary}"), LIMIT, unmoved).await?;
+    let page = stage.revert_ends();
+    if page > SUPERSEDED_WITHIN {
+        let windows = format!("{page:?}");
+        return Err(DemoError::TwoSuccess { first: primary, second: old, windows });
+    }
+    stage.timeline().reverted(old.name(), page).map_err(DemoError::Output)?;
+    stage.tell("human", &format!("shuts {old} down and starts it as a member again"))?;
+    stage.simulate(Event::Stop(old))?;
+    stand_by_again(stage, old).await?;
+    Ok(page)
 }
 
 async fn promotion(stage: &mut Stage<'_>) -> Result<Figures, DemoError> {
@@ -138,6 +187,10 @@ pub(crate) async fn stand_by_again(stage: &mut Stage<'_>, member: MemberId) -> R
 
 fn says_success(stage: &Stage<'_>, member: MemberId) -> bool {
     stage.board.pages[member.index()].0 == Page::SUCCESS
+}
+
+fn says_failed(stage: &Stage<'_>, member: MemberId) -> bool {
+    stage.board.pages[member.index()].0 == Page::FAILED
 }
 
 /// Whether the load balancer sends to `member` and to nobody else, and the client arrives there.

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anstyle::Style;
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -20,19 +19,19 @@ use super::board::Board;
 use super::client::{self, Service};
 use super::cloud::{self, Cloud, Reigns, Written};
 use super::member::Member;
-use super::names::describe_change;
+use super::names::{describe_change, describe_page};
 use super::report::{self, Page, Report, Reporter, Sight, Stopwatch};
 use super::sampler::{self, Witness};
+use super::snapshot::StateFiles;
+use super::status;
 use super::timeline::{BAD, DEED, DIM, GOOD, PLAIN, Timeline, span};
-use super::{BALANCER, DemoError, MIRROR_NAME, TIMING, balancer, http};
+use super::{BALANCER, DemoError, TIMING, balancer};
 use crate::clock::{Clock, Timestamp};
 use crate::observation::printable;
 use crate::simulation::{Change, Event, Instance, MemberId, SimulatedMirror, Status};
 
 /// How often the daemons' processes are looked at.
 const LIFE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a daemon may take to tell its status.
-const STATUS_LIMIT: Duration = Duration::from_secs(1);
 /// How many commands may wait while one is carried out.
 const MOST_COMMANDS: usize = 16;
 
@@ -210,6 +209,31 @@ impl<'a> Stage<'a> {
         self.members[member.index()].restart().await
     }
 
+    /// Takes a snapshot of the machine of `member`, as far as its daemon remembers there.
+    pub(crate) fn snapshot(&self, member: MemberId) -> Result<StateFiles, DemoError> {
+        StateFiles::read(&self.member(member).state())
+            .map_err(|source| DemoError::SetUp { what: "read the state of a daemon", source })
+    }
+
+    /// Reverts the machine of `member`, instance and daemon, to a `snapshot` of when it was primary. Until the
+    /// [end](Self::revert_ends) its page may say SUCCESS beside another.
+    pub(crate) async fn revert(&mut self, member: MemberId, snapshot: &StateFiles) -> Result<(), DemoError> {
+        self.tell(member.name(), "machine reverted to the snapshot, state and all")?;
+        self.witness.lock().expect("no holder of this lock panics").excuse(member);
+        let process = &mut self.members[member.index()];
+        process.kill().await;
+        snapshot
+            .restore(&process.state())
+            .map_err(|source| DemoError::SetUp { what: "revert the state of a daemon", source })?;
+        self.simulate(Event::Revert(member))?;
+        self.restart(member).await
+    }
+
+    /// From here on no two pages may say SUCCESS. Returns for how long the reverted member's page said it at most.
+    pub(crate) fn revert_ends(&mut self) -> Duration {
+        self.witness.lock().expect("no holder of this lock panics").excuse_ends()
+    }
+
     /// Turns the stage until the board shows what is `expected`; an error when that takes longer than `limit`.
     pub(crate) async fn until(
         &mut self,
@@ -379,34 +403,25 @@ impl<'a> Stage<'a> {
     }
 
     async fn describe_page(&mut self, member: MemberId, at: Duration, from: Page, to: Page) -> String {
-        let flip = format!("page {from} -> {to}");
-        let instance = self.instance(member);
-        let after = span(at.saturating_sub(self.board.changed[member.index()]));
+        let changed = self.board.changed[member.index()];
+        let mut seen = None;
         if to == Page::SUCCESS {
             let ruled = self.ask_when_ruled(member).await;
             self.board.ruled[member.index()] = ruled;
-            let seen = ruled.and_then(|ruled| ruled.checked_sub(self.board.changed[member.index()]));
-            seen.map_or(flip.clone(), |seen| format!("{flip}   role change seen after {}", span(seen)))
-        } else if from != Page::SUCCESS || to == Page::Silent {
-            flip
-        } else if instance.hung {
-            format!("{flip}   by itself, {after} after it hung")
-        } else {
-            format!("{flip}   {after} after the role change")
+            seen = ruled.and_then(|ruled| ruled.checked_sub(changed));
         }
+        describe_page((from, to), self.instance(member), at.saturating_sub(changed), seen)
+    }
+
+    /// Why the daemon of `member` takes no traffic, in its own words, if another member supersedes it.
+    pub(crate) async fn ask_why_superseded(&self, member: MemberId) -> Option<String> {
+        status::why_superseded(self.member(member).admin()).await
     }
 
     /// When the daemon of `member` last ruled that it is the primary, by its own account.
     async fn ask_when_ruled(&self, member: MemberId) -> Option<Duration> {
-        let answer = http::get(self.member(member).admin(), "/status", STATUS_LIMIT).await.ok()?;
-        let status: Value = serde_json::from_slice(&answer.body).ok()?;
-        let mirrors = status.get("mirrors")?.as_array()?;
-        let mirror = mirrors.iter().find(|mirror| mirror.get("name") == Some(&MIRROR_NAME.into()))?;
-        let transitions = mirror.get("transitions")?.as_array()?;
-        let promotion = transitions.iter().rev().find(|entry| entry.get("to") == Some(&"primary".into()))?;
-        let at: jiff::Timestamp = promotion.get("at")?.as_str()?.parse().ok()?;
-        let at = Duration::try_from(at.duration_since(jiff::Timestamp::UNIX_EPOCH)).ok()?;
-        at.checked_sub(self.began.since_unix_epoch())
+        let ruled_at = status::promoted_at(self.member(member).admin()).await?;
+        ruled_at.checked_sub(self.began.since_unix_epoch())
     }
 
     /// Whether the instance of `member` has settled as a backup or async member and its page says so.

@@ -9,6 +9,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::{Figures, Summary};
 
+/// The longest line.
+const WIDTH: usize = 80;
 /// For names of things.
 pub(crate) const BOLD: Style = Style::new().bold();
 /// For what is by the way.
@@ -50,6 +52,31 @@ impl<'a> Timeline<'a> {
         let seconds = at.as_secs_f64();
         writeln!(self.out, "{DIM}{seconds:>9.3} s{DIM:#}  {BOLD}{who:<8}{BOLD:#}  {style}{what}{style:#}")?;
         self.out.flush()
+    }
+
+    /// What a daemon says, in lines that fit.
+    pub(crate) fn reason(&mut self, what: &str, why: &str) -> io::Result<()> {
+        let mut lines = vec![format!("  {what}:"), " ".repeat(3)];
+        for word in why.split_whitespace() {
+            let last = lines.last_mut().expect("there is a line");
+            if last.chars().count() + 1 + word.chars().count() <= WIDTH {
+                last.push(' ');
+                last.push_str(word);
+            } else {
+                lines.push(format!("    {word}"));
+            }
+        }
+        self.text(&lines.join("\n"))
+    }
+
+    /// What the page of a reverted member said.
+    pub(crate) fn reverted(&mut self, who: &str, page: Duration) -> io::Result<()> {
+        let said = format!("  page of {who} said 200");
+        self.text(&if page.is_zero() {
+            format!("{said:<39}{:>8}", "never")
+        } else {
+            format!("{said:<39}{:>8}  (until its peers had answered)", span(page))
+        })
     }
 
     /// What a failover took, in words.
@@ -99,9 +126,14 @@ impl<'a> Timeline<'a> {
             row(figures.scenario, cells.each_ref().map(String::as_str))?;
         }
         let (samples, writes) = (summary.samples, summary.writes);
+        let reverted = match summary.reverted_page {
+            Duration::ZERO => "never said 200".to_owned(),
+            length => format!("said 200 for {}", span(length)),
+        };
         self.text(&format!(
             "  {GOOD}Never did two members answer SUCCESS together{GOOD:#} ({samples} answers looked at).\n  \
-             {GOOD}Only the primary wrote to the cloud{GOOD:#} ({writes} writes), and left nothing empty."
+             {GOOD}The member from a snapshot took nothing{GOOD:#}, and its page {reverted}.\n  \
+             {GOOD}Only the primary wrote to the cloud{GOOD:#} ({writes} writes), and left nothing empty.",
         ))
     }
 }
@@ -141,7 +173,12 @@ mod tests {
         let mut out = anstream::StripStream::new(Vec::new());
         let mut timeline = Timeline::new(&mut out);
         timeline.figures(&figures).expect("memory takes any text");
-        timeline.summary(&Summary { scenarios: vec![figures], samples: 12_345, writes: 14 }).expect("memory");
+        let reverted_page = Duration::from_millis(1_234);
+        let summary = Summary { scenarios: vec![figures], samples: 12_345, reverted_page, writes: 14 };
+        timeline.summary(&summary).expect("memory");
+        timeline.reverted("A", reverted_page).expect("memory");
+        let why = "superseded by b (term 4) at 10.0.1.12 was promoted after this member (term 3), and a few more words";
+        timeline.reason("A takes nothing", why).expect("memory");
         let at = Duration::from_millis(3_214);
         timeline.event(at, "balancer", GOOD, "C is healthy").expect("memory");
         let text = String::from_utf8(out.into_inner()).expect("text");

@@ -11,8 +11,10 @@ use super::proxy::{self, Prefix};
 use super::respond::{Response, respond};
 use super::route::Routes;
 use crate::clock::Timestamp;
+use crate::peer::document::{Identity, Profile};
 use crate::role::{Settings, Tracker};
 use crate::snapshot::Snapshot;
+use crate::term::Memory;
 
 /// Longer input is cut: cutting it into pieces takes a time that is the square of its length.
 const LONGEST: usize = 512;
@@ -76,5 +78,6 @@ fn check_answer(answer: &Response, head_only: bool) {
 fn unseen_mirror() -> Mirror {
     let settings = Settings { stale_after: Duration::from_secs(4), rise: NonZeroU32::MIN };
     let (_sender, snapshot) = watch::channel(Snapshot::new(Tracker::new(settings, None)));
-    Mirror { name: "PROD".into(), paths: vec!["/csp/bin".to_owned(), "/csp".to_owned()], snapshot }
+    let profile = watch::channel(Profile::new(Identity::default(), &Memory::default())).1;
+    Mirror { name: "PROD".into(), paths: vec!["/csp/bin".to_owned(), "/csp".to_owned()], snapshot, profile }
 }

@@ -5,6 +5,8 @@
 //! health checkers are clumsy: any header, none at all, line ends without carriage return, an absolute-form
 //! target, HTTP/1.0 or 1.1.
 
+use crate::peer::key::{NONCE, is_identifier};
+
 /// How long the head of a request may be, in bytes.
 pub(super) const MAX_HEAD: usize = 8 * 1024;
 
@@ -42,6 +44,8 @@ pub(super) struct Head<'bytes> {
     pub(super) path: &'bytes str,
     /// Whether the request announces a body.
     pub(super) body: bool,
+    /// The nonce with which another member wants its answer signed.
+    pub(super) nonce: Option<&'bytes str>,
 }
 
 /// The methods that there are to tell apart.
@@ -108,6 +112,7 @@ fn parse_whole(bytes: &[u8]) -> Parsed<'_> {
                     },
                     path: path_of(target),
                     body: request.headers.iter().any(announces_body),
+                    nonce: request.headers.iter().find_map(nonce),
                 },
                 length,
             },
@@ -117,6 +122,11 @@ fn parse_whole(bytes: &[u8]) -> Parsed<'_> {
         Err(httparse::Error::TooManyHeaders) => Parsed::TooLong,
         Err(_) => Parsed::Malformed,
     }
+}
+
+fn nonce<'bytes>(field: &httparse::Header<'bytes>) -> Option<&'bytes str> {
+    let value = field.name.eq_ignore_ascii_case(NONCE).then_some(field.value)?;
+    std::str::from_utf8(value).ok().filter(|value| is_identifier(value))
 }
 
 fn announces_body(field: &httparse::Header<'_>) -> bool {
@@ -165,7 +175,10 @@ mod tests {
             (b"GET /x HTTP/1.1\r\nContent-Length: 0\r\n\r\n", Method::Get, false),
         ];
         for (bytes, method, body) in table {
-            let expected = Parsed::Complete { head: Head { method, path: "/x", body }, length: bytes.len() };
+            let expected = Parsed::Complete {
+                head: Head { method, path: "/x", body, nonce: None },
+                length: bytes.len(),
+            };
             assert_eq!(parse(bytes, 0), expected, "{}", bytes.escape_ascii());
         }
     }

@@ -21,7 +21,8 @@ use super::head::{Head, Method};
 use super::route::{Asked, Page, Routes};
 use crate::clock::Timestamp;
 use crate::observation::{Role, printable};
-use crate::peer::Told;
+use crate::peer::document::{Document, Profile};
+use crate::peer::key::SIGNATURE;
 use crate::role::{Reason, Verdict};
 use crate::snapshot::Snapshot;
 
@@ -79,6 +80,10 @@ pub(super) fn respond(head: &Head<'_>, routes: &Routes, mirrors: &[Mirror], now:
             let verdict = mirrors[mirror].snapshot.borrow().verdict_at(now);
             status_page(&verdict).about(mirror, true)
         }
+        Page::Role(mirror, Asked::Peer) => {
+            let Mirror { snapshot, profile, .. } = &mirrors[mirror];
+            peer_page(&profile.borrow(), &snapshot.borrow(), head.nonce, now).about(mirror, false)
+        }
         Page::Role(mirror, asked) => {
             role_page(&mirrors[mirror].snapshot.borrow(), asked, now).about(mirror, asked == Asked::Primary)
         }
@@ -113,18 +118,24 @@ fn role_page(snapshot: &Snapshot, asked: Asked, now: Timestamp) -> Response {
         Err(reason) => text(503, &reason.to_string()),
     };
     match asked {
-        Asked::Primary | Asked::Promotion => {
-            let told = Told::by(snapshot, now).to_string();
-            match snapshot.verdict_at(now) {
-                Verdict::Serve { epoch, .. } => {
-                    two_lines(200, &format!("the instance is primary, epoch {epoch}"), &told)
-                }
-                Verdict::Refuse(reason) => two_lines(503, &reason.to_string(), &told),
-            }
-        }
+        Asked::Primary | Asked::Peer => match snapshot.verdict_at(now) {
+            Verdict::Serve { epoch, .. } => text(200, &format!("the instance is primary, epoch {epoch}")),
+            Verdict::Refuse(reason) => text(503, &reason.to_string()),
+        },
         Asked::Backup => told(snapshot.role_at(now), |role| matches!(role, Role::Backup)),
         Asked::Async => told(snapshot.role_at(now), |role| matches!(role, Role::Async(_))),
     }
+}
+
+/// What the member reports to the others, signed if they want that and it can be.
+fn peer_page(profile: &Profile, snapshot: &Snapshot, nonce: Option<&str>, now: Timestamp) -> Response {
+    let document = Document::of(profile, snapshot.tracker(), now);
+    let json = serde_json::to_string(&document).expect("strings and numbers always serialise");
+    let signature = match (&profile.key, nonce) {
+        (Some(key), Some(nonce)) => format!("{SIGNATURE}: {}\r\n", key.sign(nonce, json.as_bytes())),
+        (Some(_) | None, _) => String::new(),
+    };
+    body_of("application/json", 200, &signature, &json)
 }
 
 fn ready_page(mirrors: &[Mirror]) -> Response {
@@ -139,20 +150,19 @@ fn text(status: u16, line: &str) -> Response {
     text_with(status, "", line)
 }
 
-/// A line for people, and one for machines.
-fn two_lines(status: u16, people: &str, machines: &str) -> Response {
-    body(status, "", &format!("{}\n{}\n", printable(people, MAX_REASON), printable(machines, MAX_REASON)))
-}
-
 fn text_with(status: u16, fields: &str, line: &str) -> Response {
     let limit = if status == 404 { usize::MAX } else { MAX_REASON };
     body(status, fields, &format!("{}\n", printable(line, limit)))
 }
 
 fn body(status: u16, fields: &str, body: &str) -> Response {
+    body_of("text/plain", status, fields, body)
+}
+
+fn body_of(kind: &str, status: u16, fields: &str, body: &str) -> Response {
     let (phrase, length) = (phrase(status), body.len());
     let bytes = format!(
-        "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain\r\nConnection: close\r\n\
+        "HTTP/1.1 {status} {phrase}\r\nContent-Type: {kind}\r\nConnection: close\r\n\
          {fields}Content-Length: {length}\r\n\r\n{body}"
     );
     Response { status, bytes: Cow::Owned(bytes.into_bytes()), about: None }

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `PREFIX/.../mirrorstatus.cxw`, `PREFIX/.../mirror_status.cxw` | status page of the mirror with the longest prefix |
 //! | `/NAME/primary`, `/NAME/backup`, `/NAME/async` | whether the mirror's member has that role |
-//! | `/NAME/promotion` | as `/NAME/primary`, for the mirror's other members: they direct nobody, so they are not counted among those who check |
-//! | `/primary`, `/backup`, `/async`, `/promotion` | the same, where there is only one mirror |
+//! | `/NAME/peer` | what the member reports to the mirror's other members; they direct no client, so they are not counted as checkers |
+//! | `/primary`, `/backup`, `/async`, `/peer` | the same, where there is only one mirror |
 //! | `/live`, `/ready` | the process |
 //!
 //! Letter case never matters, as on a Windows web server in front of a real CSP page. A prefix matches whole
@@ -38,8 +38,8 @@ pub(super) enum Asked {
     Backup,
     /// Any connected async member.
     Async,
-    /// The verdict, asked by another member.
-    Promotion,
+    /// What it reports to other members.
+    Peer,
 }
 
 /// The table of pages.
@@ -125,7 +125,7 @@ impl Asked {
             ("primary", Self::Primary),
             ("backup", Self::Backup),
             ("async", Self::Async),
-            ("promotion", Self::Promotion),
+            ("peer", Self::Peer),
         ];
         words.into_iter().find_map(|(name, asked)| name.eq_ignore_ascii_case(word).then_some(asked))
     }
@@ -164,8 +164,9 @@ mod tests {
             ("/Backup", Some(Page::Role(0, Asked::Backup))),
             ("/async", Some(Page::Role(0, Asked::Async))),
             ("/PROD/primary", Some(Page::Role(0, Asked::Primary))),
-            ("/PROD/promotion", Some(Page::Role(0, Asked::Promotion))),
-            ("/promotion", Some(Page::Role(0, Asked::Promotion))),
+            ("/PROD/peer", Some(Page::Role(0, Asked::Peer))),
+            ("/peer", Some(Page::Role(0, Asked::Peer))),
+            ("/PROD/promotion", None),
             ("/prod/backup", Some(Page::Role(0, Asked::Backup))),
             ("/live", Some(Page::Live)),
             ("/ready", Some(Page::Ready)),

@@ -20,7 +20,7 @@ use hyper::body::Bytes;
 use hyper::header::{
     ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, LOCATION, USER_AGENT,
 };
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -70,6 +70,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// Its whole body.
     pub(crate) body: Bytes,
+    headers: HeaderMap,
 }
 
 // === impl Client ===
@@ -94,11 +95,27 @@ impl Client {
 
     /// Asks once. A redirection counts as a failure.
     pub(crate) async fn get(&mut self) -> Result<Answer, NoEvidence> {
-        let mut request = Request::get("/").header(ACCEPT, "text/plain, */*;q=0.1");
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
+        self.get_with(&[]).await
+    }
+
+    /// The same with further header fields.
+    pub(crate) async fn get_with(&mut self, fields: &[(&str, &str)]) -> Result<Answer, NoEvidence> {
+        let request = Request::get("/").header(ACCEPT, "text/plain, */*;q=0.1");
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.send(self.authorize(request).body(Full::default())).await
+    }
+
+    /// Sends a JSON document once. A redirection counts as a failure.
+    pub(crate) async fn post(&mut self, json: String) -> Result<Answer, NoEvidence> {
+        let request = Request::post("/").header(CONTENT_TYPE, "application/json");
+        self.send(self.authorize(request).body(json.into())).await
+    }
+
+    fn authorize(&self, request: hyper::http::request::Builder) -> hyper::http::request::Builder {
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
         }
-        self.send(request.body(Full::default())).await
     }
 
     /// Sends a change once; `authorization` is never shown to people. A redirection counts as a failure.
@@ -181,9 +198,9 @@ impl Client {
         let exchange = async move {
             let response = sender.send_request(request).await.map_err(|error| explain(&error))?;
             refuse_redirection(&response)?;
-            let status = response.status();
+            let (status, headers) = (response.status(), response.headers().clone());
             let body = self.read_body(response).await?;
-            Ok(Answer { status, body })
+            Ok(Answer { status, body, headers })
         };
         // The connection is driven here, so that nothing of it outlives the question.
         let mut exchange = pin!(exchange);
@@ -221,6 +238,28 @@ impl Client {
                 NoEvidence::Unreachable(format!("the answer broke off: {text}"))
             }
         })
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// A header field's value, if it is there and is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// An answer for tests.
+    #[cfg(test)]
+    pub(crate) fn of(status: u16, fields: &[(&'static str, &str)], body: &str) -> Self {
+        let field = |(name, value): &(&'static str, &str)| {
+            (hyper::header::HeaderName::from_static(name), value.parse().expect("a header's value"))
+        };
+        Self {
+            status: StatusCode::from_u16(status).expect("a status code"),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            headers: fields.iter().map(field).collect(),
+        }
     }
 }
 

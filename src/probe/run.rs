@@ -18,9 +18,9 @@ use super::schedule::Schedule;
 use super::{Prober, Reading};
 use crate::clock::{Clock, Timestamp};
 use crate::observation::{NoEvidence, Observation};
-use crate::role::Verdict;
+use crate::role::{Tracker, Verdict};
 use crate::snapshot::{Snapshot, Transition};
-use crate::steer::Supersede;
+use crate::steer::arbiter::Supersede;
 
 #[cfg(test)]
 mod tests;
@@ -165,9 +165,16 @@ fn obey(mirrors: &[Watched], clock: &Clock) {
     let now = clock.now();
     for mirror in mirrors {
         let order = mirror.orders.as_ref().and_then(|orders| orders.borrow().clone());
-        if let Some(Supersede { epoch, by }) = order.filter(|order| mirror.must_obey(Some(order))) {
-            mirror.update(|snapshot| snapshot.rule(now, |tracker| tracker.supersede(epoch, &by)));
+        if mirror.must_obey(order.as_ref()) {
+            mirror.update(|snapshot| snapshot.rule(now, |tracker| carry_out(tracker, order.as_ref())));
         }
+    }
+}
+
+fn carry_out(tracker: &mut Tracker, order: Option<&Supersede>) {
+    match order {
+        Some(Supersede { epoch, by }) if *epoch == tracker.epoch() => tracker.supersede(*epoch, by),
+        Some(_) | None => tracker.reinstate(),
     }
 }
 
@@ -185,10 +192,12 @@ impl Watched {
         Self { orders: Some(orders), ..self }
     }
 
+    /// Whether carrying out `order` would change the verdict.
     fn must_obey(&self, order: Option<&Supersede>) -> bool {
         let snapshot = self.snapshot.borrow();
-        let serves = matches!(snapshot.verdict(), Verdict::Serve { .. });
-        serves && order.is_some_and(|order| order.epoch == snapshot.tracker().epoch())
+        let mut tracker = snapshot.tracker().clone();
+        carry_out(&mut tracker, order);
+        tracker.verdict() != snapshot.verdict()
     }
 
     /// Changes the snapshot, publishes it, and reports the transition, if it is one.
@@ -214,9 +223,7 @@ impl Watched {
             snapshot.rule(answered_at, |tracker| {
                 tracker.observe(&observation);
                 // At once: a reader must not see this member serve for a moment.
-                if let Some(Supersede { epoch, by }) = &order {
-                    tracker.supersede(*epoch, by);
-                }
+                carry_out(tracker, order.as_ref());
             })
         });
         self.report_episode(&observation);
@@ -260,5 +267,13 @@ fn report(mirror: &str, transition: &Transition) {
     // Logs are read by machines, too: an age in whole milliseconds, absent rather than a made-up number.
     let evidence_age_ms = evidence_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     let origin = origin.map(crate::role::Origin::word);
-    tracing::info!(mirror, from, to, reason, epoch, origin, evidence_age_ms, at = %at, "state changed");
+    if *from == "primary" && ["no-evidence", "unanswerable", "expired"].contains(to) {
+        // Clients lose their database, and nothing says that the instance lost its role.
+        let help = format!(
+            "run `mirrorvip probe --mirror {mirror}` on this machine: it asks the instance once and shows what it answers"
+        );
+        tracing::warn!(mirror, from, to, reason, epoch, origin, evidence_age_ms, at = %at, help, "state changed");
+    } else {
+        tracing::info!(mirror, from, to, reason, epoch, origin, evidence_age_ms, at = %at, "state changed");
+    }
 }

@@ -95,51 +95,71 @@ fn the_next_process_continues_the_epoch_unless_the_role_was_lost() {
         (tracker.epoch(), tracker.origin())
     };
     assert_eq!(primary(None), (Epoch(1), Some(Origin::Found)));
-    let remembered = |primary| Some(Remembered { epoch: Epoch(7), primary, promotion: None });
+    let remembered =
+        |primary| Some(Remembered { epoch: Epoch(7), primary, asked_at: None, promoted_at: None });
     assert_eq!(primary(remembered(true)), (Epoch(7), Some(Origin::Found)));
     assert_eq!(primary(remembered(false)), (Epoch(8), Some(Origin::Found)));
 }
 
 #[test]
-fn a_promotion_after_a_long_blindness_was_not_seen() {
-    for (blind, origin) in [(59, Origin::Promoted), (61, Origin::Resumed)] {
+fn a_promotion_counts_as_seen_however_long_the_instance_was_out_of_sight_before() {
+    for blind in [1, 3_600] {
         let mut tracker = Tracker::new(settings(1), None);
-        tracker.observe(&seen(0, 10, Ok(Role::Primary)));
         tracker.observe(&seen(1_000, 1_010, Ok(Role::Backup)));
-        let after = 1_000 + blind * 1_000;
-        tracker.observe(&seen(after, after + 10, Ok(Role::Primary)));
-        assert_eq!((tracker.epoch(), tracker.origin()), (Epoch(2), Some(origin)), "{blind} s");
-        assert_eq!(tracker.promotion().is_some(), origin == Origin::Promoted, "{blind} s");
+        let asked = 1_000 + blind * 1_000;
+        tracker.observe(&seen(asked, asked + 10, Ok(Role::Primary)));
+        assert_eq!((tracker.epoch(), tracker.origin()), (Epoch(1), Some(Origin::Promoted)), "{blind} s");
+        // What may have happened meanwhile is for the arbiter to weigh, which learns when sight was lost.
+        assert_eq!((tracker.other_at(), tracker.promoted_at()), (Some(at(1_000)), Some(at(asked))));
     }
-    let mut tracker = Tracker::new(settings(1), None);
-    tracker.observe(&seen(0, 10, Ok(Role::Backup)));
-    tracker.observe(&seen(61_000, 61_010, Ok(Role::Primary)));
-    assert_eq!((tracker.origin(), tracker.promotion()), (Some(Origin::Found), None));
 }
 
 #[test]
-fn a_promotion_is_known_if_it_was_seen_and_as_long_as_it_is_held() {
+fn the_moment_of_a_promotion_is_known_if_it_was_seen_and_as_long_as_it_is_held() {
     let mut tracker = Tracker::new(settings(1), None);
     tracker.observe(&seen(0, 10, Ok(Role::Primary)));
-    assert_eq!(tracker.promotion(), None, "found, not seen");
+    assert_eq!(tracker.promoted_at(), None, "found, not seen");
     tracker.observe(&seen(1_000, 1_010, Ok(Role::Backup)));
     tracker.observe(&seen(2_000, 2_010, Ok(Role::Primary)));
-    let promotion = tracker.promotion().expect("seen");
-    assert_eq!(promotion.ago(at(5_500)), Duration::from_millis(3_500));
+    assert_eq!(tracker.promoted_at(), Some(at(2_000)));
     tracker.observe(&seen(9_000, 9_010, Ok(Role::Primary)));
-    assert_eq!((tracker.origin(), tracker.promotion()), (Some(Origin::Resumed), Some(promotion)));
+    assert_eq!((tracker.origin(), tracker.promoted_at()), (Some(Origin::Resumed), Some(at(2_000))));
 
-    // The next process knows it by the wall clock, which is all that outlives the machine.
-    let remembered = tracker.remember();
-    let text = serde_json::to_string(&remembered).expect("plain data");
-    let remembered: Option<Remembered> = serde_json::from_str(&text).expect("its own text");
-    let mut next = Tracker::new(settings(1), remembered);
+    let remembered = tracker.remember().expect("it has seen roles");
+    assert_eq!((remembered.asked_at, remembered.promoted_at), (Some(at(9_000)), Some(at(2_000))));
+    let mut next = Tracker::new(settings(1), Some(remembered));
+    assert_eq!(next.promoted_at(), Some(at(2_000)));
     next.observe(&seen(20_000, 20_010, Ok(Role::Primary)));
-    let found = next.promotion().expect("remembered");
-    assert_eq!((found.identity(), found.ago(at(22_000))), (promotion.identity(), Duration::from_secs(20)));
+    assert_eq!((next.epoch(), next.promoted_at()), (Epoch(2), Some(at(2_000))));
 
     tracker.observe(&seen(23_000, 23_010, Ok(Role::Backup)));
-    assert_eq!((tracker.promotion(), tracker.remember().and_then(|r| r.promotion)), (None, None));
+    let remembered = tracker.remember().expect("it has seen roles");
+    assert_eq!((tracker.promoted_at(), remembered.promoted_at), (None, None));
+    assert_eq!(Tracker::new(settings(1), Some(remembered)).other_at(), Some(at(23_000)));
+}
+
+#[test]
+fn a_ruling_that_is_lifted_leaves_what_the_evidence_says() {
+    let mut tracker = Tracker::new(settings(1), None);
+    tracker.observe(&seen(0, 10, Ok(Role::Primary)));
+    tracker.supersede(Epoch(1), "10.0.2.12");
+    assert!(!tracker.verdict().serves(at(10)));
+    assert_eq!(
+        tracker.primary_at(at(10)),
+        Some(Epoch(1)),
+        "the instance itself is the primary all the while"
+    );
+    tracker.reinstate();
+    assert!(
+        tracker.verdict().serves(at(10)) && !tracker.verdict().serves(at(4_000)),
+        "the lease is no longer"
+    );
+    assert_eq!((tracker.epoch(), tracker.origin()), (Epoch(1), Some(Origin::Found)), "it is no promotion");
+
+    tracker.supersede(Epoch(1), "10.0.2.12");
+    tracker.expire(at(4_000));
+    tracker.reinstate();
+    assert_eq!(tracker.verdict(), &Verdict::Refuse(Reason::Expired));
 }
 
 #[test]
@@ -172,12 +192,31 @@ fn what_was_remembered_is_handed_on_before_any_answer() {
     tracker.observe(&seen(0, 10, Err(silent())));
     assert_eq!(tracker.remember(), None);
     for primary in [true, false] {
-        let remembered = Remembered { epoch: Epoch(7), primary, promotion: None };
+        let promoted_at = primary.then_some(at(3));
+        let remembered = Remembered { epoch: Epoch(7), primary, asked_at: Some(at(5)), promoted_at };
         let mut tracker = Tracker::new(settings(1), Some(remembered));
         assert_eq!(tracker.remember(), Some(remembered));
         tracker.observe(&seen(0, 10, Err(silent())));
         assert_eq!(tracker.remember(), Some(remembered));
     }
+}
+
+#[test]
+fn an_answer_that_is_not_counted_yet_is_not_handed_on() {
+    let handed_on = |tracker: &Tracker| {
+        let remembered = tracker.remember().expect("it has seen roles");
+        (remembered.primary, remembered.asked_at)
+    };
+    let mut tracker = Tracker::new(settings(2), None);
+    tracker.observe(&seen(0, 0, Ok(Role::Backup)));
+    tracker.observe(&seen(1_000, 1_000, Ok(Role::Primary)));
+    assert_eq!((tracker.verdict().label(), handed_on(&tracker)), ("rising", (false, Some(at(0)))));
+    tracker.observe(&seen(2_000, 2_000, Ok(Role::Primary)));
+    assert_eq!(handed_on(&tracker), (true, Some(at(2_000))));
+    // Out of sight for long; the next process must learn for how long.
+    tracker.expire(at(60_000));
+    tracker.observe(&seen(60_000, 60_000, Ok(Role::Primary)));
+    assert_eq!((tracker.verdict().label(), handed_on(&tracker)), ("rising", (true, Some(at(2_000)))));
 }
 
 // === properties ===

@@ -122,8 +122,10 @@ mod tests {
     use crate::admin::status::Build;
     use crate::clock::Clock;
     use crate::health::{Checkers, Tally};
+    use crate::peer::document::{Identity, Profile};
     use crate::role::{Settings, Tracker};
     use crate::snapshot::Snapshot;
+    use crate::term::Memory;
 
     const ROUND: Duration = Duration::from_secs(8);
 
@@ -136,6 +138,8 @@ mod tests {
             snapshot,
             round: ROUND,
             wake: Arc::default(),
+            members: watch::Sender::default().subscribe(),
+            profile: watch::Sender::new(Profile::new(Identity::default(), &Memory::default())).subscribe(),
             steering: None,
         };
         let view = View {

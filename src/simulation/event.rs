@@ -17,6 +17,8 @@ pub enum Event {
     Start(MemberId),
     /// A human promotes a disaster recovery member.
     Promote(MemberId),
+    /// Its machine is reverted to a snapshot of when it was primary last, and is cut off from the mirror.
+    Revert(MemberId),
 }
 
 /// Something that follows, in the order in which it must be made visible.
@@ -70,9 +72,13 @@ pub enum Refused {
     /// Only a running disaster recovery member can be promoted.
     #[error("{0} is not a disaster recovery member that runs")]
     NotPromotable(MemberId),
-    /// While there is a primary, or a member that becomes it, a promotion would make a second one.
+    /// While there is a primary, or a member that becomes it, a promotion would make a second one. Nor is its machine
+    /// reverted.
     #[error("{0} is the primary, or becomes it")]
     HasPrimary(MemberId),
+    /// The member was never primary, so that no snapshot shows it as one.
+    #[error("there is no snapshot of {0} as primary")]
+    NoSnapshot(MemberId),
 }
 
 // === impl Change ===

@@ -25,6 +25,8 @@ pub struct Instance {
     pub status: Status,
     /// The instance hangs: its `iris` command does not answer, whatever the fields would say.
     pub hung: bool,
+    /// The instance runs from a snapshot of its machine, cut off from the mirror: it says what it was then.
+    pub reverted: bool,
 }
 
 /// Kinds of members, field 11 of the line.
@@ -113,6 +115,11 @@ impl fmt::Display for MemberId {
 impl Instance {
     /// Whether it is the acting primary and can say so.
     pub fn is_primary(self) -> bool {
+        self.says_primary() && !self.reverted
+    }
+
+    /// Whether it says that it is the primary, rightly or not.
+    pub fn says_primary(self) -> bool {
         self.status == Status::Primary && !self.hung
     }
 
@@ -141,7 +148,7 @@ impl Instance {
 }
 
 impl fmt::Display for Instance {
-    /// For people: `Failover/Primary`, `down`, `Failover/Primary (hung)`.
+    /// For people: `Failover/Primary`, `down`, `Failover/Primary (hung)`, `Failover/Primary (reverted)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status {
             Status::Down | Status::Starting => write!(f, "{}", self.status)?,
@@ -151,6 +158,9 @@ impl fmt::Display for Instance {
             | Status::Primary
             | Status::Connected
             | Status::Waiting => write!(f, "{}/{}", self.member_type.field(), self.status)?,
+        }
+        if self.reverted {
+            f.write_str(" (reverted)")?;
         }
         if self.hung { f.write_str(" (hung)") } else { Ok(()) }
     }

@@ -11,9 +11,11 @@
 //! | hang | Primary, silent, down once the other takes over | the same; begins after `detection` |
 //! | promotion | - | Disaster Recovery, Failover/Backup, log line, Transition, Primary |
 //! | start | down, sign-on inhibited, Synchronizing, Backup | - |
+//! | revert | Backup, Primary (reverted), until it is stopped | Primary throughout |
 //!
 //! What a real mirror decides with agents and an arbiter is decided here by looking: there is no network
-//! between the members. So it never has two primaries, and never a member in trouble.
+//! between the members. So it never has two primaries, and never a member in trouble. A member that was reverted to a
+//! snapshot says that it is the primary and is no part of the mirror.
 
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ pub struct Mirror {
     instances: [Instance; 3],
     /// Who was primary last: on its own, only that member may become primary at start.
     last_primary: MemberId,
+    /// Which members have been primary: only of these is there a snapshot as primary.
+    was_primary: [bool; 3],
     /// What follows, unsorted: there are a handful at most.
     due: Vec<(Duration, Next)>,
 }
@@ -47,7 +51,7 @@ enum Next {
 impl Mirror {
     /// A mirror at rest: A primary, B backup, C connected.
     pub fn new(timing: Timing) -> Self {
-        let instance = |member_type, status| Instance { member_type, status, hung: false };
+        let instance = |member_type, status| Instance { member_type, status, hung: false, reverted: false };
         Self {
             timing,
             instances: [
@@ -56,6 +60,7 @@ impl Mirror {
                 instance(MemberType::DisasterRecovery, Status::Connected),
             ],
             last_primary: MemberId::A,
+            was_primary: [true, false, false],
             due: Vec::new(),
         }
     }
@@ -84,6 +89,7 @@ impl Mirror {
             Event::Hang(member) => self.hang(now, member, &mut changes)?,
             Event::Start(member) => self.start(now, member, &mut changes)?,
             Event::Promote(member) => self.promote(now, member, &mut changes)?,
+            Event::Revert(member) => self.revert(member, &mut changes)?,
         }
         Ok(changes)
     }
@@ -124,7 +130,8 @@ impl Mirror {
         }
         let led = leads(instance);
         self.forget(member);
-        self.set(member, Instance { status: Status::Down, hung: false, ..instance }, changes);
+        let down = Instance { status: Status::Down, hung: false, reverted: false, ..instance };
+        self.set(member, down, changes);
         if led {
             self.lose_primary(now + noticed_after, changes);
         }
@@ -172,6 +179,8 @@ impl Mirror {
         self.set(member, instance, changes);
         let has_leader = self.find(leads).is_some();
         match (instance.status, self.primary()) {
+            // It is cut off: no member connects to it.
+            (Status::Primary, _) if instance.reverted => {}
             (Status::Primary, _) => self.reconnect(now, member, changes),
             (Status::Waiting, Some(primary)) => self.join(now, member, primary, changes),
             (Status::Backup, None) if !has_leader => self.lose_primary(now + self.timing.handover, changes),
@@ -200,9 +209,22 @@ impl Mirror {
         if let Some(leader) = self.find(leads) {
             return Err(Refused::HasPrimary(leader));
         }
-        let promoted = Instance { member_type: MemberType::Failover, status: Status::Backup, hung: false };
+        let promoted = Instance { member_type: MemberType::Failover, status: Status::Backup, ..instance };
         self.set(member, promoted, changes);
         self.due.push((now + self.timing.handover, Next::TakeOver));
+        Ok(())
+    }
+
+    fn revert(&mut self, member: MemberId, changes: &mut Vec<Change>) -> Result<(), Refused> {
+        if leads(self.instance(member)) {
+            return Err(Refused::HasPrimary(member));
+        }
+        if !self.was_primary[member.index()] {
+            return Err(Refused::NoSnapshot(member));
+        }
+        self.forget(member);
+        let (member_type, status) = (MemberType::Failover, Status::Primary);
+        self.set(member, Instance { member_type, status, hung: false, reverted: true }, changes);
         Ok(())
     }
 }
@@ -236,6 +258,7 @@ impl Mirror {
     fn finish_promotion(&mut self, now: Duration, member: MemberId, changes: &mut Vec<Change>) {
         self.set(member, Instance { status: Status::Primary, ..self.instance(member) }, changes);
         self.last_primary = member;
+        self.was_primary[member.index()] = true;
         let mounted = "Mounted database /usr/irissys/mgr/myappdata/ (SFN 5) read-write.";
         log(member, 0, "Database.MountedRW", mounted.to_owned(), changes);
         self.reconnect(now, member, changes);
@@ -258,6 +281,7 @@ impl Mirror {
             .filter(|&other| other != member)
             .map(|other| self.instance(other))
             .filter(|other| other.member_type == MemberType::Failover && other.status != Status::Down)
+            .filter(|other| !other.reverted)
             .count();
         if other_failover_members == 2 {
             // A promoted async member has taken its place in the pair.
@@ -334,7 +358,7 @@ impl Mirror {
 
 /// Whether an instance is the primary or becomes it.
 fn leads(instance: Instance) -> bool {
-    matches!(instance.status, Status::Primary | Status::Transition)
+    matches!(instance.status, Status::Primary | Status::Transition) && !instance.reverted
 }
 
 fn log_connected(member: MemberId, primary: MemberId, changes: &mut Vec<Change>) {

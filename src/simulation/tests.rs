@@ -157,6 +157,45 @@ fn promotion_of_the_disaster_recovery_member() {
 }
 
 #[test]
+fn a_reverted_member_says_primary_and_is_no_part_of_the_mirror() {
+    check(
+        &[
+            (0, Event::Revert(MemberId::A)),
+            (1, Event::Revert(MemberId::C)),
+            (2, Event::Stop(MemberId::A)),
+            (1_000, Event::Start(MemberId::A)),
+            (2_000, Event::Revert(MemberId::A)),
+            (3_000, Event::Stop(MemberId::A)),
+            (4_000, Event::Start(MemberId::A)),
+        ],
+        "    0 refused: A is the primary, or becomes it
+    1 refused: there is no snapshot of C as primary
+    2 A Failover/Primary -> down
+    2 C Disaster Recovery/Connected -> Disaster Recovery/Waiting
+  102 B logs Becoming primary mirror server
+  102 B Failover/Backup -> Failover/Transition
+  402 B Failover/Transition -> Failover/Primary
+  402 B logs Mounted database /usr/irissys/mgr/myappdata/ (SFN 5) read-write.
+  402 C Disaster Recovery/Waiting -> Disaster Recovery/Connected
+  402 C logs MirrorClient: Connected to primary: B (ver 4)
+ 1000 A down -> starting
+ 1050 A starting -> Failover/Waiting
+ 1050 A logs Found B as primary, becoming backup
+ 1050 A Failover/Waiting -> Failover/Synchronizing
+ 1120 A Failover/Synchronizing -> Failover/Backup
+ 1120 A logs MirrorClient: Connected to primary: B (ver 4)
+ 2000 A Failover/Backup -> Failover/Primary (reverted)
+ 3000 A Failover/Primary (reverted) -> down
+ 4000 A down -> starting
+ 4050 A starting -> Failover/Waiting
+ 4050 A logs Found B as primary, becoming backup
+ 4050 A Failover/Waiting -> Failover/Synchronizing
+ 4120 A Failover/Synchronizing -> Failover/Backup
+ 4120 A logs MirrorClient: Connected to primary: B (ver 4)",
+    );
+}
+
+#[test]
 fn alone_only_the_last_primary_starts_as_primary() {
     let both_gone = [(0, Event::Stop(MemberId::B)), (1, Event::Stop(MemberId::A))];
     let after = |restarted: MemberId| {
@@ -175,11 +214,12 @@ fn alone_only_the_last_primary_starts_as_primary() {
 
 fn event() -> impl Strategy<Value = Event> {
     let member = prop::sample::select(MemberId::ALL.to_vec());
-    (0..5_u8, member).prop_map(|(kind, member)| match kind {
+    (0..6_u8, member).prop_map(|(kind, member)| match kind {
         0 => Event::Stop(member),
         1 => Event::Crash(member),
         2 => Event::Hang(member),
         3 => Event::Promote(member),
+        4 => Event::Revert(member),
         _ => Event::Start(member),
     })
 }
@@ -219,7 +259,8 @@ proptest! {
             now += Duration::from_millis(pause);
             let _refused = mirror.handle(now, event);
             let leads = |member: &MemberId| {
-                matches!(mirror.instance(*member).status, Status::Primary | Status::Transition)
+                let instance = mirror.instance(*member);
+                matches!(instance.status, Status::Primary | Status::Transition) && !instance.reverted
             };
             let leaders: Vec<_> = MemberId::ALL.into_iter().filter(leads).collect();
             prop_assert!(leaders.len() <= 1, "{leaders:?}");
@@ -231,8 +272,11 @@ proptest! {
             let passing = matches!(status, Status::Transition | Status::Starting | Status::Synchronizing);
             prop_assert!(!passing, "{member} rests in {status:?}");
         }
-        // Once everybody runs, there is a primary again, unless only members with less data are left.
+        // Once all run as members of the mirror, there is a primary again.
         for member in MemberId::ALL {
+            if mirror.instance(member).reverted {
+                mirror.handle(now + Duration::from_secs(60), Event::Stop(member)).expect("it runs");
+            }
             let _running = mirror.handle(now + Duration::from_secs(60), Event::Start(member));
         }
         mirror.advance(now + Duration::from_secs(120));
@@ -244,7 +288,7 @@ proptest! {
 fn prints_the_thirteen_fields_of_the_real_command() {
     let directory = Path::new("/usr/irissys");
     let line = |member_type, status| {
-        let instance = Instance { member_type, status, hung: false };
+        let instance = Instance { member_type, status, hung: false, reverted: false };
         instance.qlist_line("IRIS", directory, "Sat Nov 21 02:40:00 2026")
     };
     assert_eq!(

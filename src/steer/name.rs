@@ -56,8 +56,9 @@ mod tests {
     use super::*;
 
     fn names_of(tables: &str) -> Vec<String> {
-        let text =
-            format!("[[mirror]]\nname = \"PROD\"\n[mirror.probe.qlist]\ninstance = \"IRIS\"\n{tables}");
+        let text = format!(
+            "[[mirror]]\nname = \"PROD\"\npeers = \"none\"\n[mirror.probe.qlist]\ninstance = \"IRIS\"\n{tables}"
+        );
         let config =
             crate::config::parse(&text, "test").unwrap_or_else(|report| panic!("{}", report.render(false)));
         names(&config.mirrors[0].targets)

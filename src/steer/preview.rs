@@ -1,8 +1,8 @@
 //! What a promotion would do now: looks at every object and plans, as the loops would, and sends nothing
 //! that changes anything.
 //!
-//! The steps come from the same code that the daemon runs, and the claim is found by the same rule, so what is
-//! printed is what would be called. All objects of a mirror are looked at before any is planned for: the claim is
+//! The steps come from the same code that the daemon runs, and the term is found by the same rule, so what is
+//! printed is what would be called. All objects of a mirror are read before any is planned for: the term is
 //! above what each of them carries.
 //!
 //! What a pool calls for once this member is healthy there is planned as well, on the supposition that it is.
@@ -12,16 +12,18 @@ use serde::Serialize;
 use super::classic_elb::ClassicElb;
 use super::cloudwatch::CloudWatch;
 use super::elbv2::Elbv2;
+use super::foresight::Foresight;
 use super::kubernetes::Kubernetes;
 use super::names;
 use super::route::Route;
 use super::route53::Route53;
-use super::{CallError, Outlook, Plan, Step as _, Wish};
+use super::{Authority, CallError, Outlook, Plan, Step as _, Wish};
 use crate::aws::session::Session;
 use crate::clock::{Clock, Timestamp};
 use crate::config::steering::{self, Target};
 use crate::config::{Config, Mirror};
-use crate::state::{Claims, Store};
+use crate::state::Store;
+use crate::term::Mark;
 
 /// What a promotion would do to one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,6 +42,9 @@ pub struct Preview {
     /// Why it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Unknown>,
+    /// Why today no call would be made that moves traffic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<String>,
 }
 
 /// One call that would be made.
@@ -83,8 +88,8 @@ pub struct Unknown {
 /// An object that was looked at and is to be planned for.
 struct Look {
     preview: Preview,
-    /// The claim that it carries, whoever's.
-    claim: Option<u64>,
+    /// The ownership record that it carries.
+    mark: Option<Mark>,
     plan: Planner,
 }
 
@@ -98,24 +103,37 @@ pub async fn promotion(config: &Config, clock: &Clock) -> Vec<Preview> {
     let mut previews = Vec::new();
     for mirror in &config.mirrors {
         // Without what was remembered, what the objects carry is all there is to go by: so it is for the daemon.
-        let kept = store.load(&mirror.name).ok().flatten();
-        let epoch = kept.map(|kept| kept.role.epoch).unwrap_or_default().next();
+        let state = store.load(&mirror.name).ok().flatten();
+        let epoch = state.as_ref().map(|state| state.role.epoch).unwrap_or_default().next();
         let mut looks = Vec::new();
         for (table, name) in mirror.targets.iter().zip(names(&mirror.targets)) {
             looks.push(object(mirror, table, name, &mut session).await);
         }
-        let remembered = kept.map(|kept| kept.claims).unwrap_or_default();
-        let claim = claim(remembered, looks.iter().filter_map(|look| look.claim));
-        let (wish, now) = (Wish::Lead { epoch, claim }, clock.now());
-        previews.extend(looks.into_iter().map(|look| (look.plan)(look.preview, &wish, now)));
+        let foresight =
+            Foresight::new(mirror, state.as_ref(), store.known_daemon_id().as_deref(), clock).await;
+        let records: Vec<_> =
+            looks.iter().map(|look| (look.preview.target.as_str().into(), look.mark.clone())).collect();
+        let authority = foresight.promotion(&records, clock.now());
+        let wish = match &authority {
+            Authority::Clear { term, certain } => Wish::Lead { epoch, term: *term, certain: *certain },
+            Authority::Unsure { term, .. } => Wish::Lead { epoch, term: *term, certain: false },
+            Authority::Superseded { .. } => Wish::Hold { reason: authority.to_string() },
+        };
+        let withheld = match &authority {
+            Authority::Clear { .. } => None,
+            Authority::Unsure { why: text, .. } | Authority::Superseded { by: text } => Some(text.clone()),
+        };
+        let now = clock.now();
+        previews.extend(looks.into_iter().zip(&mirror.targets).map(|(look, table)| {
+            let is_withheld = match table {
+                Target::Hook(hook) => hook.on_promotion,
+                table => table.moves_traffic(),
+            };
+            let preview = Preview { withheld: withheld.clone().filter(|_| is_withheld), ..look.preview };
+            (look.plan)(preview, &wish, now)
+        }));
     }
     previews
-}
-
-/// The fencing number of the next promotion: above all that this member wrote, saw or sees.
-fn claim(remembered: Claims, carried: impl Iterator<Item = u64>) -> u64 {
-    let Claims { own, seen, superseded_in: _ } = remembered;
-    carried.fold(own.max(seen), u64::max).saturating_add(1)
 }
 
 /// The one place that knows every kind of target.
@@ -166,7 +184,7 @@ fn region_of(arn: &str) -> String {
 impl Look {
     /// Nothing is left to plan.
     fn at(preview: Preview) -> Self {
-        Self { preview, claim: None, plan: Box::new(|preview, _wish, _now| preview) }
+        Self { preview, mark: None, plan: Box::new(|preview, _wish, _now| preview) }
     }
 }
 
@@ -181,6 +199,7 @@ impl Preview {
             then: Then::Unknown,
             once_healthy: Vec::new(),
             error: None,
+            withheld: None,
         }
     }
 
@@ -190,10 +209,10 @@ impl Preview {
             Ok(observed) => observed,
             Err(error) => return Look::at(self.failed(&error)),
         };
-        let claim = target.record(&observed).map(|record| record.claim);
+        let mark = target.mark(&observed);
         let plan =
             move |preview: Self, wish: &Wish, now: Timestamp| preview.plan(target, &observed, wish, now);
-        Look { preview: self, claim, plan: Box::new(plan) }
+        Look { preview: self, mark, plan: Box::new(plan) }
     }
 
     fn plan<T: super::Target>(
@@ -244,21 +263,5 @@ impl From<Outlook> for Then {
             Outlook::TakenOver { by } => Self::TakenOver(by),
             Outlook::Impossible { why } => Self::Impossible(why),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_claim_is_above_all_that_was_written_or_seen() {
-        let remembered = |own, seen| Claims { own, seen, superseded_in: None };
-        let claim = |remembered, carried: &[u64]| claim(remembered, carried.iter().copied());
-        assert_eq!(claim(Claims::default(), &[]), 1);
-        assert_eq!(claim(remembered(3, 2), &[]), 4);
-        assert_eq!(claim(remembered(2, 9), &[7]), 10);
-        assert_eq!(claim(remembered(2, 3), &[7, 5]), 8, "one claim for all objects of the mirror");
-        assert_eq!(claim(remembered(2, 3), &[u64::MAX]), u64::MAX);
     }
 }

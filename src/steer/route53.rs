@@ -19,14 +19,13 @@ use aws_config::SdkConfig;
 use aws_sdk_route53::types::{ChangeBatch, ChangeStatus, ResourceRecordSet};
 use aws_sdk_route53::{Client, Config};
 
-use super::authority::{Owner, Record};
 use super::{CallError, Class, Outlook, Plan, Proof, Target, Wish};
 use crate::aws::error::call_error;
 use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, RecordType, RecordValue, Value, Write};
-use crate::observation::printable;
 use crate::role::Epoch;
+use crate::term::Mark;
 
 mod error;
 mod mark;
@@ -36,7 +35,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use plan::{Batch, Observed, RecordFact};
+pub(crate) use plan::{Batch, Observed};
+pub(crate) use record::canonical;
 
 use error::change_error;
 use memory::Memory;
@@ -52,6 +52,12 @@ const IDENTIFY: &str = "instance metadata";
 /// one page holds both unless other records of that name, or names below it, stand between.
 const PAGE: i32 = 8;
 
+/// What a TXT record beside a record says about its owner; `None` if it is no ownership record that can be read.
+pub(crate) fn ownership(record: &ResourceRecordSet) -> Option<Mark> {
+    let mark::Mark { owner, term, .. } = mark::Mark::of(record).ok()?;
+    Some(Mark { term, member: owner })
+}
+
 /// A record, and how this member looks after it.
 #[derive(Debug)]
 pub(crate) struct Route53 {
@@ -65,7 +71,7 @@ pub(crate) struct Route53 {
     /// Our last change, until it has spread.
     spreading: Option<String>,
     reads: u64,
-    /// Of a record without marks, in which nobody's claim can be read.
+    /// Of a record without marks, in which no member's term can be read.
     memory: Memory,
 }
 
@@ -264,22 +270,20 @@ impl Target for Route53 {
         }
     }
 
-    fn record(&self, observed: &Observed) -> Option<Record> {
-        let RecordFact { owner, epoch, is_mine } = observed.record_fact(&self.owner);
-        let owner = if is_mine { Owner::Me } else { Owner::Other(printable(&owner?, 64)) };
-        Some(Record { owner, claim: epoch })
+    fn mark(&self, observed: &Observed) -> Option<Mark> {
+        observed.ownership()
     }
 
     async fn apply(&mut self, step: &Batch, proof: Proof<'_>) -> Result<(), CallError> {
         let Proof::Warrant(warrant) = proof else {
             return Err(CallError::new(CHANGE, Class::Stop, "a record is never changed without a warrant"));
         };
-        if warrant.claim() != step.claim {
-            let text = format!("planned with claim {}, and it is {}", step.claim, warrant.claim());
+        if warrant.term() != step.term {
+            let text = format!("planned with term {}, and it is {}", step.term, warrant.term());
             return Err(CallError::new(CHANGE, Class::Observe, text));
         }
         let batch = ChangeBatch::builder()
-            .comment(format!("mirrorvip: {} is primary, claim {}", self.owner, step.claim))
+            .comment(format!("mirrorvip: {} is primary, term {}", self.owner, step.term))
             .set_changes(Some(step.changes.clone()))
             .build()
             .expect("changes are all that a batch needs");

@@ -24,24 +24,21 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::authority::Authority;
+use super::arbiter::{ArbiterHandle, Authority};
 use super::error::{CallError, Class};
 use super::pace::{Backoff, Budget};
 use super::report::{Ladder, Report, State};
-use super::standing::Counsel;
 use super::{NoWarrant, Outlook, Plan, Proof, SOON, Step, Target, Warrant, Wish};
 use crate::clock::{Clock, Timestamp};
 use crate::role::Epoch;
 use crate::snapshot::Snapshot;
 
 mod journal;
-mod sighting;
 #[cfg(test)]
 mod tests;
 mod world;
 
 use journal::Journal;
-use sighting::sighting;
 use world::{Aim, World};
 
 /// Between two looks while nothing may be written.
@@ -67,7 +64,7 @@ const WINDOW: Duration = Duration::from_mins(10);
 /// Lost swaps in a row that are answered by looking again at once.
 const SWAPS: u32 = 3;
 
-/// Times in a row that a target is told at once that authority is clear, and still plans nothing.
+/// Times in a row that a target gets certain authority at once, and still plans nothing.
 const OVERRULED: u32 = 3;
 
 /// What a loop needs besides its target.
@@ -75,7 +72,7 @@ const OVERRULED: u32 = 3;
 pub(super) struct Surroundings {
     pub(super) mirror: Arc<str>,
     pub(super) snapshot: watch::Receiver<Snapshot>,
-    pub(super) counsel: Counsel,
+    pub(super) arbiter: ArbiterHandle,
     pub(super) report: watch::Sender<Report>,
     pub(super) clock: Clock,
     /// How often to look when nothing happens.
@@ -104,7 +101,7 @@ struct Loop<T: Target> {
     reads: Backoff,
     writes: Backoff,
     lost_swaps: u32,
-    /// How often in a row authority was clear about an object that another member has.
+    /// How often in a row authority was certain about an object that another member has.
     overruled: u32,
     moves: Budget,
     publications: Budget,
@@ -128,11 +125,11 @@ enum Read<O> {
 
 impl<T: Target> Loop<T> {
     fn new(target: T, around: Surroundings) -> Self {
-        let Surroundings { mirror, snapshot, counsel, report, clock, drift, chance, cancelled } = around;
+        let Surroundings { mirror, snapshot, arbiter, report, clock, drift, chance, cancelled } = around;
         let name: Arc<str> = report.borrow().target.clone();
         Self {
             journal: Journal::new(mirror, Arc::clone(&name), report, clock.clone()),
-            world: World { snapshot, authority: counsel.authority(), counsel, clock, drift, cancelled },
+            world: World { snapshot, authority: arbiter.authority(), arbiter, clock, drift, cancelled },
             moves: Budget::new(MOVES.max(FAILOVERS * target.parts()), WINDOW),
             target,
             name,
@@ -184,8 +181,7 @@ impl<T: Target> Loop<T> {
         self.target.note(&aim.wish, &observed, now);
         let plan = self.target.plan(&aim.wish, &observed, now);
         if fresh {
-            let sighting = sighting(&self.target, aim, &observed, &plan);
-            self.world.counsel.saw(&self.name, sighting).await;
+            self.world.arbiter.read(&self.name, self.target.mark(&observed)).await;
         }
         let Plan { steps, then } = plan;
         match (steps.is_empty(), fresh) {
@@ -280,25 +276,29 @@ impl<T: Target> Loop<T> {
         }
     }
 
-    /// Another member has the object, and the target plans nothing against it before authority has heard of it.
+    /// Another member has the object. That is no evidence of a promotion, and the steering of no other object stops;
+    /// this one is left alone unless it is certain that no other member is the primary.
     async fn taken_over(&mut self, aim: &mut Aim, by: &str) -> Duration {
-        let authority = self.world.counsel.consult().await;
+        let authority = self.world.arbiter.consult().await;
         match (&authority, &aim.wish) {
-            (Authority::Clear { .. }, Wish::Lead { epoch, .. }) if self.overruled < OVERRULED => {
+            (Authority::Clear { certain: true, .. }, Wish::Lead { epoch, .. })
+                if self.overruled < OVERRULED =>
+            {
                 self.overruled += 1;
                 self.target.overrule(*epoch);
-                Duration::ZERO
+                return Duration::ZERO;
             }
             (Authority::Clear { .. }, _) => {
-                self.journal.enter(State::Holding { why: format!("{by} has it") });
-                HOLDING
+                let why = "another member or another tool put it there, and not every other member has said that it is not the \
+                           primary; `mirrorvip take` decides";
+                self.journal.held(&format!("take it from {by}"), why);
             }
             (Authority::Superseded { .. } | Authority::Unsure { .. }, _) => {
                 aim.clear = false;
                 self.journal.held(&format!("take it from {by}"), &authority.to_string());
-                HOLDING
             }
         }
+        HOLDING
     }
 
     /// Makes the steps in their order, as far as each may be made.
@@ -319,10 +319,7 @@ impl<T: Target> Loop<T> {
             let started = Instant::now();
             let result = if step.moves_traffic() {
                 match self.move_traffic(aim, &step).await {
-                    Ok(result) => {
-                        self.tell_what_was_written(aim, &result).await;
-                        result
-                    }
+                    Ok(result) => result,
                     Err(pause) => {
                         self.still_valid = made == 0;
                         return pause;
@@ -368,13 +365,30 @@ impl<T: Target> Loop<T> {
         if accepted { pause.min(SOON) } else { pause }
     }
 
+    /// Whether `step` is still to be made as the object is now, after the arbiter was asked: while it was, another member
+    /// may have removed this one.
+    async fn is_still_planned(&mut self, aim: &Aim, step: &T::Step) -> bool {
+        let at = self.world.clock.now();
+        let Ok(observed) = self.target.observe().await else { return false };
+        let now = self.world.clock.now();
+        self.target.note(&aim.wish, &observed, now);
+        let steps = self.target.plan(&aim.wish, &observed, now).steps;
+        // What something must be put in place for first is not withdrawn yet.
+        let planned = steps.iter().take_while(|first| first.withdraws()).any(|first| first == step);
+        self.known = Some((observed, at));
+        planned
+    }
+
     /// Makes one step that needs a warrant; the error is how long to wait because there is none.
     async fn move_traffic(
         &mut self,
         aim: &mut Aim,
         step: &T::Step,
     ) -> Result<Result<(), CallError>, Duration> {
-        let authority = self.world.counsel.consult().await;
+        let authority = self.world.arbiter.consult().await;
+        if step.withdraws() && !self.is_still_planned(aim, step).await {
+            return Err(Duration::ZERO);
+        }
         let now = self.world.clock.now();
         if self.world.cancelled.is_cancelled() {
             return Err(Duration::ZERO);
@@ -383,10 +397,10 @@ impl<T: Target> Loop<T> {
             self.journal.contested();
             return Err(self.drift());
         }
-        if let Authority::Clear { claim } = authority
-            && claim != aim.claim
+        if let Authority::Clear { term, .. } = authority
+            && term != aim.term
         {
-            // Somebody's higher claim became known since: what was planned with the lower one is void.
+            // Another member's higher term became known since: what was planned with the lower one is void.
             return Err(Duration::ZERO);
         }
         let Some(permit) = &aim.permit else {
@@ -414,21 +428,6 @@ impl<T: Target> Loop<T> {
                 self.journal.held(&step.to_string(), &no.to_string());
                 Err(HOLDING)
             }
-        }
-    }
-
-    /// Tells the authority what the record carries since a write, if it may.
-    async fn tell_what_was_written(&self, aim: &Aim, result: &Result<(), CallError>) {
-        let may_be_there = match result {
-            Ok(()) => true,
-            Err(error) => match error.class {
-                // No answer, or none that makes sense: nobody knows.
-                Class::Retry => true,
-                Class::Throttled | Class::Observe | Class::Stop => false,
-            },
-        };
-        if let (true, Wish::Lead { epoch, claim }) = (may_be_there, &aim.wish) {
-            self.world.counsel.wrote(&self.name, *epoch, *claim).await;
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::arbiter::ArbiterHandle;
 use super::classic_elb::ClassicElb;
 use super::cloudwatch::CloudWatch;
 use super::elbv2::Elbv2;
@@ -17,7 +18,6 @@ use super::report::{Report, State};
 use super::route::Route;
 use super::route53::Route53;
 use super::run::{Surroundings, run};
-use super::standing::Counsel;
 use crate::aws::{self, region};
 use crate::clock::Clock;
 use crate::config::steering::{self, RecordValue, Value};
@@ -44,13 +44,13 @@ pub(crate) async fn start(
     target: steering::Target,
     member: Member,
     snapshot: watch::Receiver<Snapshot>,
-    counsel: Counsel,
+    arbiter: ArbiterHandle,
     report: watch::Sender<Report>,
     clock: Clock,
     cancelled: CancellationToken,
 ) {
     let (mirror, drift) = (Arc::clone(&member.mirror), member.drift.clone());
-    let around = Surroundings { mirror, snapshot, counsel, report, clock, drift, chance, cancelled };
+    let around = Surroundings { mirror, snapshot, arbiter, report, clock, drift, chance, cancelled };
     // The services' clients are large; one is boxed a loop.
     match target {
         steering::Target::Elbv2(table) => {

@@ -14,9 +14,9 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::new(Duration::from_secs(1_000 + seconds), Duration::from_secs(1_700_000_000 + seconds))
 }
 
-/// The wish to lead in epoch `number`, which must be above zero, with a claim of that number.
+/// The wish to lead in epoch `number`, which must be above zero, with a term of that number.
 pub(crate) fn lead(number: u64) -> Wish {
-    Wish::Lead { epoch: epoch(number), claim: number }
+    Wish::Lead { epoch: epoch(number), term: number, certain: false }
 }
 
 /// Epoch `number`, reached as a member reaches it.
@@ -53,9 +53,9 @@ impl Serving {
         &self.snapshot
     }
 
-    /// The proof for a step at `at(0)`; it claims the number of the epoch.
+    /// The proof for a step at `at(0)`; its term is the number of the epoch.
     pub(crate) fn proof(&self) -> Proof<'_> {
-        let clear = Authority::Clear { claim: self.snapshot.tracker().epoch().into() };
+        let clear = Authority::Clear { term: self.snapshot.tracker().epoch().into(), certain: false };
         Proof::Warrant(Warrant::mint(&self.permit, &self.snapshot, &clear, at(0)).expect("it serves"))
     }
 }

@@ -10,8 +10,10 @@ use mirrorvip::clock::{Clock, Timestamp};
 use mirrorvip::config;
 use mirrorvip::health::{Mirror, Server, StartError};
 use mirrorvip::observation::{Observation, Outcome, Role};
+use mirrorvip::peer::document::{Identity, Profile};
 use mirrorvip::role::{Settings, Tracker};
 use mirrorvip::snapshot::Snapshot;
+use mirrorvip::term::Memory;
 use tokio::sync::watch;
 
 /// Long enough for any machine; tests that need a deadline to pass set a short one.
@@ -76,7 +78,10 @@ impl Rig {
         for (name, path) in mirrors {
             let (sender, snapshot) = watch::channel(Snapshot::new(tracker()));
             senders.push(sender);
-            seen.push(Mirror { name: Arc::from(*name), paths: vec![(*path).to_owned()], snapshot });
+            let identity =
+                Identity { mirror: (*name).to_owned(), member: "a".to_owned(), ..Identity::default() };
+            let (_, profile) = watch::channel(Profile::new(identity, &Memory::default()));
+            seen.push(Mirror { name: Arc::from(*name), paths: vec![(*path).to_owned()], snapshot, profile });
         }
         let shared = Arc::clone(&now);
         let clock = Clock::from_fn(move || *shared.lock().unwrap());

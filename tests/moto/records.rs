@@ -64,14 +64,14 @@ fn a_record_is_adopted_and_swapped_together_with_its_mark() {
     let mark_name = format!("_mirrorvip.{RECORD}");
     assert_eq!(read(RECORD, "A"), Some(hosts[0].address.clone()));
     let mark = read(&mark_name, "TXT").expect("it was made");
-    assert!(mark.starts_with("\"mirrorvip1 owner=db1 epoch=1 "), "{mark}");
+    assert!(mark.starts_with("\"mirrorvip1 owner=db1 term=1 epoch=1 "), "{mark}");
 
     a.demote(&daemon_a);
     b.promote();
     until_led(&daemon_b, 1);
     assert_eq!(read(RECORD, "A"), Some(hosts[1].address.clone()));
     let mark = read(&mark_name, "TXT").expect("it was made");
-    assert!(mark.starts_with("\"mirrorvip1 owner=db2 epoch=2 "), "{mark}");
+    assert!(mark.starts_with("\"mirrorvip1 owner=db2 term=2 epoch=2 "), "{mark}");
 
     // moto takes a value that was there before for one that is there: to the daemon a swap that it lost.
     b.demote(&daemon_b);

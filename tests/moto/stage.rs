@@ -140,7 +140,8 @@ impl Stage {
     /// A member with these `tables`, who signs with these `keys`.
     pub(crate) fn member(&self, tables: &str, keys: &Keys) -> Member {
         let node = Node::backup();
-        node.write(&format!("{}{tables}", node.config()));
+        let config = change(&node.config(), "name = \"PROD\"\n", "name = \"PROD\"\npeers = \"none\"\n");
+        node.write(&format!("{config}{tables}"));
         Member { node, environment: self.moto.environment(keys) }
     }
 

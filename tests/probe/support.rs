@@ -33,6 +33,7 @@ pub(crate) fn mirror(probe: Probe, timeout: Duration) -> Mirror {
         wake_on: Vec::new(),
         member: None,
         peers: Vec::new(),
+        peer_key_file: None,
         superseded: mirrorvip::config::steering::Superseded::Refuse,
         drift_interval: Duration::from_secs(30),
         targets: Vec::new(),

@@ -15,7 +15,10 @@ pub struct AuthorityStatus {
     pub ruling: String,
     /// Why; null where it is clear.
     pub reason: Option<String>,
-    /// The number that its writes carry; null where it is not clear.
+    /// The term that its writes carry; null where it is not clear.
+    #[serde(default)]
+    pub term: Option<u64>,
+    /// The same under an older name.
     pub claim: Option<u64>,
 }
 
@@ -88,13 +91,13 @@ pub struct CallStatus {
 }
 
 pub(super) fn authority(authority: &Authority) -> AuthorityStatus {
-    let (reason, claim) = match authority {
-        Authority::Clear { claim } => (None, Some(*claim)),
+    let (reason, term) = match authority {
+        Authority::Clear { term, .. } => (None, Some(*term)),
         Authority::Superseded { by: text } | Authority::Unsure { why: text, .. } => {
             (Some(text.clone()), None)
         }
     };
-    AuthorityStatus { ruling: authority.word().to_owned(), reason, claim }
+    AuthorityStatus { ruling: authority.word().to_owned(), reason, term, claim: term }
 }
 
 pub(super) fn targets(view: &SteeringView) -> Vec<SteeringStatus> {

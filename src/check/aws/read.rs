@@ -16,8 +16,9 @@ use crate::aws::error::call_error;
 use crate::aws::help::is_denied;
 use crate::aws::query::{QueryClient, Service, Xml};
 use crate::aws::session::Session;
-use crate::config::steering::{ClassicElb, Elbv2, Route, Route53};
+use crate::config::steering::{ClassicElb, Elbv2, Route, Route53, Write};
 use crate::observation::printable;
+use crate::steer::route53::{self, canonical};
 use crate::steer::{CallError, Class, classic_elb, elbv2};
 
 /// How much of a text is kept, in characters; paths of health checks have up to 1024.
@@ -100,6 +101,12 @@ pub(super) async fn record(table: &Route53, session: &mut Session) -> Result<Rec
         sets.retain(|set| set.name.trim_end_matches('.').eq_ignore_ascii_case(name));
         Ok(sets)
     };
+    // A zone's own name comes first in its list: it always has an SOA record, and names are in the order of their labels
+    // from the right.
+    let call = client.list_resource_record_sets().hosted_zone_id(&table.hosted_zone_id).max_items(1);
+    let apex = call.send().await.map_err(|error| call_error("ListResourceRecordSets", &error))?;
+    let Some(apex) = apex.resource_record_sets.first() else { return Err(empty("ListResourceRecordSets")) };
+    let zone = text(&canonical(&apex.name));
     let named = list(&table.record).await?.iter().map(seen).collect();
     let beside = list(&format!("_mirrorvip.{}", table.record)).await?;
     // A change that nobody made is looked for as one's own would be: only a refusal tells something.
@@ -108,9 +115,16 @@ pub(super) async fn record(table: &Route53, session: &mut Session) -> Result<Rec
     let of_this_set = beside.iter().filter(|set| {
         set.r#type.as_str() == "TXT" && set.set_identifier.as_deref() == table.set_identifier.as_deref()
     });
+    let of_this_set: Vec<_> = of_this_set.collect();
+    let owner = match (table.write, of_this_set.as_slice()) {
+        (Write::CompareAndSwap, [set]) => route53::ownership(set),
+        (Write::CompareAndSwap | Write::Upsert, _) => None,
+    };
     Ok(Records {
+        zone,
         named,
-        mark: of_this_set.flat_map(|set| seen(set).values).collect(),
+        mark: of_this_set.into_iter().flat_map(|set| seen(set).values).collect(),
+        owner,
         unfollowed: following.filter(is_denied),
     })
 }

@@ -9,19 +9,25 @@ use super::Subject;
 use crate::aws::help::help;
 use crate::config::steering::{RecordType, RecordValue, Route, Route53, Value, Write};
 use crate::steer::CallError;
+use crate::steer::route53::canonical;
+use crate::term::Mark;
 
 /// Resolvers that keep a record for longer than this make it the longest part of a failover.
 const LONG_TTL: u32 = 60;
 /// What every mark of this program begins with.
-const MARK: &str = "mirrorvip";
+const FAMILY: &str = "mirrorvip";
 
 /// What a zone has under a record's name, and under that of its mark.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Records {
+    /// The zone's name, lower-case and without the final dot.
+    pub(crate) zone: String,
     /// Everything of the record's own name.
     pub(crate) named: Vec<Seen>,
     /// The texts of the TXT record beside it.
     pub(crate) mark: Vec<String>,
+    /// What the ownership record says, if it is one and can be read.
+    pub(crate) owner: Option<Mark>,
     /// That nobody may ask how far a change has spread.
     pub(crate) unfollowed: Option<CallError>,
 }
@@ -65,6 +71,21 @@ pub(crate) struct Interface {
 pub(super) fn judge(subject: &Subject<'_>, table: &Route53, records: &Records) -> Vec<Finding> {
     let record_type = word(table.record_type);
     let mut findings = Vec::new();
+    if !records.has_place_for(&table.record) {
+        let zone = &records.zone;
+        findings.push(
+            subject
+                .error(format!(
+                    "lies outside the hosted zone {}, which is {zone}: Route 53 refuses to write it",
+                    table.hosted_zone_id
+                ))
+                .help(format!(
+                    "Write the id of the zone that {} belongs to for hosted_zone_id, or a `record` that ends with .{zone}.",
+                    table.record
+                )),
+        );
+        return findings;
+    }
     for other in records.named.iter().filter(|seen| seen.record_type != record_type) {
         if other.record_type == "CNAME" || record_type == "CNAME" {
             findings.push(
@@ -250,7 +271,7 @@ fn existing(subject: &Subject<'_>, table: &Route53, seen: &Seen) -> Vec<Finding>
 }
 
 fn mark(subject: &Subject<'_>, table: &Route53, records: &Records) -> Option<Finding> {
-    let is_mark = |text: &&String| text.trim_start_matches('"').starts_with(MARK);
+    let is_mark = |text: &&String| text.trim_start_matches('"').starts_with(FAMILY);
     match (table.write, records.mark.as_slice()) {
         (Write::Upsert, _) => Some(
             subject
@@ -270,6 +291,12 @@ fn mark(subject: &Subject<'_>, table: &Route53, records: &Records) -> Option<Fin
 // === impl Records ===
 
 impl Records {
+    /// Whether a record of this name belongs into the zone.
+    fn has_place_for(&self, record: &str) -> bool {
+        let within = |name: &str| name == self.zone || name.ends_with(&format!(".{}", self.zone));
+        within(&canonical(record))
+    }
+
     /// The record that `table` is about, if it is there.
     pub(super) fn own(&self, table: &Route53) -> Option<&Seen> {
         let is_it = |seen: &&Seen| {

@@ -6,6 +6,9 @@ use super::super::output::{BAD, DOUBTFUL, FAINT, GOOD};
 use crate::admin::status::{
     AuthorityStatus, CheckerStatus, MirrorStatus, Status, SteeringStatus, TransitionStatus,
 };
+use crate::term::{Mark, Taken};
+
+mod members;
 
 /// How many transitions and checkers a person wants to see; `--json` has them all.
 const SHOWN: usize = 5;
@@ -74,21 +77,42 @@ fn render_mirror(text: &mut String, mirror: &MirrorStatus, now: &str) {
     line(
         text,
         format_args!(
-            "  probes    {} told a role, {} did not, {} by wake-up",
+            "  probes    {} answered, {} failed, {} triggered by wake-up",
             probes.definite, probes.no_evidence, probes.woken
         ),
     );
+    render_authority(text, mirror);
+    members::render(text, mirror);
     render_steering(text, mirror);
     render_checkers(text, &mirror.checkers, now);
     render_transitions(text, &mirror.transitions);
 }
 
-fn render_steering(text: &mut String, mirror: &MirrorStatus) {
-    if let Some(AuthorityStatus { ruling, reason: Some(reason), .. }) =
-        mirror.authority.as_ref().filter(|_| mirror.serving || mirror.state == "superseded")
-    {
-        line(text, format_args!("  {DOUBTFUL}standing  {ruling}: {reason}{DOUBTFUL:#}"));
+/// Whether this member may take traffic, and by whose decision.
+fn render_authority(text: &mut String, mirror: &MirrorStatus) {
+    let Some(AuthorityStatus { ruling, reason, .. }) = &mirror.authority else { return };
+    let Mark { term: highest, member } = &mirror.seen;
+    let seen = match *highest {
+        0 => String::new(),
+        _ if *highest == mirror.term => ", the highest known".to_owned(),
+        _ if member.is_empty() => format!("; the highest known is {highest}"),
+        _ => format!("; the highest known is {highest}, of {member}"),
+    };
+    line(text, format_args!("  term      {}{seen}", mirror.term));
+    if let Some(Taken { reason, user, at, overrode }) = &mirror.taken {
+        let at = seconds_only(at);
+        line(text, format_args!("  {DOUBTFUL}taken     by {user} at {at}: {reason}{DOUBTFUL:#}"));
+        line(text, format_args!("            {FAINT}it overrode: {overrode}{FAINT:#}"));
     }
+    // That a backup may not take traffic goes without saying.
+    let holds_the_role = mirror.serving || ["rising", "superseded"].contains(&&*mirror.state);
+    if let Some(reason) = reason.as_ref().filter(|_| holds_the_role) {
+        let style = if ruling == "superseded" { BAD } else { DOUBTFUL };
+        line(text, format_args!("  {style}ruling    {ruling}: {reason}{style:#}"));
+    }
+}
+
+fn render_steering(text: &mut String, mirror: &MirrorStatus) {
     for SteeringStatus { target, state, reason, .. } in &mirror.steering {
         let style = match state.as_str() {
             "fulfilled" => GOOD,
@@ -102,7 +126,7 @@ fn render_steering(text: &mut String, mirror: &MirrorStatus) {
 
 fn render_checkers(text: &mut String, checkers: &[CheckerStatus], now: &str) {
     if checkers.is_empty() {
-        line(text, format_args!("  {DOUBTFUL}checks    nobody has asked for this page{DOUBTFUL:#}"));
+        line(text, format_args!("  {DOUBTFUL}checks    no client has asked for this page{DOUBTFUL:#}"));
     }
     for (index, checker) in checkers.iter().take(SHOWN).enumerate() {
         let label = if index == 0 { "checks" } else { "" };
@@ -150,10 +174,10 @@ fn line(text: &mut String, line: impl std::fmt::Display) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn document() -> Status {
+    pub(super) fn document() -> Status {
         serde_json::from_value(serde_json::json!({
             "build": {"version": "1.2.3", "commit": null}, "pid": 42,
             "started_at": "2026-11-21T02:40:00.000000Z", "now": "2026-11-21T03:00:00.500000Z",
@@ -174,7 +198,7 @@ mod tests {
         .unwrap()
     }
 
-    fn plain(status: &Status) -> String {
+    pub(super) fn plain(status: &Status) -> String {
         anstream::adapter::strip_str(&render(status)).to_string()
     }
 
@@ -188,7 +212,7 @@ PROD  primary  page 200 SUCCESS
   valid     for another 3.5 s without a new answer
   evidence  primary, asked 0.5 s ago: IRIS^/usr/irissys^...
   epoch     7 (promoted)
-  probes    1200 told a role, 3 did not, 2 by wake-up
+  probes    1200 answered, 3 failed, 2 triggered by wake-up
   checks    10.0.1.5 asked 2.0 s ago, got 200, 3201 times in all
   history   2026-11-21 02:50:00Z  backup -> primary: the instance is primary
 ";
@@ -196,7 +220,7 @@ PROD  primary  page 200 SUCCESS
     }
 
     #[test]
-    fn tells_how_each_steering_target_stands() {
+    fn steering_targets_and_ruling_are_shown() {
         let mut status = document();
         let target = |state: &str, reason| {
             serde_json::json!({
@@ -208,12 +232,11 @@ PROD  primary  page 200 SUCCESS
         let targets =
             [target("fulfilled", None), target("failing", Some("ListResourceRecordSets: no answer"))];
         status.mirrors[0].steering = serde_json::from_value(targets.as_slice().into()).unwrap();
-        let unsure =
-            serde_json::json!({"ruling": "unsure", "reason": "10.0.2.12 cannot tell", "claim": null});
+        let unsure = serde_json::json!({"ruling": "unsure", "reason": "no definite answer from 10.0.2.12", "claim": null});
         status.mirrors[0].authority = serde_json::from_value(unsure).unwrap();
         let text = plain(&status);
         for expected in [
-            "  standing  unsure: 10.0.2.12 cannot tell\n",
+            "  ruling    unsure: no definite answer from 10.0.2.12\n",
             "  steering  route53 db.example.internal fulfilled\n",
             "  steering  route53 db.example.internal failing: ListResourceRecordSets: no answer\n",
         ] {
@@ -222,7 +245,37 @@ PROD  primary  page 200 SUCCESS
     }
 
     #[test]
-    fn names_the_reason_and_that_nobody_asks() {
+    fn term_and_decision_in_force_are_shown() {
+        let mut status = document();
+        let mirror = &mut status.mirrors[0];
+        (mirror.term, mirror.seen) = (6, Mark { term: 7, member: "db2".to_owned() });
+        mirror.authority = Some(AuthorityStatus {
+            ruling: "superseded".to_owned(),
+            reason: Some("db2 (term 7) was promoted later".to_owned()),
+            term: None,
+            claim: None,
+        });
+        (mirror.serving, mirror.page, mirror.state) = (false, 503, "superseded".to_owned());
+        let text = plain(&status);
+        assert!(text.contains("  term      6; the highest known is 7, of db2\n"), "{text}");
+        assert!(text.contains("  ruling    superseded: db2 (term 7) was promoted later\n"), "{text}");
+
+        let mirror = &mut status.mirrors[0];
+        (mirror.term, mirror.seen) = (8, Mark { term: 8, member: "db1".to_owned() });
+        mirror.taken = Some(Taken {
+            reason: "db2 is lost".to_owned(),
+            user: "anna from 127.0.0.1".to_owned(),
+            at: "2026-11-21T02:58:00.123456Z".to_owned(),
+            overrode: "superseded: db2 (term 7) was promoted later".to_owned(),
+        });
+        let text = plain(&status);
+        assert!(text.contains("  term      8, the highest known\n"), "{text}");
+        let expected = "  taken     by anna from 127.0.0.1 at 2026-11-21 02:58:00Z: db2 is lost\n            it overrode: superseded: db2 (term 7)";
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn refusing_page_has_a_reason_and_missing_checks_are_reported() {
         let mut status = document();
         let mirror = &mut status.mirrors[0];
         (mirror.serving, mirror.page, mirror.state) = (false, 503, "no-evidence".to_owned());
@@ -233,6 +286,6 @@ PROD  primary  page 200 SUCCESS
             text.contains("PROD  no-evidence  page 503 FAILED\n  why       no answer within 2s\n"),
             "{text}"
         );
-        assert!(text.contains("nobody has asked"), "{text}");
+        assert!(text.contains("no client has asked"), "{text}");
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn peers(mirror: &Section<'_>) -> Result<Vec<Peer>, Reported> {
         let address = section.required("address", cloud::peer_address);
         let page = section.required("page", value::url);
         let ca_file = section.optional("ca_file", value::absolute_path);
+        let member = section.optional("member", cloud::peer_member);
         if let Ok(address) = &address {
             if let Some(first) = seen.iter().find(|before| before.value == address.value) {
                 let message = format!("two peers have the address {}", address.value);
@@ -59,7 +60,7 @@ pub(super) fn peers(mirror: &Section<'_>) -> Result<Vec<Peer>, Reported> {
         let (page, ca_file) = (page?, ca_file?);
         rules::check_ca_file(section, &page, ca_file.as_ref());
         let page = HttpTarget { url: page.value, ca_file: ca_file.map(|file| file.value) };
-        Ok(Peer { address: address?.value, page })
+        Ok(Peer { address: address?.value, page, member: member?.map(|member| member.value) })
     }))
 }
 

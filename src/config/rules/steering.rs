@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::super::cloud_value::fits_record;
 use super::super::diagnostic::{Problem, Problems, Reported, Span, quoted};
 use super::super::section::{Located, Section};
-use super::super::steering::{Pool, RecordType, Value};
+use super::super::steering::{Peer, Pool, RecordType, Target, Value};
 
 /// The cloud objects that have been taken so far, and by which place in the text.
 pub(in crate::config) struct Objects<'a> {
@@ -246,6 +246,35 @@ pub(in crate::config) fn half_an_alias(section: &Section<'_>, span: Option<Span>
             )
             .needs_whole_text(),
     )
+}
+
+/// A mirror that moves traffic asks the other members whether one of them was promoted later, or says that there is none.
+pub(in crate::config) fn check_peers(
+    section: &Section<'_>,
+    peers: &[Peer],
+    no_peers: Option<&Located<()>>,
+    targets: &[Target],
+) {
+    if let (Some(none), false) = (no_peers, peers.is_empty()) {
+        section.report(
+            Problem::new(
+                none.span.clone(),
+                "`peers` says that there is none, and there are [[mirror.peer]] tables",
+            )
+            .with_help("Remove peers = \"none\", or the [[mirror.peer]] tables."),
+        );
+    }
+    let mover = targets.iter().find(|target| target.moves_traffic());
+    if let (Some(mover), None, true) = (mover, no_peers, peers.is_empty()) {
+        section.report(
+            Problem::new(section.span(), format!("{} moves traffic, and no other member is named", mover.table()))
+                .with_help(
+                    "Write a [[mirror.peer]] table with `address` and `page` for each other member, so that it is asked \
+                     before anything is taken from it; or peers = \"none\" in [[mirror]] if there is no other member.",
+                )
+                .needs_whole_text(),
+        );
+    }
 }
 
 /// Authorities are for https.

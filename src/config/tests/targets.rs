@@ -7,8 +7,12 @@ use super::*;
 const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/iris/0123456789abcdef";
 
 fn mirror(tables: &str) -> Mirror {
-    accept(&format!("{MINIMAL}{tables}")).mirrors.remove(0)
+    accept(&format!("{ALONE}{tables}")).mirrors.remove(0)
 }
+
+/// A mirror of which it is said that there is no other member.
+const ALONE: &str =
+    "[[mirror]]\nname = \"PROD\"\npeers = \"none\"\n[mirror.probe.qlist]\ninstance = \"IRIS\"\n";
 
 fn is(text: &str) -> Value {
     Value::Is(text.to_owned())
@@ -180,13 +184,14 @@ fn the_others_arrive() {
 fn the_members_of_the_mirror_arrive() {
     let text = MINIMAL.replace(
         "name = \"PROD\"",
-        "name = \"PROD\"\nmember = \"db1\"\nsuperseded = \"warn\"\ndrift_interval = \"2m\"",
+        "name = \"PROD\"\nmember = \"db1\"\nsuperseded = \"warn\"\ndrift_interval = \"2m\"\npeer_key_file = \"/secret\"",
     );
     let peers = "[[mirror.peer]]\naddress = '10.0.2.12'\npage = 'https://b:8443/csp/bin/mirrorstatus.cxw'\nca_file = '/ca'\n\
-                 [[mirror.peer]]\naddress = 'c.example.internal'\npage = 'http://c/'\n";
+                 member = 'db2.example.internal'\n[[mirror.peer]]\naddress = 'c.example.internal'\npage = 'http://c/'\n";
     let read = accept(&format!("{text}{peers}")).mirrors.remove(0);
     assert_eq!((read.member.as_deref(), read.superseded), (Some("db1"), Superseded::Warn));
     assert_eq!(read.member_name(), "db1");
+    assert_eq!(read.peer_key_file, Some("/secret".into()));
     assert_eq!(read.drift_interval, Duration::from_mins(2));
     let page = |url: &str, ca_file: Option<&str>| HttpTarget {
         url: url.parse().unwrap(),
@@ -198,20 +203,59 @@ fn the_members_of_the_mirror_arrive() {
             Peer {
                 address: "10.0.2.12".to_owned(),
                 page: page("https://b:8443/csp/bin/mirrorstatus.cxw", Some("/ca")),
+                member: Some("db2.example.internal".to_owned()),
             },
-            Peer { address: "c.example.internal".to_owned(), page: page("http://c/", None) },
+            Peer { address: "c.example.internal".to_owned(), page: page("http://c/", None), member: None },
         ]
     );
     let host = mirror("");
-    assert_eq!(host.member, None);
+    assert_eq!((host.member.as_ref(), host.peer_key_file.as_ref()), (None, None));
     assert!(!host.member_name().is_empty(), "the host has a name");
+}
+
+#[test]
+fn steering_that_moves_traffic_says_which_other_members_there_are() {
+    let peer = "[[mirror.peer]]\naddress = '10.0.2.12'\npage = 'http://b/'\n";
+    let pool = |pool: &str| {
+        let elbv2 = format!("[[mirror.elbv2]]\ntarget_group_arn = '{ARN}'\nport = 1972\npool = '{pool}'\n");
+        let classic = format!("[[mirror.classic_elb]]\nload_balancer = 'iris'\npool = '{pool}'\n");
+        let owned = if pool == "primary-only" { "['10.0.1.12', '10.0.2.12']" } else { "[]" };
+        let instances = if pool == "primary-only" { "['i-01234567', 'i-01234568']" } else { "[]" };
+        [format!("{elbv2}owned_targets = {owned}\n"), format!("{classic}owned_instances = {instances}\n")]
+    };
+    let record =
+        "[[mirror.route53]]\nhosted_zone_id = 'Z1'\nrecord = 'db.example.internal'\ntype = 'A'\n".to_owned();
+    let route = "[[mirror.route]]\nroute_tables = 'rtb-01234567'\ndestination = '192.168.99.1'\n".to_owned();
+    for mover in pool("primary-only").into_iter().chain([record, route]) {
+        let table = mover.lines().next().expect("its title");
+        assert_eq!(
+            only_message(&format!("{MINIMAL}{mover}")),
+            format!("{table} moves traffic, and no other member is named")
+        );
+        accept(&format!("{ALONE}{mover}"));
+        accept(&format!("{MINIMAL}{peer}{mover}"));
+        let both = "`peers` says that there is none, and there are [[mirror.peer]] tables";
+        assert_eq!(only_message(&format!("{ALONE}{peer}{mover}")), both);
+    }
+    // What takes nothing from another member needs no other member.
+    let publications =
+        ["[[mirror.cloudwatch]]\n", "[[mirror.kubernetes]]\n", "[[mirror.hook]]\ncommand = ['tell']\n"];
+    for other in pool("all-members").into_iter().chain(publications.map(str::to_owned)) {
+        accept(&format!("{MINIMAL}{other}"));
+    }
+    assert_eq!(
+        only_message(&format!("{ALONE}{peer}")),
+        "`peers` says that there is none, and there are [[mirror.peer]] tables"
+    );
+    let wrong = ALONE.replace("\"none\"", "\"db2\"");
+    assert_eq!(only_message(&wrong), "`peers` must be \"none\", and this is `db2`");
 }
 
 #[test]
 fn two_mirrors_may_share_a_pool_of_which_each_owns_a_part() {
     let shard = |name: &str, port: u16, owned: &str| {
         format!(
-            "[[mirror]]\nname = '{name}'\npaths = '/{name}'\nprobe.file.path = '/role'\n[[mirror.elbv2]]\n\
+            "[[mirror]]\nname = '{name}'\npaths = '/{name}'\npeers = 'none'\nprobe.file.path = '/role'\n[[mirror.elbv2]]\n\
              target_group_arn = '{ARN}'\nport = {port}\npool = 'primary-only'\nowned_targets = {owned}\n"
         )
     };

@@ -10,7 +10,10 @@ use tokio::sync::watch;
 use super::*;
 use crate::health::head::{MAX_HEAD, Parsed, parse};
 use crate::observation::{AsyncKind, NoEvidence, Observation, Outcome, Standing};
+use crate::peer::document::Identity;
+use crate::peer::key::Key;
 use crate::role::{Settings, Tracker};
+use crate::term::{Mark, Memory};
 
 const NOW: Timestamp = Timestamp::new(Duration::from_secs(100), Duration::from_secs(1_000));
 const STALE_AFTER: Duration = Duration::from_secs(4);
@@ -23,7 +26,28 @@ fn mirror(name: &str, outcomes: &[Outcome]) -> Mirror {
         tracker.observe(&Observation { asked_at, answered_at, outcome, evidence: String::new() });
     }
     let snapshot = watch::channel(Snapshot::new(tracker)).1;
-    Mirror { name: Arc::from(name), paths: vec![format!("/{name}")], snapshot }
+    let (name, paths) = (Arc::from(name), vec![format!("/{name}")]);
+    Mirror { profile: profile(&name, None), name, paths, snapshot }
+}
+
+/// What the member `db1` of `mirror` reports besides its role.
+fn profile(mirror: &str, key: Option<Key>) -> watch::Receiver<Profile> {
+    let identity = Identity {
+        mirror: mirror.to_owned(),
+        member: "db1".to_owned(),
+        daemon: "d".repeat(32),
+        run: "e".repeat(32),
+        digest: "3b1f".to_owned(),
+    };
+    let seen = Mark { term: 8, member: "db2".to_owned() };
+    let memory = Memory { term: 7, seen, ..Memory::default() };
+    let profile = Profile {
+        proven: true,
+        authority: "clear",
+        key: key.map(Arc::new),
+        ..Profile::new(identity, &memory)
+    };
+    watch::Sender::new(profile).subscribe()
 }
 
 fn ask_all(mirrors: &[Mirror], request: &str, now: Timestamp) -> (Response, String) {
@@ -111,24 +135,75 @@ fn pages_of_roles() {
             .map(|path| ask_all(&mirrors, &format!("GET {path}"), NOW).0.status);
         assert_eq!(seen, expected, "{outcome:?}");
     }
-    for path in ["GET /primary", "GET /promotion"] {
-        let ends = |outcome: Outcome, end: &str| {
-            let answer = ask(&outcome, path);
-            assert!(answer.ends_with(end), "{answer}");
-        };
-        let primary = "\r\n\r\nthe instance is primary, epoch 1\nstate=primary epoch=1 origin=found\n";
-        ends(Ok(Role::Primary), primary);
-        ends(Ok(Role::Backup), "\r\n\r\nthe instance is backup\nstate=backup definite=yes\n");
-        let silent = Err(NoEvidence::TimedOut { after: Duration::from_secs(2) });
-        ends(silent, "\r\n\r\nno answer within 2s\nstate=no-evidence definite=no\n");
-    }
-    let promoted = [mirror("m", &[Ok(Role::Backup), Ok(Role::Primary)])];
-    let (response, told) = ask_all(&promoted, "GET /m/promotion", NOW.later_by(Duration::from_millis(1_500)));
-    let line = "state=primary epoch=1 origin=promoted promoted_seconds_ago=1.500 promotion=1000000\n";
-    assert!(told.ends_with(line), "{told}");
-    assert_eq!(response.about, Some(About { mirror: 0, verdict: false }), "another member directs nobody");
+    let ends = |outcome: Outcome, end: &str| {
+        let answer = ask(&outcome, "GET /primary");
+        assert!(answer.ends_with(end), "{answer}");
+    };
+    ends(Ok(Role::Primary), "\r\n\r\nthe instance is primary, epoch 1\n");
+    ends(Ok(Role::Backup), "\r\n\r\nthe instance is backup\n");
+    ends(Err(NoEvidence::TimedOut { after: Duration::from_secs(2) }), "\r\n\r\nno answer within 2s\n");
+    assert!(ask(&Ok(Role::Primary), "GET /promotion").starts_with("HTTP/1.1 404 "), "of earlier versions");
     let hostile = Err(NoEvidence::Failed("a\r\nX-Evil: 1\r\n\r\n".into()));
     assert_eq!(ask(&hostile, "GET /primary").matches("\r\n").count(), 5, "no header is smuggled in");
+}
+
+#[test]
+fn the_page_for_other_members_byte_for_byte() {
+    let promoted = [mirror("m", &[Ok(Role::Backup), Ok(Role::Primary)])];
+    let (response, bytes) = ask_all(&promoted, "GET /m/peer", NOW.later_by(Duration::from_millis(1_500)));
+    assert_eq!(response.about, Some(About { mirror: 0, verdict: false }), "another member directs no client");
+    let document = format!(
+        "{{\"mirror\":\"m\",\"member\":\"db1\",\"daemon\":\"{}\",\"run\":\"{}\",\"version\":\"{}\",\"digest\":\"3b1f\",\
+         \"role\":\"primary\",\"definite\":true,\"role_age_seconds\":1.5,\"serving\":true,\"term\":7,\"proven\":true,\
+         \"seen\":{{\"term\":8,\"member\":\"db2\"}},\"authority\":\"clear\",\"promoted_seconds_ago\":1.5}}",
+        "d".repeat(32),
+        "e".repeat(32),
+        env!("CARGO_PKG_VERSION"),
+    );
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ";
+    assert_eq!(bytes, format!("{head}{}\r\n\r\n{document}", document.len()));
+    assert_eq!(ask_all(&promoted, "HEAD /peer", NOW).1.split("\r\n\r\n").nth(1), Some(""));
+}
+
+#[test]
+fn the_page_for_other_members_says_what_the_instance_is_at_that_moment() {
+    let reported = |outcome: Outcome, later: Duration| {
+        let (response, bytes) = ask_all(&[mirror("m", &[outcome])], "GET /peer", NOW.later_by(later));
+        assert_eq!(response.status, 200, "whatever it is");
+        let (_, body) = bytes.split_once("\r\n\r\n").unwrap();
+        let document = Document::parse(body.as_bytes()).unwrap();
+        (document.role.clone(), document.definite, document.serving, document.is_other_since())
+    };
+    let word = |word: &str| Some(word.to_owned());
+    let second = Duration::from_secs(1);
+    assert_eq!(reported(Ok(Role::Primary), second), (word("primary"), true, true, None));
+    assert_eq!(reported(Ok(Role::Backup), second), (word("backup"), true, false, Some(second)));
+    assert_eq!(reported(Ok(Role::Primary), STALE_AFTER), (word("primary"), false, false, None));
+    assert_eq!(reported(Ok(Role::Backup), STALE_AFTER), (word("backup"), false, false, None));
+    assert_eq!(reported(Err(NoEvidence::Trouble(String::new())), second), (None, false, false, None));
+}
+
+#[test]
+fn the_page_for_other_members_is_signed_where_there_is_a_secret_and_a_nonce() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "k".repeat(32)).unwrap();
+    let key = || Key::load(file.path()).unwrap();
+    let nonce = "00112233445566778899aabbccddeeff";
+    let question = |fields: &str| format!("GET /m/peer HTTP/1.1{fields}\r\n\r\n");
+    let asked = format!("\r\nMirrorVIP-Nonce: {nonce}");
+    let answer = |key: Option<Key>, fields: &str| {
+        let mirrors = [Mirror { profile: profile("m", key), ..mirror("m", &[Ok(Role::Backup)]) }];
+        let routes = Routes::new(mirrors.iter().map(|m| (&*m.name, m.paths.as_slice())));
+        let text = question(fields);
+        let Parsed::Complete { head, .. } = parse(text.as_bytes(), 0) else { panic!("{text}") };
+        String::from_utf8(respond(&head, &routes, &mirrors, NOW).bytes.to_vec()).unwrap()
+    };
+    let signed = answer(Some(key()), &asked);
+    let (head, body) = signed.split_once("\r\n\r\n").unwrap();
+    let signature = head.lines().find_map(|line| line.strip_prefix("mirrorvip-signature: ")).expect("signed");
+    assert!(key().verifies(nonce, body.as_bytes(), signature));
+    assert!(!answer(Some(key()), "").contains("signature"), "no question asked for it");
+    assert!(!answer(None, &asked).contains("signature"), "there is no secret");
 }
 
 #[test]

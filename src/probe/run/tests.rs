@@ -196,6 +196,35 @@ async fn an_order_to_refuse_is_obeyed_at_once_even_while_a_question_is_in_flight
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_that_is_withdrawn_reinstates_the_page_at_once() {
+    let bench = start(Duration::from_millis(900), |_| reading(Ok(Role::Primary)));
+    sleep(Duration::from_millis(1_500)).await;
+    let epoch = bench.snapshot.borrow().tracker().epoch();
+    for _ in 0..2 {
+        bench.orders.send_replace(Some(Supersede { epoch, by: "10.0.2.12".to_owned() }));
+        sleep(Duration::from_millis(300)).await;
+        assert!(!bench.serves());
+        bench.orders.send_replace(None);
+        sleep(Duration::from_millis(1)).await;
+        assert!(bench.serves(), "before the next answer, which takes longer");
+    }
+    assert_eq!(bench.labels(), ["primary", "superseded", "primary", "superseded", "primary"]);
+    assert_eq!(bench.snapshot.borrow().tracker().epoch(), epoch, "it is no promotion");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_stands_before_the_first_answer_is_obeyed_with_it() {
+    let bench = start(Duration::from_millis(10), |index| {
+        reading(Ok(if index == 0 { Role::Backup } else { Role::Primary }))
+    });
+    sleep(Duration::from_millis(500)).await;
+    let next = bench.snapshot.borrow().tracker().epoch().next();
+    bench.orders.send_replace(Some(Supersede { epoch: next, by: "10.0.2.12".to_owned() }));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(bench.labels(), ["backup", "superseded"], "never primary for a moment");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_order_about_another_epoch_is_not_for_this_one() {
     let bench = start(Duration::from_millis(10), |index| {
         reading(Ok(if index == 1 { Role::Backup } else { Role::Primary }))

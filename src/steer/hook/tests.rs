@@ -88,7 +88,7 @@ proptest! {
             }
             let wish = if primary {
                 let epoch = epochs[usize::try_from(number).expect("a small number") - 1];
-                Wish::Lead { epoch, claim: number }
+                Wish::Lead { epoch, term: number, certain: false }
             } else {
                 Wish::Follow
             };

@@ -9,7 +9,7 @@ const IRIS: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgr
 
 /// The statements for a mirror with these tables.
 fn statements(tables: &str) -> Vec<Value> {
-    let text = format!("[[mirror]]\nname = 'PROD'\nprobe.file.path = '/role'\n{tables}");
+    let text = format!("[[mirror]]\nname = 'PROD'\npeers = 'none'\nprobe.file.path = '/role'\n{tables}");
     let config =
         config::parse(&text, "test.toml").unwrap_or_else(|report| panic!("{}", report.render(false)));
     let Some(policy) = policy(&config) else { return Vec::new() };

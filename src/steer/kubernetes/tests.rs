@@ -84,8 +84,7 @@ fn a_write_carries_the_version_that_was_read() {
 #[test]
 fn every_answer_has_a_class() {
     let check = |status: u16, body: &str, class: Class, words: &str| {
-        let status = StatusCode::from_u16(status).unwrap();
-        let error = read(&Answer { status, body: body.to_owned().into() }).unwrap_err();
+        let error = read(&Answer::of(status, &[], body)).unwrap_err();
         assert_eq!(error.class, class, "{error}");
         assert!(error.to_string().contains(words), "{error}");
     };

@@ -1,11 +1,12 @@
 //! The TXT record beside the record, which says who wrote it: the fencing token of the swap. PURE.
 //!
 //! ```text
-//! _mirrorvip.db.example.internal. TXT "mirrorvip1 owner=i-0abc epoch=7 at=2026-11-21T02:40:00Z"
+//! _mirrorvip.db.example.internal. TXT "mirrorvip1 owner=db1 term=7 epoch=7 at=2026-11-21T02:40:00Z"
 //! ```
 //!
-//! The first word is the format's version. `owner` is the member that wrote it, `epoch` the number that it
-//! claimed: higher than any that it knew. Both decide; `at`, from the writer's wall clock, is for people.
+//! The first word is the format's version. `owner` is the member that wrote it, `term` its [term](crate::term). Both
+//! decide; `at`, from the writer's wall clock, is for people. `epoch` repeats the term for versions that wrote and read
+//! nothing else; a mark of theirs, without `term`, is understood.
 //! Fields may come in any order, and fields that are not known are ignored. Anything else under that name
 //! is somebody else's and is left alone: a mark that cannot be read could be the later one.
 
@@ -32,7 +33,7 @@ const SHOWN: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) owner: String,
-    pub(super) epoch: u64,
+    pub(super) term: u64,
     pub(super) at: jiff::Timestamp,
 }
 
@@ -74,11 +75,12 @@ impl Mark {
             Some(_) | None => return Err(NoMark::Foreign(shown())),
         }
         let damaged = |problem| NoMark::Damaged { problem, text: shown() };
-        let (mut owner, mut epoch, mut at) = (None, None, None);
+        let (mut owner, mut term, mut epoch, mut at) = (None, None, None, None);
         for word in words {
             let (key, value) = word.split_once('=').ok_or_else(|| damaged("a field without a value"))?;
             let slot = match key {
                 "owner" => &mut owner,
+                "term" => &mut term,
                 "epoch" => &mut epoch,
                 "at" => &mut at,
                 _ => continue,
@@ -88,20 +90,20 @@ impl Mark {
             }
         }
         let owner = owner.filter(|owner| Self::can_name(owner)).ok_or_else(|| damaged("no owner"))?;
-        let epoch = epoch.and_then(|epoch| epoch.parse().ok()).ok_or_else(|| damaged("no epoch"))?;
+        let term = term.or(epoch).and_then(|term| term.parse().ok()).ok_or_else(|| damaged("no term"))?;
         let at = at.and_then(|at| at.parse().ok()).ok_or_else(|| damaged("no time"))?;
-        Ok(Self { owner: owner.to_owned(), epoch, at })
+        Ok(Self { owner: owner.to_owned(), term, at })
     }
 
     /// The mark as the value of a TXT record.
     pub(super) fn rdata(&self) -> String {
-        format!("\"{VERSION} owner={} epoch={} at={:.0}\"", self.owner, self.epoch, self.at)
+        format!("\"{VERSION} owner={0} term={1} epoch={1} at={2:.0}\"", self.owner, self.term, self.at)
     }
 }
 
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (epoch {}, written at {:.0} by its clock)", self.owner, self.epoch, self.at)
+        write!(f, "{} (term {}, written at {:.0} by its clock)", self.owner, self.term, self.at)
     }
 }
 
@@ -142,9 +144,12 @@ mod tests {
 
     #[test]
     fn a_mark_reads_as_documented() {
-        let mark = Mark::read("\"mirrorvip1 owner=i-0abc epoch=7 at=2026-11-21T02:40:00Z\"").expect("a mark");
-        assert_eq!((mark.owner.as_str(), mark.epoch), ("i-0abc", 7));
-        assert_eq!(mark.rdata(), "\"mirrorvip1 owner=i-0abc epoch=7 at=2026-11-21T02:40:00Z\"");
+        let text = "\"mirrorvip1 owner=i-0abc term=7 epoch=7 at=2026-11-21T02:40:00Z\"";
+        let mark = Mark::read(text).expect("a mark");
+        assert_eq!((mark.owner.as_str(), mark.term), ("i-0abc", 7));
+        assert_eq!(mark.rdata(), text);
+        let earlier = "\"mirrorvip1 owner=i-0abc epoch=7 at=2026-11-21T02:40:00Z\"";
+        assert_eq!(Mark::read(earlier).as_ref(), Ok(&mark), "of a version that knew no terms");
         let split = "\"mirrorvip1 at=2026-11-21T02:40:00Z zone=b \" \"epoch=7\\040owner=i-0abc\"";
         assert_eq!(Mark::read(split), Ok(mark), "any order, any strings, unknown fields, escapes");
     }
@@ -162,8 +167,8 @@ mod tests {
         check("unquoted", "not written by mirrorvip");
         check("\"\\377\"", "not written by mirrorvip");
         check("\"mirrorvip2 owner=a epoch=7 at=2026-11-21T02:40:00Z\"", "does not understand");
-        check("\"mirrorvip1 owner=a at=2026-11-21T02:40:00Z\"", "no epoch");
-        check("\"mirrorvip1 owner=a epoch=-1 at=2026-11-21T02:40:00Z\"", "no epoch");
+        check("\"mirrorvip1 owner=a at=2026-11-21T02:40:00Z\"", "no term");
+        check("\"mirrorvip1 owner=a epoch=-1 at=2026-11-21T02:40:00Z\"", "no term");
         check("\"mirrorvip1 owner= epoch=1 at=2026-11-21T02:40:00Z\"", "no owner");
         check("\"mirrorvip1 owner=a epoch=1 at=yesterday\"", "no time");
         check("\"mirrorvip1 owner=a epoch=1 epoch=2 at=2026-11-21T02:40:00Z\"", "comes twice");
@@ -176,16 +181,16 @@ mod tests {
         for owner in ["", "two words", "quo\"te", "back\\slash", "é", &"x".repeat(129)] {
             assert!(!Mark::can_name(owner), "{owner}");
         }
-        let longest = Mark { owner: "x".repeat(128), epoch: u64::MAX, at: jiff::Timestamp::MAX };
+        let longest = Mark { owner: "x".repeat(128), term: u64::MAX, at: jiff::Timestamp::MAX };
         assert!(longest.rdata().len() <= 257, "one string of 255 bytes and its quotes");
         assert_eq!(Mark::read(&longest.rdata()).expect("a mark").owner, longest.owner);
     }
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(owner in "[!#-\\[\\]-~]{1,128}", epoch: u64, second in 0_i64..4_000_000_000) {
+        fn what_is_written_reads_back(owner in "[!#-\\[\\]-~]{1,128}", term: u64, second in 0_i64..4_000_000_000) {
             let at = jiff::Timestamp::from_second(second).expect("a time");
-            let mark = Mark { owner, epoch, at };
+            let mark = Mark { owner, term, at };
             prop_assert_eq!(Mark::read(&mark.rdata()), Ok(mark));
         }
 

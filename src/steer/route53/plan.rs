@@ -5,15 +5,19 @@
 //! batch, is a compare-and-swap on both: whoever wrote meanwhile makes it fail as a whole. The record is
 //! part of the batch even where only the mark changes, so that nobody's write between is overlooked.
 //!
-//! | mark | record | plan of a member that leads with a claim |
+//! | mark | record | plan of a member that leads with a term |
 //! |---|---|---|
-//! | this member's | as wanted | none: fulfilled, once the change has spread |
-//! | this member's, of an epoch up to the claim | otherwise | swap |
-//! | this member's, of an epoch above the claim | otherwise | none: an epoch never goes down |
-//! | another's, of an epoch below the claim | any | swap |
-//! | another's, of an epoch from the claim on | any | none: taken over |
+//! | this member's, of its term | as wanted | none: fulfilled, once the change has spread |
+//! | this member's, of a lower term | any | swap: others must be able to read the present term |
+//! | this member's, of a higher term | as wanted | none: it stays as it is |
+//! | this member's, of a higher term | otherwise | none: a term never goes down |
+//! | another's, of a lower term | any | swap |
+//! | another's, of the same or a higher term | any | none: taken over; a swap where it is certain that no other member is the primary |
 //! | none | any | swap, which adopts the record |
 //! | not readable | any | none: impossible |
+//!
+//! While it is doubtful whether this member may take traffic, the plan is made with the term that it has, so that what bears
+//! its own mark stays as it is; no other plan is carried out then.
 //!
 //! What the configuration does not speak of (a health check, a region's routing) stays as it was read.
 
@@ -27,6 +31,7 @@ use super::record::{Content, Key, canonical, describe, same};
 use crate::clock::Timestamp;
 use crate::config::steering::Write;
 use crate::steer::{Outlook, Plan, Step, Wish};
+use crate::term;
 
 #[cfg(test)]
 mod tests;
@@ -68,24 +73,13 @@ pub(crate) struct Observed {
     pub(super) spreading: Option<String>,
 }
 
-/// Who owns a record, as its mark tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RecordFact {
-    /// The member that wrote it last; `None` without a mark that can be read.
-    pub(crate) owner: Option<String>,
-    /// The number that it claimed; zero without a mark.
-    pub(crate) epoch: u64,
-    /// Whether that is the member who asks.
-    pub(crate) is_mine: bool,
-}
-
 /// One call of `ChangeResourceRecordSets`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Batch {
     pub(super) zone: String,
     pub(super) changes: Vec<Change>,
-    /// The number that the mark in it claims.
-    pub(super) claim: u64,
+    /// The term of the mark in it.
+    pub(super) term: u64,
     /// Whether it takes a record that bears no mark.
     pub(super) adopts: bool,
 }
@@ -116,32 +110,33 @@ impl Desired {
             },
             Write::Upsert => None,
         };
-        let claim = match wish {
-            Wish::Lead { claim, .. } => *claim,
+        let (term, certain) = match wish {
+            Wish::Lead { term, certain, .. } => (*term, *certain),
             Wish::Follow | Wish::Hold { .. } => return nothing(Outlook::Fulfilled),
         };
         let is_wanted = observed.record.as_ref().is_some_and(|record| same(record, &wanted));
-        let is_mine = match &mark {
-            Some(mark) if mark.owner == self.owner && (is_wanted || mark.epoch <= claim) => true,
-            Some(mark) if mark.owner == self.owner => {
-                let what = format!("a claim above this member's own epoch {}, it is {claim}", mark.epoch);
+        let is_done = match &mark {
+            Some(mark) if mark.owner == self.owner && is_wanted => mark.term >= term,
+            Some(mark) if mark.owner == self.owner && mark.term > term && !certain => {
+                let what =
+                    format!("a term above the {} that this member wrote before, it is {term}", mark.term);
                 return nothing(Outlook::waiting(what));
             }
-            Some(mark) if mark.epoch >= claim => {
+            Some(mark) if mark.owner != self.owner && mark.term >= term && !certain => {
                 return nothing(Outlook::TakenOver { by: mark.to_string() });
             }
             Some(_) => false,
-            None => self.write == Write::Upsert,
+            None => self.write == Write::Upsert && is_wanted,
         };
-        if is_wanted && is_mine {
+        if is_done {
             return nothing(match &observed.spreading {
                 Some(change) => spreading(format!("change {change} to spread")),
                 None => Outlook::Fulfilled,
             });
         }
         let batch = match self.write {
-            Write::CompareAndSwap => self.swap(observed, wanted, claim, now),
-            Write::Upsert => self.upsert(wanted, claim),
+            Write::CompareAndSwap => self.swap(observed, wanted, term, now),
+            Write::Upsert => self.upsert(wanted, term),
         };
         Plan { steps: vec![batch], then: spreading("the change to spread".to_owned()) }
     }
@@ -191,8 +186,8 @@ impl Desired {
         })
     }
 
-    fn swap(&self, observed: &Observed, wanted: ResourceRecordSet, claim: u64, now: Timestamp) -> Batch {
-        let mark = Mark { owner: self.owner.clone(), epoch: claim, at: now.to_utc() };
+    fn swap(&self, observed: &Observed, wanted: ResourceRecordSet, term: u64, now: Timestamp) -> Batch {
+        let mark = Mark { owner: self.owner.clone(), term, at: now.to_utc() };
         let value = ResourceRecord::builder().value(mark.rdata()).build();
         let mut mark = self.mark_key().blank();
         mark.ttl = Some(MARK_TTL);
@@ -205,28 +200,24 @@ impl Desired {
         Batch {
             zone: self.zone.clone(),
             changes: deletes.chain(creates).collect(),
-            claim,
+            term,
             adopts: observed.record.is_some() && observed.mark.is_none(),
         }
     }
 
-    fn upsert(&self, wanted: ResourceRecordSet, claim: u64) -> Batch {
+    fn upsert(&self, wanted: ResourceRecordSet, term: u64) -> Batch {
         let changes = vec![change(ChangeAction::Upsert, wanted)];
-        Batch { zone: self.zone.clone(), changes, claim, adopts: false }
+        Batch { zone: self.zone.clone(), changes, term, adopts: false }
     }
 }
 
 // === impl Observed ===
 
 impl Observed {
-    /// Who owns the record, seen by the member `owner`.
-    pub(crate) fn record_fact(&self, owner: &str) -> RecordFact {
-        match self.read_mark() {
-            Ok(Some(mark)) => {
-                RecordFact { is_mine: mark.owner == owner, epoch: mark.epoch, owner: Some(mark.owner) }
-            }
-            Ok(None) | Err(_) => RecordFact::default(),
-        }
+    /// The ownership record, if there is one that can be read.
+    pub(super) fn ownership(&self) -> Option<term::Mark> {
+        let Mark { owner, term, .. } = self.read_mark().ok()??;
+        Some(term::Mark { term, member: owner })
     }
 
     fn read_mark(&self) -> Result<Option<Mark>, NoMark> {

@@ -99,7 +99,7 @@ pub(super) fn same(one: &ResourceRecordSet, other: &ResourceRecordSet) -> bool {
 /// what is not printable ASCII, for a dot that separates no labels, and for a backslash, and for nothing else.
 ///
 /// See "DNS domain name format" in the Route 53 Developer Guide.
-pub(super) fn canonical(name: &str) -> String {
+pub(crate) fn canonical(name: &str) -> String {
     let bytes = name.as_bytes();
     let mut out = String::with_capacity(bytes.len());
     let mut at = 0;

@@ -62,9 +62,9 @@ fn golden(requests: &[Request]) -> String {
 }
 
 /// Looks, plans and makes the one step of the plan.
-async fn write_once(target: &mut Route53, serving: &Serving, claim: u64) -> Result<(), CallError> {
+async fn write_once(target: &mut Route53, serving: &Serving, term: u64) -> Result<(), CallError> {
     let observed = target.observe().await.expect("it answers");
-    let plan = target.plan(&lead(claim), &observed, at(0));
+    let plan = target.plan(&lead(term), &observed, at(0));
     assert_eq!(plan.steps.len(), 1, "{:?}", plan.then);
     target.apply(&plan.steps[0], serving.proof()).await
 }
@@ -139,9 +139,7 @@ async fn the_zone_is_read_back_whatever_its_spelling() {
     let record = observed.record.as_ref().expect("it is there");
     assert_eq!(record.name, "DB.Example\\056x\\052.internal.", "kept as it was read");
     assert_eq!(record.health_check_id(), Some("check-1"));
-    let fact = RecordFact { owner: Some("i-other".into()), epoch: 3, is_mine: false };
-    assert_eq!(observed.record_fact("i-own"), fact);
-    assert!(observed.record_fact("i-other").is_mine);
+    assert_eq!(target.mark(&observed), Some(Mark { term: 3, member: "i-other".into() }));
 }
 
 #[tokio::test]
@@ -221,7 +219,7 @@ async fn a_lost_swap_is_told_from_a_refused_batch() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_without_a_warrant_for_this_very_claim() {
+async fn nothing_is_sent_without_a_warrant_for_this_very_term() {
     let endpoint = Endpoint::start(usual).await;
     let mut target = target(&table(), &endpoint).await;
     let observed = target.observe().await.expect("it answers");
@@ -230,7 +228,7 @@ async fn nothing_is_sent_without_a_warrant_for_this_very_claim() {
     let error = target.apply(&step, Proof::AnyRole).await.expect_err("any role is not enough");
     assert_eq!(error.class, Class::Stop);
     let promoted_again = Serving::in_epoch(5);
-    let error = target.apply(&step, promoted_again.proof()).await.expect_err("planned with another claim");
+    let error = target.apply(&step, promoted_again.proof()).await.expect_err("planned with another term");
     assert_eq!(error.class, Class::Observe);
     assert!(endpoint.take().is_empty());
 }

@@ -6,8 +6,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Wish;
-use super::super::authority::Authority;
-use super::super::standing::Counsel;
+use super::super::arbiter::{ArbiterHandle, Authority};
 use crate::clock::Clock;
 use crate::role::{Origin, Permit};
 use crate::snapshot::Snapshot;
@@ -17,7 +16,7 @@ use crate::snapshot::Snapshot;
 pub(super) struct World {
     pub(super) snapshot: watch::Receiver<Snapshot>,
     pub(super) authority: watch::Receiver<Authority>,
-    pub(super) counsel: Counsel,
+    pub(super) arbiter: ArbiterHandle,
     pub(super) clock: Clock,
     pub(super) drift: watch::Receiver<Duration>,
     pub(super) cancelled: CancellationToken,
@@ -29,8 +28,8 @@ pub(super) struct Aim {
     pub(super) wish: Wish,
     /// Whether authority was clear when it was last asked, which is worth another look when it becomes so.
     pub(super) clear: bool,
-    /// The claim that is planned with; zero where nothing is claimed.
-    pub(super) claim: u64,
+    /// The term that is planned with; zero where nothing is taken.
+    pub(super) term: u64,
     /// The right to write, if the wish is to lead.
     pub(super) permit: Option<Permit>,
     /// Whether this process saw the promotion.
@@ -44,7 +43,7 @@ impl Aim {
     pub(super) fn calls_for_another_look(&self, before: &Self) -> bool {
         !self.wish.agrees_with(&before.wish)
             || (self.clear && !before.clear)
-            || (self.claim > before.claim && before.clear)
+            || (self.term > before.term && before.clear)
     }
 }
 
@@ -57,7 +56,7 @@ impl World {
         let (snapshot, authority) = (self.snapshot.borrow(), self.authority.borrow());
         let wish = Wish::at(&snapshot, &authority, now);
         Aim {
-            claim: if let Wish::Lead { claim, .. } = wish { claim } else { 0 },
+            term: if let Wish::Lead { term, .. } = wish { term } else { 0 },
             wish,
             clear: matches!(*authority, Authority::Clear { .. }),
             permit: snapshot.verdict().permit(now),

@@ -15,13 +15,13 @@ fn address(ttl: u64) -> Seen {
 }
 
 fn named(named: Seen) -> Records {
-    Records { named: vec![named], ..Records::default() }
+    Records { named: vec![named], ..sound_zone() }
 }
 
 #[test]
 fn records_are_told_with_what_a_promotion_will_find() {
     let plain = route53("");
-    one(record_findings(&plain, &Records::default()), Severity::Good, "the first promotion creates it");
+    one(record_findings(&plain, &sound_zone()), Severity::Good, "the first promotion creates it");
     one(record_findings(&plain, &named(address(5))), Severity::Good, "is there, 10.0.1.12");
     one(record_findings(&plain, &named(address(300))), Severity::Warning, "time to live of 300 s");
     let alias = Seen { is_alias: true, ttl: None, values: Vec::new(), ..address(5) };
@@ -37,13 +37,26 @@ fn records_are_told_with_what_a_promotion_will_find() {
     let cname = Seen { record_type: "CNAME".to_owned(), ..address(5) };
     let both = record_findings(&plain, &named(cname));
     assert!(both[0].0 == Severity::Error && both[0].1.contains("a CNAME stands alone"), "{both:?}");
-    let slow = record_findings(&route53("ttl = 300"), &Records::default());
+    let slow = record_findings(&route53("ttl = 300"), &sound_zone());
     assert!(slow.iter().any(|(_, message)| message.contains("for 300 s")), "{slow:?}");
-    let upsert = record_findings(&route53("write = 'upsert'"), &Records::default());
+    let upsert = record_findings(&route53("write = 'upsert'"), &sound_zone());
     assert!(upsert.iter().any(|(_, message)| message.contains("overwritten")), "{upsert:?}");
     let in_front = route53("alias_dns_name = 'lb.example.com'\nalias_hosted_zone_id = 'Z2'");
     one(record_findings(&in_front, &named(alias)), Severity::Good, "an alias");
     one(record_findings(&in_front, &named(address(5))), Severity::Warning, "is no alias");
+}
+
+#[test]
+fn a_record_outside_its_zone_is_an_error() {
+    let of_zone = |zone: &str| {
+        let records = Records { zone: zone.to_owned(), ..named(address(5)) };
+        record_findings(&route53(""), &records)
+    };
+    one(of_zone("internal"), Severity::Good, "is there");
+    one(of_zone("db.example.internal"), Severity::Good, "is there");
+    let outside = "lies outside the hosted zone Z1, which is example.com: Route 53 refuses to write it";
+    one(of_zone("example.com"), Severity::Error, outside);
+    one(of_zone("ple.internal"), Severity::Error, "lies outside");
 }
 
 #[test]
@@ -56,14 +69,13 @@ fn a_routing_policy_stays_as_it_is() {
 
     let managed = Seen { of_traffic_policy: true, ..address(5) };
     one(record_findings(&route53(""), &named(managed)), Severity::Error, "belongs to a traffic policy");
-    one(record_findings(&in_set, &Records::default()), Severity::Error, "cannot be made without a weight");
+    one(record_findings(&in_set, &sound_zone()), Severity::Error, "cannot be made without a weight");
 }
 
 #[test]
 fn a_text_that_is_no_mark_is_told() {
     let plain = route53("");
-    let with =
-        |text: &str| Records { named: vec![address(5)], mark: vec![text.to_owned()], ..Records::default() };
+    let with = |text: &str| Records { named: vec![address(5)], mark: vec![text.to_owned()], ..sound_zone() };
     let mark = "\"mirrorvip1 owner=a epoch=7 at=2026-11-21T02:40:00Z\"";
     one(record_findings(&plain, &with(mark)), Severity::Good, "is there");
     let foreign = record_findings(&plain, &with("\"v=spf1\""));

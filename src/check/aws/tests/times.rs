@@ -32,9 +32,8 @@ fn the_time_to_recovery_is_that_of_the_settings() {
     );
 
     let plain = route53("ttl = 5");
-    let record = with_subject(&plain, |subject, _| {
-        recovery::record(subject, record_table(&plain), &Records::default())
-    });
+    let record =
+        with_subject(&plain, |subject, _| recovery::record(subject, record_table(&plain), &sound_zone()));
     assert_eq!(stages(&record)[2..], [("API accepts", 1), ("record INSYNC", 60), ("caches expire", 5)]);
 
     let document = serde_json::to_value(&record).unwrap();
@@ -62,7 +61,7 @@ fn clients_hold_the_record_that_is_served() {
             with_subject(config, |subject, _| recovery::record(subject, record_table(config), &records));
         recovery.stages.last().expect("the caches come last").at_most.as_secs()
     };
-    let with = |seen: Seen| Records { named: vec![seen], ..Records::default() };
+    let with = |seen: Seen| Records { named: vec![seen], ..sound_zone() };
     let plain = || Seen { record_type: "A".to_owned(), ttl: Some(300), ..Seen::default() };
     let alias = || Seen { is_alias: true, ttl: None, ..plain() };
     let (to_plain, to_alias) =

@@ -73,6 +73,20 @@ fn a_swap_needs_what_is_there() {
 }
 
 #[test]
+fn the_list_begins_with_the_zones_own_name() {
+    let mut zone = zone();
+    let others = [create(a("10.0.1.11")), create(record("A", "a.example.internal", "10.0.1.11"))];
+    zone.change(at(0), "C1".to_owned(), &others).expect("new records");
+    let listed: Vec<_> =
+        zone.list(None).map(|record| (record.name.as_str(), record.record_type.as_str())).collect();
+    assert_eq!(listed[..2], [("example.internal.", "NS"), ("example.internal.", "SOA")]);
+    zone.change(at(2), "C2".to_owned(), &[create(record("A", "example.internal", "10.0.1.11"))])
+        .expect("a new record");
+    let first = zone.list(None).next().expect("a zone is never empty");
+    assert_eq!((first.name.as_str(), first.record_type.as_str()), ("example.internal.", "A"));
+}
+
+#[test]
 fn another_time_to_live_is_another_record() {
     let mut zone = zone();
     zone.change(at(0), "C1".to_owned(), &[create(a("10.0.1.11"))]).expect("a new record");

@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use super::super::*;
 use crate::observation::{Observation, Outcome, Role};
 use crate::role::{Settings, Tracker};
-use crate::steer::standing::{Message, Sighting};
+use crate::steer::arbiter::Message;
+use crate::term::Mark;
 
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(4);
 const DRIFT: Duration = Duration::from_secs(30);
@@ -41,6 +42,12 @@ pub(super) struct Cloud {
     pub(super) read_faults: VecDeque<Fault>,
     pub(super) write_faults: VecDeque<Fault>,
     pub(super) write_takes: Duration,
+    /// Whom another member removes while the arbiter is asked.
+    pub(super) removed_during_consultation: Option<&'static str>,
+    /// The fewest members that there ever were after a change.
+    pub(super) fewest: usize,
+    /// How often it was overruled who took it.
+    pub(super) overruled: u32,
     /// Puts this member back after each write.
     pub(super) opponent: Option<&'static str>,
 }
@@ -77,6 +84,8 @@ pub(super) enum Call {
 pub(super) struct Pool {
     cloud: Arc<Mutex<Cloud>>,
     start: Instant,
+    /// The epoch in which it is certain that the member that took it is not the primary.
+    overruled: Option<Epoch>,
 }
 
 impl fmt::Display for Call {
@@ -139,6 +148,15 @@ impl Target for Pool {
         Ok(Observed { members, tables, enrol, taken_by, unhealthy, spreads, unsuitable })
     }
 
+    fn overrule(&mut self, epoch: Epoch) {
+        self.overruled = Some(epoch);
+        self.cloud.lock().unwrap().overruled += 1;
+    }
+
+    fn mark(&self, observed: &Observed) -> Option<Mark> {
+        observed.taken_by.map(|by| Mark { term: 2, member: by.to_owned() })
+    }
+
     fn plan(&self, wish: &Wish, observed: &Observed, _now: Timestamp) -> Plan<Call> {
         let mut steps = Vec::new();
         let mut then = Outlook::Fulfilled;
@@ -148,7 +166,7 @@ impl Target for Pool {
         }
         if observed.enrol {
             steps.extend((!present).then_some(Call::Enrol));
-        } else if let Wish::Lead { .. } = wish {
+        } else if let Wish::Lead { epoch, .. } = wish {
             steps.extend((!present).then_some(Call::Add));
             steps.extend(observed.tables.iter().map(|table| Call::Point(table)));
             if observed.unhealthy {
@@ -159,8 +177,8 @@ impl Target for Pool {
             if observed.spreads {
                 then = Outlook::Waiting { what: "changes to spread".to_owned(), pause: SPREADING };
             }
-            if let Some(by) = observed.taken_by {
-                then = Outlook::TakenOver { by: by.to_owned() };
+            if let (Some(by), false) = (observed.taken_by, self.overruled == Some(*epoch)) {
+                return Plan { steps: Vec::new(), then: Outlook::TakenOver { by: by.to_owned() } };
             }
         }
         Plan { steps, then }
@@ -168,7 +186,7 @@ impl Target for Pool {
 
     async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
         let proof = match proof {
-            Proof::Warrant(warrant) => format!(" (epoch {}, claim {})", warrant.epoch(), warrant.claim()),
+            Proof::Warrant(warrant) => format!(" (epoch {}, term {})", warrant.epoch(), warrant.term()),
             Proof::AnyRole => String::new(),
         };
         let (fault, takes) = {
@@ -190,6 +208,7 @@ impl Target for Pool {
         cloud.taken_by = None;
         let opponent = cloud.opponent;
         cloud.members.extend(opponent);
+        cloud.fewest = cloud.fewest.min(cloud.members.len());
         Ok(())
     }
 }
@@ -200,19 +219,22 @@ pub(super) struct Bench {
     pub(super) authority: watch::Sender<Authority>,
     /// What the next consultations find out, before they are answered with it.
     pub(super) rulings: Arc<Mutex<VecDeque<Authority>>>,
-    pub(super) sightings: Arc<Mutex<Vec<Sighting>>>,
+    /// What the loop reported to the arbiter of each read.
+    pub(super) marks: Arc<Mutex<Vec<Option<Mark>>>>,
     pub(super) report: watch::Receiver<Report>,
     pub(super) drift: watch::Sender<Duration>,
     pub(super) clock: Clock,
     pub(super) cancelled: CancellationToken,
     pub(super) task: JoinHandle<()>,
-    pub(super) council: JoinHandle<()>,
+    pub(super) arbiter: JoinHandle<()>,
 }
 
-pub(super) const CLEAR: Authority = Authority::Clear { claim: 3 };
+pub(super) const CLEAR: Authority = Authority::Clear { term: 3, certain: false };
+
+pub(super) const CERTAIN: Authority = Authority::Clear { term: 3, certain: true };
 
 pub(super) fn unsure() -> Authority {
-    Authority::Unsure { why: "a peer is silent".to_owned(), claim: 3 }
+    Authority::Unsure { why: "a peer is silent".to_owned(), term: 3 }
 }
 
 /// A member that was the backup before the loop began, beside a cloud.
@@ -230,15 +252,24 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
     }
     let authority = watch::Sender::new(CLEAR);
     let (messages, mut heard) = mpsc::channel(8);
-    let (sightings, rulings) =
-        (Arc::new(Mutex::new(Vec::new())), Arc::<Mutex<VecDeque<Authority>>>::default());
-    let (seen, found, rules) = (Arc::clone(&sightings), Arc::clone(&rulings), authority.clone());
-    let council = tokio::spawn(async move {
+    let (reads, rulings) =
+        (Arc::<Mutex<Vec<Option<Mark>>>>::default(), Arc::<Mutex<VecDeque<Authority>>>::default());
+    let cloud = Arc::new(Mutex::new(Cloud { fewest: usize::MAX, ..cloud }));
+    let around_it = Arc::clone(&cloud);
+    let (marks, found, rules) = (Arc::clone(&reads), Arc::clone(&rulings), authority.clone());
+    let arbiter = tokio::spawn(async move {
         while let Some(message) = heard.recv().await {
             match message {
-                Message::Saw { sighting, .. } => seen.lock().unwrap().push(sighting),
-                Message::Wrote { .. } | Message::Gone { .. } => {}
+                Message::Read { mark, .. } => marks.lock().unwrap().push(mark),
+                Message::Gone { .. } | Message::Take { .. } => {}
                 Message::Consult { answer } => {
+                    {
+                        let mut cloud = around_it.lock().unwrap();
+                        if let Some(member) = cloud.removed_during_consultation.take() {
+                            cloud.members.remove(member);
+                            cloud.fewest = cloud.fewest.min(cloud.members.len());
+                        }
+                    }
                     if let Some(ruling) = found.lock().unwrap().pop_front() {
                         rules.send_replace(ruling);
                     }
@@ -247,21 +278,32 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
             }
         }
     });
-    let cloud = Arc::new(Mutex::new(cloud));
     let (report_to, report) = watch::channel(Report::new("pool test".into(), clock.now()));
     let (cancelled, drift) = (CancellationToken::new(), watch::Sender::new(DRIFT));
     let around = Surroundings {
         mirror: "PROD".into(),
         snapshot: snapshot.subscribe(),
-        counsel: Counsel::new(messages, authority.subscribe()),
+        arbiter: ArbiterHandle::new(messages, authority.subscribe()),
         report: report_to,
         clock: clock.clone(),
         drift: drift.subscribe(),
         chance: || 0.5,
         cancelled: cancelled.clone(),
     };
-    let task = tokio::spawn(run(Pool { cloud: Arc::clone(&cloud), start }, around));
-    Bench { cloud, snapshot, authority, rulings, sightings, report, drift, clock, cancelled, task, council }
+    let task = tokio::spawn(run(Pool { cloud: Arc::clone(&cloud), start, overruled: None }, around));
+    Bench {
+        cloud,
+        snapshot,
+        authority,
+        rulings,
+        marks: reads,
+        report,
+        drift,
+        clock,
+        cancelled,
+        task,
+        arbiter,
+    }
 }
 
 pub(super) fn says(snapshot: &watch::Sender<Snapshot>, clock: &Clock, outcome: Outcome) {
@@ -297,13 +339,9 @@ impl Bench {
         self.report.borrow().state.word()
     }
 
-    pub(super) fn taken(&self) -> Option<Sighting> {
-        self.sightings.lock().unwrap().iter().rfind(|seen| seen.taken.is_some()).cloned()
-    }
-
     pub(super) async fn stop(self) {
         self.cancelled.cancel();
         self.task.await.expect("the loop does not panic");
-        self.council.abort();
+        self.arbiter.abort();
     }
 }

@@ -1,0 +1,142 @@
+//! The secret that the members of a mirror share, and signatures with it. The file is read at a start or a reload alone.
+//!
+//! A request carries a nonce that was made for it, and the answer an HMAC-SHA256 over nonce, newline and body
+//! ([RFC 2104], [FIPS 198-1]), in hexadecimal. So an answer proves that it was made for this very question by a holder of
+//! the secret. The document itself is no secret.
+//!
+//! [RFC 2104]: https://www.rfc-editor.org/rfc/rfc2104
+//! [FIPS 198-1]: https://csrc.nist.gov/pubs/fips/198-1/final
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use ring::hmac;
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+/// The request's header with the nonce.
+pub(crate) const NONCE: &str = "mirrorvip-nonce";
+/// The answer's header with the signature.
+pub(crate) const SIGNATURE: &str = "mirrorvip-signature";
+
+/// Bytes of a nonce or an identifier.
+const RANDOM_LENGTH: usize = 16;
+/// A shorter secret can be guessed, in bytes.
+const SHORTEST: usize = 32;
+/// More is not a secret, in bytes.
+const LONGEST: usize = 4_096;
+
+/// The shared secret of one mirror.
+pub struct Key(hmac::Key);
+
+/// Why a file holds no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error("cannot be read by this user")]
+    Unreadable(#[source] io::Error),
+    /// Too short to protect anything, or too long to be a secret.
+    #[error("holds {0} bytes; a secret has {SHORTEST} to {LONGEST}: `openssl rand -hex 32` makes one")]
+    Length(usize),
+}
+
+impl Key {
+    /// Reads the secret, which is all that the file holds; white space around it is ignored.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let mut text = Vec::new();
+        let limit = 2 * LONGEST as u64;
+        File::open(path)
+            .and_then(|file| file.take(limit).read_to_end(&mut text))
+            .map_err(KeyError::Unreadable)?;
+        let secret = text.trim_ascii();
+        if !(SHORTEST..=LONGEST).contains(&secret.len()) {
+            return Err(KeyError::Length(secret.len()));
+        }
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
+    }
+
+    /// The signature of `body` as the answer to the question with this nonce.
+    pub(crate) fn sign(&self, nonce: &str, body: &[u8]) -> String {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(nonce.as_bytes());
+        context.update(b"\n");
+        context.update(body);
+        hexadecimal(context.sign().as_ref())
+    }
+
+    /// Whether `signature` is that. Takes the same time for every wrong one of the right length.
+    pub(crate) fn verifies(&self, nonce: &str, body: &[u8], signature: &str) -> bool {
+        let expected = self.sign(nonce, body);
+        expected.len() == signature.len()
+            && expected.bytes().zip(signature.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+/// 128 random bits in hexadecimal: a nonce, or an identifier that no other daemon has.
+pub(crate) fn random_identifier() -> String {
+    let mut bytes = [0; RANDOM_LENGTH];
+    SystemRandom::new().fill(&mut bytes).expect("the kernel's random numbers are always there on Linux");
+    hexadecimal(&bytes)
+}
+
+/// Whether `text` is one that [`random_identifier`] could have made.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    text.len() == 2 * RANDOM_LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `bytes` in hexadecimal.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(secret: &str) -> Result<Key, KeyError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), secret).unwrap();
+        Key::load(file.path())
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_secret_nonce_and_body_alone() {
+        let (ours, theirs) = (key(&"k".repeat(32)).unwrap(), key(&"x".repeat(32)).unwrap());
+        let nonce = random_identifier();
+        assert!(is_identifier(&nonce) && nonce != random_identifier());
+        let signature = ours.sign(&nonce, b"body");
+        assert!(ours.verifies(&nonce, b"body", &signature));
+        assert!(!ours.verifies(&nonce, b"another", &signature));
+        assert!(!ours.verifies(&random_identifier(), b"body", &signature), "an old answer is replayed");
+        assert!(!theirs.verifies(&nonce, b"body", &signature));
+        assert!(!ours.verifies(&nonce, b"body", ""));
+    }
+
+    /// Computed with `openssl dgst -sha256 -hmac`, which shares no code with this.
+    #[test]
+    fn a_signature_is_the_hmac_that_other_programs_compute() {
+        let key = key(&"k".repeat(32)).unwrap();
+        assert_eq!(
+            key.sign("00112233445566778899aabbccddeeff", b"{}"),
+            "7ceb2f079192118df711065c9c1ecb3f0900a56a1a0f96b8c7db441d8acb98b4"
+        );
+    }
+
+    #[test]
+    fn a_short_secret_and_a_missing_file_are_refused() {
+        assert!(matches!(key("short"), Err(KeyError::Length(5))));
+        assert!(matches!(key(&"x".repeat(9_000)), Err(KeyError::Length(_))));
+        assert!(matches!(Key::load(Path::new("/nonexistent")), Err(KeyError::Unreadable(_))));
+        assert_eq!(format!("{:?}", key(&"k".repeat(32)).unwrap()), "Key");
+    }
+}
