@@ -3,9 +3,11 @@
 #![cfg(feature = "simulation")]
 #![expect(clippy::print_stderr, reason = "a failing test shows the logs of the processes that it ran")]
 
+mod order;
 mod peers;
 mod pools;
 mod records;
+mod rig;
 #[path = "../support/mod.rs"]
 mod support;
 mod whole;

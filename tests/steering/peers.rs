@@ -1,4 +1,4 @@
-//! Two whole daemons that are each other's peers: what they tell each other, and what a member does about a
+//! Two whole daemons that are each other's peers: what they report to each other, and what a member does about a
 //! later promotion. Their instances are files that the test writes; everything else is real.
 
 use std::fs;
@@ -31,15 +31,19 @@ fn configuration(directory: &Path, name: &str, own: SocketAddr, peer: SocketAddr
     let (state, role) = (directory.join(name), directory.join(format!("{name}.role")));
     let text = format!(
         "state_directory = \"{}\"\n[health]\nlisten = \"{own}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-         [[mirror]]\nname = \"PROD\"\ninterval = \"50ms\"\ntimeout = \"1s\"\n[mirror.probe.exec]\n\
+         [[mirror]]\nname = \"PROD\"\nmember = \"{name}\"\ninterval = \"50ms\"\ntimeout = \"2s\"\n\
+         stale_after = \"2500ms\"\nqos_timeout = \"3s\"\n[mirror.probe.exec]\n\
          command = [\"/bin/grep\", \"-q\", \"^primary\", \"{}\"]\n",
         state.display(),
         role.display()
     );
     let mut config = config::parse(&text, name).unwrap_or_else(|report| panic!("{}", report.render(false)));
     let url = format!("http://{peer}/csp/bin/mirrorstatus.cxw").parse().expect("an address");
-    config.mirrors[0].peers =
-        vec![Peer { address: format!("peer of {name}"), page: HttpTarget { url, ca_file: None } }];
+    config.mirrors[0].peers = vec![Peer {
+        address: format!("peer of {name}"),
+        page: HttpTarget { url, ca_file: None },
+        member: None,
+    }];
     config
 }
 
@@ -95,6 +99,13 @@ impl Member {
         }
     }
 
+    /// What it reports to its peers.
+    async fn report(&self) -> Value {
+        let answer = self.get("/PROD/peer").await;
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+        serde_json::from_str(body).expect("the report is JSON")
+    }
+
     async fn page(&self) -> bool {
         self.get("/csp/bin/mirrorstatus.cxw").await.ends_with("SUCCESS")
     }
@@ -126,8 +137,8 @@ async fn pair(directory: &Path, policy: Superseded) -> (Member, Member) {
     (Member::start(of_a, directory, "a").await, Member::start(of_b, directory, "b").await)
 }
 
-/// The spans of the two promotions must differ by more than can be told apart.
-async fn time_passes() {
+/// The mirror waits for its primary before it promotes another member.
+async fn qos_timeout() {
     sleep(Duration::from_secs(3)).await;
 }
 
@@ -139,24 +150,29 @@ async fn the_page_of_the_earlier_one_refuses_until_its_own_instance_loses_the_ro
     a.becomes("primary");
     a.until_state("primary").await;
     a.until_ruling("clear").await;
-    assert!(
-        a.get("/PROD/promotion")
-            .await
-            .contains("\nstate=primary epoch=1 origin=promoted promoted_seconds_ago=")
-    );
-    time_passes().await;
+    let report = a.report().await;
+    let expected = serde_json::json!({
+        "role": "primary", "definite": true, "serving": true, "term": 1, "proven": true, "authority": "clear",
+    });
+    for (key, value) in expected.as_object().expect("an object") {
+        assert_eq!(&report[key], value, "{key}: {report:#}");
+    }
+    assert_eq!(report["seen"], serde_json::json!({"term": 1, "member": "a"}));
+    qos_timeout().await;
 
     // The other is promoted by force: IRIS has two that look primary to themselves.
     b.becomes("primary");
     b.until_state("primary").await;
     a.until_state("superseded").await;
     assert!(!a.page().await && b.page().await);
-    assert!(a.get("/primary").await.contains("peer of a serves and was promoted later"));
+    assert!(
+        a.get("/primary").await.contains("b (term 2) at peer of a was promoted after this member (term 1)")
+    );
     b.until_ruling("clear").await;
 
     a.becomes("backup");
     a.until_state("not-primary").await;
-    time_passes().await;
+    qos_timeout().await;
     a.becomes("primary");
     a.until_state("primary").await;
     b.until_state("superseded").await;
@@ -173,7 +189,7 @@ async fn a_daemon_that_restarts_on_either_knows_who_was_promoted_later() {
     b.until_state("not-primary").await;
     a.becomes("primary");
     a.until_state("primary").await;
-    time_passes().await;
+    qos_timeout().await;
     b.becomes("primary");
     b.until_state("primary").await;
     a.until_ruling("superseded").await;

@@ -6,7 +6,6 @@
 //! never empty?
 
 mod faults;
-mod gate;
 mod outcome;
 mod stage;
 mod stale;

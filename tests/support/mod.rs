@@ -16,8 +16,10 @@ pub mod address;
 pub mod certificate;
 pub mod containers;
 pub mod docker;
+pub mod fake_peer;
 pub mod node;
 pub mod python;
+pub mod relay;
 pub mod transcript;
 
 /// No honest step takes this long on any machine; who waits this long has failed.

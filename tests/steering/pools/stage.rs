@@ -14,8 +14,8 @@ use mirrorvip::simulation::cloud::{
 };
 use tempfile::TempDir;
 
-use crate::pools::gate::Gate;
 use crate::support::address::{free_port, own_address};
+use crate::support::relay::{Relay, Way};
 use crate::support::{Daemon, get, mirrorvip, now};
 
 /// The port that clients use.
@@ -25,6 +25,9 @@ const PAGE: u16 = 8080;
 
 /// After this long without an answer of its instance a member's page refuses.
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(4);
+
+/// How long the mirror waits for its primary before it promotes another member.
+const QOS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// After the last fault a pause of the loop may just have begun (10 s), behind a call that hangs (2.5 s); the
 /// target must become healthy after it. The rest is for a machine that is busy.
@@ -71,7 +74,7 @@ struct Member {
     iris: FakeIris,
     page: SocketAddr,
     /// Ways to the pages of the other members, which can be shut.
-    ways: BTreeMap<&'static str, Gate>,
+    ways: BTreeMap<&'static str, Relay>,
     daemon: Option<Daemon>,
 }
 
@@ -131,7 +134,8 @@ impl Stage {
         let truth = Arc::clone(&primary);
         cloud.know_primary(move || truth.lock().unwrap_or_else(PoisonError::into_inner).clone());
 
-        let pages: BTreeMap<_, _> = names.iter().map(|&name| (name, free_port(own_address()))).collect();
+        let host = own_address();
+        let pages: BTreeMap<_, _> = names.iter().map(|&name| (name, free_port(host))).collect();
         let members = names.iter().map(|&name| {
             let directory = TempDir::new().expect("a temporary directory");
             let iris =
@@ -140,7 +144,7 @@ impl Stage {
                 Peers::None => BTreeMap::new(),
                 Peers::Asked => {
                     let others = pages.iter().filter(|(other, _)| **other != name);
-                    others.map(|(&other, &page)| (other, Gate::to(page))).collect()
+                    others.map(|(&other, &page)| (other, Relay::to(page))).collect()
                 }
             };
             cloud.place(name, PAGE, pages[name]);
@@ -167,6 +171,16 @@ impl Stage {
         stage.promote("a");
         stage.until_led_to("a", BOUND);
         stage.until_fulfilled("a");
+        if peers == Peers::Asked {
+            // A pool carries no term: the others learn it when they ask.
+            for &name in names.iter().filter(|name| **name != "a") {
+                within(
+                    BOUND,
+                    || (stage.daemon(name).mirror("PROD")["seen"]["term"] == 1).then_some(()),
+                    || format!("{name} knows the term; {}", stage.describe()),
+                );
+            }
+        }
         stage
     }
 
@@ -202,6 +216,11 @@ impl Stage {
 
     /// The mirror makes a member its primary. Others that still say that they are, are wrong.
     pub(crate) fn promote(&self, name: &str) {
+        let before = self.primary.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if before.is_some_and(|before| before != name) {
+            // It has not stepped down, so the mirror waits for it first.
+            std::thread::sleep(QOS_TIMEOUT);
+        }
         self.decide(Some(name));
         self.members[name].iris.set_role("Failover", "Primary").expect("the role can be set");
     }
@@ -251,7 +270,7 @@ impl Stage {
         for (from, member) in &self.members {
             for (to, way) in &member.ways {
                 if *from == name || *to == name {
-                    way.shut(isolated);
+                    way.set(if isolated { Way::Refused } else { Way::Open });
                 }
             }
         }
@@ -341,12 +360,12 @@ impl Stage {
         );
     }
 
-    /// Waits until a member's authority is ruled so.
-    pub(crate) fn until_ruling(&self, name: &str, ruling: &str) {
+    /// Waits until a member's loop leaves the pool to another.
+    pub(crate) fn until_holding(&self, name: &str) {
         within(
             DRIFT_BOUND,
-            || (self.daemon(name).mirror("PROD")["authority"]["ruling"] == ruling).then_some(()),
-            || format!("{name} ruled {ruling}; {}", self.describe()),
+            || (self.steering(name)["state"] == "holding").then_some(()),
+            || format!("{name} holding; {}", self.describe()),
         );
     }
 
@@ -357,10 +376,13 @@ impl Stage {
              [health]\nlisten = [\"{page}\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [[mirror]]\nname = \"PROD\"\nmember = \"{name}\"\npaths = [\"/csp/bin\"]\n\
              interval = \"200ms\"\ntimeout = \"2s\"\nstale_after = \"{stale_after}s\"\n\
+             qos_timeout = \"{qos_timeout}s\"\n{peers}\
              [mirror.probe.qlist]\ninstance = \"IRIS\"\ncommand = \"{command}\"\n",
             directory = member.directory.path().display(),
             page = member.page,
             stale_after = STALE_AFTER.as_secs(),
+            qos_timeout = QOS_TIMEOUT.as_secs(),
+            peers = if member.ways.is_empty() { "peers = \"none\"\n" } else { "" },
             command = member.iris.command().display(),
         );
         for (other, way) in &member.ways {

@@ -47,16 +47,16 @@ fn a_record_without_a_mark_is_adopted_and_then_handed_over_and_back() {
     stage.record_follows(&zone, "a");
     let said = stage.daemon("a").log_text();
     assert!(said.contains("adopted a record that bore no mark of an owner"), "{said}");
-    assert!(stage.mark(&zone).contains("owner=member-a epoch=1 "), "{}", stage.mark(&zone));
+    assert!(stage.mark(&zone).contains("owner=member-a term=1 "), "{}", stage.mark(&zone));
 
     stage.fail_over("b");
     stage.record_follows(&zone, "b");
-    assert!(stage.mark(&zone).contains("owner=member-b epoch=2 "), "{}", stage.mark(&zone));
+    assert!(stage.mark(&zone).contains("owner=member-b term=2 "), "{}", stage.mark(&zone));
     assert!(!stage.daemon("b").log_text().contains("adopted"), "it bore a mark");
 
     stage.fail_over("a");
     stage.record_follows(&zone, "a");
-    assert!(stage.mark(&zone).contains("owner=member-a epoch=3 "), "{}", stage.mark(&zone));
+    assert!(stage.mark(&zone).contains("owner=member-a term=3 "), "{}", stage.mark(&zone));
     // Record and mark, three times: nothing was written twice.
     assert_eq!(stage.moves().len(), 6, "{:#?}", stage.moves());
 }

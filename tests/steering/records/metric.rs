@@ -50,6 +50,8 @@ fn who_is_superseded_publishes_zero() {
     let stage = Stage::new(fast_cloud(), Peers::Known, TABLE);
     stage.elect("a");
     until_values(&stage, [1.0, 0.0]);
+    // No ownership record carries the term: the other member learns it from its peer.
+    eventually("b to know the term", || (stage.status("b")["seen"]["term"] == 1).then_some(()));
     stage.freeze("a");
     stage.elect("b");
     until_values(&stage, [1.0, 1.0]);

@@ -153,13 +153,16 @@ fn an_old_primary_never_takes_routes_back() {
         stage.elect("b");
         follow(&stage, &tables, "b");
         stage.thaw("a");
-        for memory in [None, Some(true), Some(false)] {
+        // A route carries no term: where no peer is named either, a member that lost its state counts as a new one.
+        let restarts =
+            if peers == Peers::Known { &[None, Some(true), Some(false)][..] } else { &[None, Some(true)] };
+        for memory in restarts.iter().copied() {
             match memory {
                 None => {}
                 Some(true) => stage.restart("a"),
                 Some(false) => stage.restart_without_memory("a"),
             }
-            stage.until_ruling("a", &["superseded", "unsure"]);
+            stage.until_ruling("a", &["superseded", "unsure", "holding"]);
             stage.until_looked("a", LOOK);
             assert!(lead_to(&stage, &tables, "b"), "{peers:?}, {memory:?}");
             stage.assert_clean();

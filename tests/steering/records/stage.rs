@@ -18,6 +18,9 @@ use crate::support::{Daemon, eventually, mirrorvip, now};
 /// How long an answer of an instance is believed here.
 const STALE_AFTER: Duration = Duration::from_millis(2500);
 
+/// How long the mirror waits for its primary before it promotes another member.
+const QOS_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// A drift check is due after half a minute; it and what follows take less than this.
 pub(crate) const DRIFT_BOUND: Duration = Duration::from_secs(75);
 
@@ -114,7 +117,7 @@ impl Stage {
                 })
                 .collect();
             tables.push(targets.to_owned());
-            Member::new(name, own, &tables.concat())
+            Member::new(name, own, peers, &tables.concat())
         });
         let mut stage = Self { members: members.collect(), cloud, primary, turned: Cell::new(0) };
         for name in names {
@@ -185,6 +188,11 @@ impl Stage {
 
     /// The mirror makes `name` its primary. What others still say of themselves is their business.
     pub(crate) fn elect(&self, name: &str) {
+        let before = self.primary.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if before.is_some_and(|before| before != name) {
+            // It has not stepped down, so the mirror waits for it first.
+            std::thread::sleep(QOS_TIMEOUT);
+        }
         self.turned.set(self.cloud.calls().len());
         *self.primary.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
         self.member(name).node.iris.set_role("Failover", "Primary").expect("the role can be set");
@@ -207,7 +215,7 @@ impl Stage {
     /// Lets a frozen member go on, after so long that nothing it knew is fresh.
     pub(crate) fn thaw(&self, name: &str) {
         // What is proven is behaviour after this time; nothing has to happen within it.
-        std::thread::sleep(STALE_AFTER + Duration::from_millis(500));
+        std::thread::sleep(QOS_TIMEOUT + Duration::from_millis(500));
         self.turned.set(self.cloud.calls().len());
         self.daemon(name).signal(Signal::CONT);
     }
@@ -243,12 +251,14 @@ impl Stage {
         });
     }
 
-    /// Waits until a member's authority is one of these. Who is superseded by a serving peer has lost its
-    /// verdict over it, which its state tells.
+    /// Waits until a member's authority is one of these; `holding` is the state of its first target, which another member
+    /// has.
     pub(crate) fn until_ruling(&self, name: &str, rulings: &[&str]) {
         eventually_within(DRIFT_BOUND, &format!("{rulings:?} of {name}"), || {
             let status = self.status(name);
-            let is = |ruling: &&str| status["authority"]["ruling"] == **ruling || status["state"] == **ruling;
+            let is = |ruling: &&str| {
+                status["authority"]["ruling"] == **ruling || status["steering"][0]["state"] == **ruling
+            };
             rulings.iter().any(is).then_some(())
         });
     }
@@ -348,7 +358,7 @@ impl Drop for Stage {
 // === impl Member ===
 
 impl Member {
-    fn new(name: &'static str, page: SocketAddr, targets: &str) -> Self {
+    fn new(name: &'static str, page: SocketAddr, peers: Peers, targets: &str) -> Self {
         let node = Node::backup();
         if name == "c" {
             node.iris.set_role("Disaster Recovery", "Connected").expect("the role can be set");
@@ -361,7 +371,12 @@ impl Member {
         let mirror = change(&mirror, "timeout = \"5s\"", "timeout = \"2s\"");
         // Many scenarios share a machine with few cores, and each question starts a process.
         let mirror = change(&mirror, "interval = \"100ms\"", "interval = \"200ms\"");
-        let stale_after = format!("stale_after = \"{}ms\"", STALE_AFTER.as_millis());
+        let stale_after = format!(
+            "stale_after = \"{}ms\"\nqos_timeout = \"{}s\"{}",
+            STALE_AFTER.as_millis(),
+            QOS_TIMEOUT.as_secs(),
+            if peers == Peers::Unknown { "\npeers = \"none\"" } else { "" },
+        );
         let mirror = change(&mirror, "stale_after = \"6s\"", &stale_after);
         let targets = targets.replace("DIRECTORY", &node.path().display().to_string());
         let config = format!("{listeners}{mirror}\n{targets}");

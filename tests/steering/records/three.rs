@@ -11,23 +11,23 @@ fn stage(peers: Peers) -> (Stage, String) {
     (Stage::of_three(cloud, peers, &table), zone)
 }
 
-/// While peers are silent, a claim that is known before a promotion is earlier; it takes a look to know it.
-fn knows_the_claim(stage: &mut Stage, name: &str) {
+/// A term that is known before a promotion is earlier. Beside silent peers the record has to be read for that.
+fn knows_the_term(stage: &mut Stage, name: &str) {
     stage.reload(name, "interval = \"200ms\"", "interval = \"200ms\"\ndrift_interval = \"5s\"");
     stage.until_looked(name, LIST);
 }
 
 #[test]
-fn the_record_goes_round_and_each_claims_more_than_the_one_before() {
+fn record_goes_round_with_rising_terms() {
     for peers in [Peers::Known, Peers::Unknown] {
         let (stage, zone) = stage(peers);
         stage.elect("a");
         stage.record_follows(&zone, "a");
-        for (to, claim) in [("b", 2), ("c", 3), ("a", 4), ("c", 5)] {
+        for (to, term) in [("b", 2), ("c", 3), ("a", 4), ("c", 5)] {
             stage.fail_over(to);
             stage.record_follows(&zone, to);
             let mark = stage.mark(&zone);
-            assert!(mark.contains(&format!("owner=member-{to} epoch={claim} ")), "{mark}");
+            assert!(mark.contains(&format!("owner=member-{to} term={term} ")), "{mark}");
         }
         assert_eq!(stage.moves().len(), 10, "record and mark, once each: {:#?}", stage.moves());
     }
@@ -41,7 +41,7 @@ fn what_the_disaster_recovery_member_took_nobody_takes_back() {
     stage.record_follows(&zone, "a");
     stage.freeze("b");
     stage.freeze("a");
-    knows_the_claim(&mut stage, "c");
+    knows_the_term(&mut stage, "c");
     stage.elect("c");
     stage.record_follows(&zone, "c");
 
@@ -69,7 +69,7 @@ fn a_peer_that_is_down_holds_up_nobody() {
     stage.elect("b");
     stage.record_follows(&zone, "b");
     stage.freeze("c");
-    knows_the_claim(&mut stage, "a");
+    knows_the_term(&mut stage, "a");
     stage.demote("b");
     stage.elect("a");
     stage.record_follows(&zone, "a");
