@@ -2,13 +2,17 @@
 
 mod support;
 
+#[path = "admin/members.rs"]
+mod members;
 #[path = "admin/openmetrics.rs"]
 mod openmetrics;
+#[path = "admin/take.rs"]
+mod take;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use mirrorvip::admin::metrics::METRICS;
 use serde_json::Value;
@@ -33,6 +37,7 @@ const SCHEMA: &str = "\
 .mirrors[].authority.claim number
 .mirrors[].authority.reason null
 .mirrors[].authority.ruling string
+.mirrors[].authority.term number
 .mirrors[].checkers[].address string
 .mirrors[].checkers[].checks number
 .mirrors[].checkers[].last_at string
@@ -44,6 +49,21 @@ const SCHEMA: &str = "\
 .mirrors[].evidence.reason null|string
 .mirrors[].evidence.text string
 .mirrors[].last_checked_at null|string
+.mirrors[].members[].address null|string
+.mirrors[].members[].age_seconds number
+.mirrors[].members[].agrees bool|null
+.mirrors[].members[].authority null|string
+.mirrors[].members[].definite bool
+.mirrors[].members[].member string
+.mirrors[].members[].problem null
+.mirrors[].members[].proven bool
+.mirrors[].members[].reachable bool
+.mirrors[].members[].role null|string
+.mirrors[].members[].self bool
+.mirrors[].members[].serving bool
+.mirrors[].members[].since null|string
+.mirrors[].members[].term number
+.mirrors[].members[].version string
 .mirrors[].name string
 .mirrors[].origin null|string
 .mirrors[].page number
@@ -55,6 +75,8 @@ const SCHEMA: &str = "\
 .mirrors[].reason null|string
 .mirrors[].remaining_seconds null|number
 .mirrors[].role null|string
+.mirrors[].seen.member string
+.mirrors[].seen.term number
 .mirrors[].serving bool
 .mirrors[].state string
 .mirrors[].steering[].attempts number
@@ -79,6 +101,8 @@ const SCHEMA: &str = "\
 .mirrors[].steering[].state string
 .mirrors[].steering[].target string
 .mirrors[].steering[].writes_left number
+.mirrors[].taken null
+.mirrors[].term number
 .mirrors[].transitions[].at string
 .mirrors[].transitions[].epoch number
 .mirrors[].transitions[].evidence_age_seconds null|number
@@ -108,8 +132,16 @@ fn collect(path: String, value: &Value, into: &mut BTreeMap<String, BTreeSet<&'s
     into.entry(path).or_default().insert(kind);
 }
 
-/// One mirror that serves and is checked, and one that never gets an answer.
-fn two_mirrors(node: &Node) -> String {
+/// The table of a peer: the daemon that answers on `health`.
+fn peer(health: SocketAddr) -> String {
+    format!(
+        "\n[[mirror.peer]]\naddress = \"{}\"\npage = \"http://{health}/csp/bin/mirrorstatus.cxw\"\n",
+        health.ip()
+    )
+}
+
+/// A mirror that serves, is checked and has the peer `other`, and one that never gets an answer.
+fn two_mirrors(node: &Node, other: &Daemon) -> String {
     let listeners = change(
         &node.listeners(),
         "max_connections = 16",
@@ -119,14 +151,19 @@ fn two_mirrors(node: &Node) -> String {
     let mute = mute.replace(&*node.iris.command().to_string_lossy(), "/nonexistent/iris");
     // One hook that works and one that fails stand for everything that is steered.
     let hooks = "[[mirror.hook]]\ncommand = [\"true\"]\n[[mirror.hook]]\ncommand = [\"false\"]\n";
-    listeners + &node.mirror("PROD", "[\"/csp/bin\"]") + hooks + &mute
+    let prod = change(
+        &node.mirror("PROD", "[\"/csp/bin\"]"),
+        "name = \"PROD\"\n",
+        "name = \"PROD\"\nmember = \"db1\"\n",
+    );
+    listeners + &prod + &peer(other.health[0]) + hooks + &mute
 }
 
 #[test]
 fn status_has_every_documented_field() {
-    let node = Node::backup();
-    let daemon = Daemon::start(node.path(), &two_mirrors(&node));
-    // Only a promotion that was seen is steered by without peers.
+    let (node, beside) = (Node::backup(), Node::backup());
+    let other = Daemon::start(beside.path(), &beside.config());
+    let daemon = Daemon::start(node.path(), &two_mirrors(&node, &other));
     eventually("the backup to be seen", || (daemon.mirror("PROD")["state"] == "backup").then_some(()));
     node.iris.set_role("Failover", "Primary").unwrap();
     daemon.wait_for_page(200);
@@ -135,6 +172,9 @@ fn status_has_every_documented_field() {
         (steering[0]["state"] == "fulfilled" && steering[1]["last_error"].is_object()).then_some(())
     });
     eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object().then_some(()));
+    eventually("an answer of the peer", || {
+        daemon.mirror("PROD")["members"][1]["role"].is_string().then_some(())
+    });
     let answer = get(daemon.admin, "/status").unwrap();
     assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
     let mut fields = BTreeMap::new();
@@ -152,10 +192,14 @@ fn status_has_every_documented_field() {
 
 #[test]
 fn metrics_are_openmetrics_and_those_of_the_table() {
-    let node = Node::primary();
-    let daemon = Daemon::start(node.path(), &two_mirrors(&node));
+    let (node, beside) = (Node::primary(), Node::backup());
+    let other = Daemon::start(beside.path(), &beside.config());
+    let daemon = Daemon::start(node.path(), &two_mirrors(&node, &other));
     daemon.wait_for_page(200);
     eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object().then_some(()));
+    eventually("an answer of the peer", || {
+        (daemon.mirror("PROD")["authority"]["ruling"] == "clear").then_some(())
+    });
     let answer = get(daemon.admin, "/metrics").unwrap();
     let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert!(answer.head.contains(kind), "{}", answer.head);
@@ -186,6 +230,17 @@ fn metrics_are_openmetrics_and_those_of_the_table() {
     assert!(value("mirrorvip_last_check_age_seconds", "PROD") >= 0.0);
     assert!(value("mirrorvip_last_check_age_seconds", "MUTE").is_nan());
     assert!(value("mirrorvip_evidence_age_seconds", "MUTE").is_nan());
+    assert_eq!((value("mirrorvip_term", "PROD"), value("mirrorvip_term", "MUTE")), (1.0, 0.0));
+    assert!(value("mirrorvip_taken", "PROD").abs() < f64::EPSILON);
+    for (name, expected) in [("reachable", 1.0), ("serving", 0.0), ("term", 0.0), ("agrees", 1.0)] {
+        let found = value(&format!("mirrorvip_peer_{name}"), "PROD");
+        assert!((found - expected).abs() < f64::EPSILON, "mirrorvip_peer_{name} is {found}");
+    }
+    let age = value("mirrorvip_peer_answer_age_seconds", "PROD");
+    assert!((0.0..30.0).contains(&age), "{age}");
+    let [info] = &families["mirrorvip_peer_info"].samples[..] else { panic!("one peer has one sample") };
+    assert!(info.labels.starts_with("mirror=\"PROD\",peer=\"127.0.0.1\",member=\""), "{}", info.labels);
+    assert!(info.labels.ends_with(",role=\"backup\",authority=\"unsure\""), "{}", info.labels);
     let states: Vec<_> = families["mirrorvip_state"].samples.iter().map(|s| s.labels.as_str()).collect();
     assert_eq!(
         states,
@@ -210,6 +265,7 @@ fn only_what_there_is_is_answered() {
         ("DELETE /status", "allow: GET, HEAD"),
         ("POST /metrics", "allow: GET, HEAD"),
         ("GET /probe", "allow: POST"),
+        ("PUT /take", "allow: GET, HEAD, POST"),
     ] {
         let answer = head(line);
         assert_eq!(answer.status, 405, "{line}");
@@ -260,13 +316,14 @@ fn guarded(node: &Node) -> String {
 fn without_the_token_nothing_is_told_and_nothing_woken() {
     let node = Node::primary();
     let daemon = Daemon::start(node.path(), &guarded(&node));
-    for path in ["/", "/status", "/metrics", "/nothing"] {
+    for path in ["/", "/status", "/metrics", "/take", "/nothing"] {
         let answer = get(daemon.admin, path).unwrap();
         assert_eq!(answer.status, 401, "{path}");
         assert!(answer.head.contains("www-authenticate: Bearer"), "{}", answer.head);
         assert_eq!(answer.body, "a bearer token is required\n");
     }
     assert_eq!(post(&daemon, "/probe"), 401);
+    assert_eq!(post(&daemon, "/take"), 401);
     let with = |authorization: &str| {
         let text = format!(
             "GET /status HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization}\r\nConnection: close\r\n\r\n"

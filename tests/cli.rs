@@ -12,6 +12,8 @@ mod probe;
 mod run;
 #[path = "cli/status.rs"]
 mod status;
+#[path = "cli/take.rs"]
+mod take;
 #[path = "cli/terminal.rs"]
 mod terminal;
 
@@ -23,7 +25,8 @@ use support::node::{Node, change};
 use support::transcript::Transcript;
 use support::{as_ordinary_user, mirrorvip, open_to_all};
 
-const VERBS: [&str; 8] = ["run", "check", "probe", "publish", "status", "healthcheck", "completions", "man"];
+const VERBS: [&str; 9] =
+    ["run", "check", "probe", "publish", "status", "take", "healthcheck", "completions", "man"];
 
 #[test]
 fn help_and_version_are_no_errors() {

@@ -1,7 +1,8 @@
 //! The demo from end to end: the real binary, its real daemons, and nothing left behind.
 //!
 //! Whatever the figures are is not judged here: the demo itself fails when a step does not come, when two members
-//! answer SUCCESS together, when somebody else than the primary writes to the cloud, or leaves it empty.
+//! answer SUCCESS together, when a member that is not the primary writes to the cloud or leaves it empty, or when a
+//! member that comes back from a snapshot does not find that another was promoted after it.
 
 #![cfg(feature = "simulation")]
 
@@ -127,6 +128,19 @@ fn plays_all_scenarios_and_leaves_nothing() {
         assert!(output.contains(line), "{line}\n{output}");
     }
     assert!(output.contains("cloud     db.example.internal resolves to C\n"), "{output}");
+    let (_, chapter) = output.split_once("\nSnapshot: ").expect("A comes back from a snapshot");
+    let (chapter, _) = chapter.split_once("\nDisaster: ").expect("another chapter follows");
+    for line in [
+        "A         instance Backup -> Primary (cut off from the mirror)\n",
+        "  A takes nothing:\n    b (term 4) at 10.0.1.12 was promoted after this member (term 3)\n",
+        "A         instance Synchronizing -> Backup\n",
+    ] {
+        assert!(chapter.contains(line), "{line}\n{output}");
+    }
+    assert!(!chapter.contains(" writes the "), "nothing is moved while A says primary: {chapter}");
+    let last_page = chapter.lines().rfind(|line| line.contains(" A         page ")).expect("A has a page");
+    assert!(last_page.contains("-> 503"), "{last_page}");
+    assert!(summary.contains("The member from a snapshot took nothing"), "{output}");
     assert!(summary.contains("Only the primary wrote to the cloud"), "{output}");
     assert!(!output.contains('\u{1b}'), "no colours into a pipe");
     let longest = output.lines().max_by_key(|line| line.chars().count()).expect("it prints");

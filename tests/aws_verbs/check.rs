@@ -58,6 +58,8 @@ async fn reads_everything_and_judges_it() {
     );
     assert_told(&mirror, "good", "keeps its connections warm");
     assert_told(&about(&document, "peer 10.0.2.12"), "warning", "does not answer");
+    assert_told(&mirror, "good", "a promotion here today would take traffic, with term 8");
+    assert_told(&about(&document, "probe"), "good", "it is primary");
     let group = about(&document, "elbv2 targetgroup/iris");
     assert_told(&group, "good", "fails open");
     assert_told(&group, "error", "an open port is healthy on every member");
@@ -97,7 +99,7 @@ async fn reads_everything_and_judges_it() {
 async fn people_read_the_stages_below_each_other() {
     let endpoint = Endpoint::start(answer).await;
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let targets = "[[mirror.route53]]\nhosted_zone_id = 'Z0123456789ABCDEFGHIJ'\nrecord = 'db.example.internal'\n\
+    let targets = "peers = 'none'\n[[mirror.route53]]\nhosted_zone_id = 'Z0123456789ABCDEFGHIJ'\nrecord = 'db.example.internal'\n\
                    type = 'A'\nvalue = '10.0.1.12'\n";
     let output = run(&endpoint, directory.path(), targets, &["check"]).await;
     let shown = text(&output.stdout);
@@ -112,14 +114,15 @@ async fn people_read_the_stages_below_each_other() {
          caches expire          300s  time to live of the record as it is; clients that keep addresses for longer are not counted\n  \
          depends on Route 53's control plane in us-east-1, then resolvers and clients"
     );
-    assert!(shown.contains("has no [[mirror.peer]]"), "{shown}");
+    let asked_nobody = "belongs to db2 (term 7), and the configuration says peers = \"none\"";
+    assert!(shown.contains(asked_nobody), "{shown}");
 }
 
 #[tokio::test]
 async fn slower_looks_are_told_with_their_cost() {
     let endpoint = Endpoint::start(answer).await;
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let targets = "drift_interval = '4m'\n[[mirror.route53]]\nhosted_zone_id = 'Z0123456789ABCDEFGHIJ'\n\
+    let targets = "peers = 'none'\ndrift_interval = '4m'\n[[mirror.route53]]\nhosted_zone_id = 'Z0123456789ABCDEFGHIJ'\n\
                    record = 'db.example.internal'\ntype = 'A'\nvalue = '10.0.1.12'\n";
     let output = run(&endpoint, directory.path(), targets, &["check", "--offline"]).await;
     let shown = text(&output.stdout);

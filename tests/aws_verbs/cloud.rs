@@ -181,7 +181,10 @@ fn records(request: &Request) -> Reply {
         )
     };
     let mark = "&quot;mirrorvip1 owner=db2 epoch=7 at=2026-11-21T02:40:00Z&quot;";
-    let sets = if request.path.contains("_mirrorvip") {
+    // A zone's list begins with the records of its own name.
+    let sets = if request.parameter("name").is_none() && !request.path.contains("name=") {
+        set("example.internal", "NS", 172_800, "ns-1.example.net.")
+    } else if request.path.contains("_mirrorvip") {
         set("_mirrorvip.db.example.internal", "TXT", 300, mark)
     } else {
         set("db.example.internal", "A", 300, "10.0.2.12")

@@ -5,6 +5,7 @@
 mod aws;
 mod check;
 mod cloud;
+mod peers;
 mod plan;
 #[path = "../support/python.rs"]
 mod python;

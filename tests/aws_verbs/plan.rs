@@ -35,7 +35,7 @@ async fn shows_the_calls_of_a_promotion_and_makes_none() {
     let record = target(&document, "route53");
     let call = record["calls"][0]["call"].as_str().expect("a call");
     for word in
-        ["ChangeResourceRecordSets", "DELETE", "10.0.2.12", "CREATE", "10.0.1.12", "owner=db1", "epoch=8"]
+        ["ChangeResourceRecordSets", "DELETE", "10.0.2.12", "CREATE", "10.0.1.12", "owner=db1", "term=8"]
     {
         assert!(call.contains(word), "no {word} in {call}");
     }
@@ -60,7 +60,7 @@ async fn shows_the_calls_of_a_promotion_and_makes_none() {
 }
 
 #[tokio::test]
-async fn claims_what_the_daemon_would() {
+async fn a_promotion_has_the_term_after_the_highest_known() {
     let endpoint = Endpoint::start(answer).await;
     let directory = tempfile::tempdir().expect("a temporary directory");
     let kept = r#"{"epoch":3,"primary":false,"claims":{"own":11,"seen":9}}"#;
@@ -68,7 +68,10 @@ async fn claims_what_the_daemon_would() {
     let output = run(&endpoint, directory.path(), TARGETS, &["plan", "--json"]).await;
     let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let call = target(&document, "route53")["calls"][0]["call"].as_str().expect("a call");
-    assert!(call.contains("owner=db1 epoch=12 "), "above the own claim, though the mark has 7: {call}");
+    assert!(
+        call.contains("owner=db1 term=12 epoch=12 "),
+        "above the own term, though the record has 7: {call}"
+    );
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::aws::{Endpoint, Request};
 use crate::cloud::{answer, command, run};
 
-const RECORD: &str = "[[mirror.route53]]\nhosted_zone_id = 'Z0123456789ABCDEFGHIJ'\nrecord = 'db.example.internal'\n\
+const RECORD: &str = "peers = 'none'\n[[mirror.route53]]\nhosted_zone_id = 'Z0123456789ABCDEFGHIJ'\nrecord = 'db.example.internal'\n\
                       type = 'A'\nvalue = '10.0.1.12'\n";
 const IN_GOVCLOUD: &str = "[[mirror.cloudwatch]]\nmember = 'db1'\nregion = 'us-gov-west-1'\n";
 

@@ -19,9 +19,11 @@ async fn an_instance_is_told_what_is_wrong_with_itself() {
         draining: 300,
     });
     let (zone, table) = (cloud.create_zone("example.internal"), cloud.create_route_table());
+    let elsewhere = cloud.create_zone("example.com");
     let targets = format!(
-        "[[mirror.classic_elb]]\nload_balancer = 'iris'\n\
+        "peers = 'none'\n[[mirror.classic_elb]]\nload_balancer = 'iris'\n\
          [[mirror.route53]]\nhosted_zone_id = '{zone}'\nrecord = 'db.example.internal'\ntype = 'A'\n\
+         [[mirror.route53]]\nhosted_zone_id = '{elsewhere}'\nrecord = 'db.example.internal'\ntype = 'A'\n\
          [[mirror.route]]\nroute_tables = ['{table}']\ndestination = '192.168.99.1/32'\n"
     );
     let check = async |member: &str| {
@@ -52,6 +54,10 @@ async fn an_instance_is_told_what_is_wrong_with_itself() {
         !has(&careless, "warning", "GetChange"),
         "it may ask, only there is no such change: {careless:#?}"
     );
+
+    let outside = format!("lies outside the hosted zone {elsewhere}, which is example.com");
+    assert!(has(&careless, "error", &outside), "{careless:#?}");
+    assert!(!has(&careless, "error", &format!("the hosted zone {zone}")), "{careless:#?}");
 
     let ready = check("b").await;
     assert!(has(&ready, "good", "takes what is sent to the overlay address"), "{ready:#?}");

@@ -87,7 +87,9 @@ fn transcripts() {
 fn the_peers() {
     let checked = checked();
     let other = Node::backup();
-    let mut daemon = Daemon::start(other.path(), &other.config());
+    // Both run on this host, whose name they would share.
+    let config = change(&other.config(), "name = \"PROD\"", "name = \"PROD\"\nmember = \"db2\"");
+    let mut daemon = Daemon::start(other.path(), &config);
     let page = daemon.health[0];
     let peer = |path: &str| {
         checked.node.write(&format!(
@@ -101,13 +103,13 @@ fn the_peers() {
     checked.expect(0, "warning", &["mirror PROD, peer db2", "answers 404 and is no status page"]);
 
     peer("/csp/bin/mirrorstatus.cxw");
-    daemon.reload(&other.config().replace("\"PROD\"", "\"OTHER\""));
+    daemon.reload(&config.replace("\"PROD\"", "\"OTHER\""));
     checked.expect(78, "error", &["no mirror of the name PROD", "the same `name` on every member"]);
-    let closed = other.config().replace("[health]\n", "[health]\nallowed_networks = \"192.0.2.1\"\n");
+    let closed = config.replace("[health]\n", "[health]\nallowed_networks = \"192.0.2.1\"\n");
     daemon.reload(&closed);
     checked.expect(78, "error", &["refuses this member", "`allowed_networks` there"]);
     daemon.stop();
-    checked.expect(0, "warning", &["does not answer", "Is mirrorvip running there?"]);
+    checked.expect(0, "warning", &["does not answer", "Check that mirrorvip runs there"]);
 
     // Off line nobody is asked.
     let offline = as_ordinary_user(checked.node.path())

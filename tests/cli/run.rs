@@ -5,11 +5,12 @@ use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output, Stdio};
 
+use mirrorvip::simulation::Mode;
 use rustix::process::Signal;
 
 use crate::support::certificate::Certificate;
 use crate::support::node::{Node, change};
-use crate::support::{Daemon, as_ordinary_user, mirrorvip, open_to_all};
+use crate::support::{Daemon, as_ordinary_user, eventually, mirrorvip, open_to_all};
 
 fn run(node: &Node, toml: &str) -> (Option<i32>, String) {
     run_by(node, toml, mirrorvip())
@@ -102,4 +103,34 @@ fn a_panic_ends_the_process() {
     let log = daemon.log_text();
     assert!(log.contains("panicked at"), "{log}");
     assert_eq!(end.signal(), Some(Signal::ABORT.as_raw()), "{log}");
+}
+
+#[test]
+fn serving_member_without_evidence_warns_and_names_the_command_to_run() {
+    let node = Node::primary();
+    let config = change(
+        &node.config(),
+        "timeout = \"5s\"\nstale_after = \"6s\"",
+        "timeout = \"1s\"\nstale_after = \"2s\"",
+    );
+    let daemon = Daemon::start(node.path(), &config);
+    daemon.wait_for_page(200);
+    node.iris.set_mode(Mode::Nothing).unwrap();
+    daemon.wait_for_page(503);
+    // The page goes by the lease; the line may come a moment later.
+    let change_to = |state: &str| {
+        let is_it = |line: &serde_json::Value| line["message"] == "state changed" && line["to"] == state;
+        eventually(&format!("a change to {state}"), || daemon.log().into_iter().rfind(is_it))
+    };
+    assert_eq!(change_to("primary")["level"], "INFO");
+    let ended = change_to("no-evidence");
+    assert_eq!(ended["level"], "WARN");
+    let help = ended["help"].as_str().unwrap_or_default();
+    assert!(help.contains("mirrorvip probe --mirror PROD"), "{ended}");
+
+    node.iris.set_mode(Mode::Answer).unwrap();
+    daemon.wait_for_page(200);
+    node.iris.set_role("Failover", "Backup").unwrap();
+    daemon.wait_for_page(503);
+    assert_eq!(change_to("backup")["level"], "INFO");
 }

@@ -58,7 +58,7 @@ fn of_a_running_daemon() {
     let gone = mirrorvip().args(["status", "--config"]).arg(&elsewhere).output().unwrap();
     assert_eq!(gone.status.code(), Some(69));
     let complaint = String::from_utf8_lossy(&gone.stderr);
-    assert!(complaint.contains("is the daemon running"), "{complaint}");
+    assert!(complaint.contains("Is the daemon running"), "{complaint}");
     assert_eq!(gone.stdout, b"");
 }
 

@@ -15,7 +15,7 @@ use crate::support::{Daemon, Guarded, eventually, mirrorvip, request};
 const GREEN: &str = "\x1b[1m\x1b[32mprimary\x1b[0m";
 
 /// The two ends of a terminal: ours, and the one that a program writes to.
-fn terminal() -> (fs::File, fs::File) {
+pub(crate) fn terminal() -> (fs::File, fs::File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the system has pseudo-terminals");
     grantpt(&ours).expect("the terminal is ours");
     unlockpt(&ours).expect("the terminal is ours");
