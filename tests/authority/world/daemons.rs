@@ -209,6 +209,10 @@ impl State {
 
     /// S7, when `i` has become certain of a promotion of before.
     fn judge_proof(&mut self, i: usize) {
+        if self.daemon(i).arbiter.memory().taken.is_some() {
+            // The operator decided, and no evidence.
+            return;
+        }
         let heard = |j: usize| self.members[i].daemon.as_ref().is_some_and(|d| d.heard[j] == Heard::Facts);
         if others(i).any(|j| heard(j) && self.is_later(j, i) && self.knows(j)) {
             self.wrong =
