@@ -10,6 +10,7 @@ mod diagnostic;
 mod file;
 mod keys;
 mod read;
+pub mod removed;
 mod rules;
 mod section;
 pub mod steering;
@@ -27,7 +28,7 @@ use toml::de::DeTable;
 
 use self::diagnostic::Problems;
 pub use self::diagnostic::{Problem, Report};
-pub use self::file::{DEFAULT_FILE, LoadError, Source, VARIABLE, load};
+pub use self::file::{DEFAULT_FILE, LoadError, Reading, Source, VARIABLE, load};
 pub use self::keys::{Key, WhenAbsent, known_keys};
 use self::section::Section;
 
@@ -72,7 +73,7 @@ pub struct Health {
     pub header_timeout: Duration,
     /// How long a connection may last in all.
     pub request_timeout: Duration,
-    /// How many connections may be open at once; the oldest idle one is shed for a new one.
+    /// How many connections may wait for their client at once; beyond, the source with the most makes room.
     pub max_connections: usize,
     /// Warn when a mirror that serves has not been asked for this long; `None` never warns.
     pub unasked_warning: Option<Duration>,

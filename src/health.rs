@@ -18,8 +18,8 @@
 //!   panic on the thread ends the process, so that no port stays open that nobody answers.
 //! - HTTP/1 is spoken by hand. A status page is three fixed strings; one request a connection, as load
 //!   balancers do it, leaves most of a web server idle, and the common case needs five system calls.
-//! - Every wait is for a client, has a deadline, and gives way: when there are too many connections, the one
-//!   that has waited longest is shed for the newest.
+//! - Every wait is for a client, has a deadline, and gives way: when there are too many connections, the source that
+//!   has the most makes room (`seats`), and handshakes are queued by source (`handshakes`).
 //! - The control plane keeps the [`Server`], the thread keeps the sockets' work. What should run is published
 //!   as one value and the thread follows it, so a reload is one switch: sockets of unchanged addresses stay
 //!   open, new ones are open before old ones close, and no request sees half a configuration.
@@ -47,15 +47,17 @@ mod accept;
 mod agent;
 mod checkers;
 mod connection;
-mod connections;
 pub(crate) mod fuzzing;
+mod handshakes;
 mod head;
 mod listener;
 mod prefixed;
 mod proxy;
 mod respond;
 mod route;
+mod seats;
 mod site;
+mod source;
 mod thread;
 
 pub use checkers::{Asked, Checker, Checkers, MAX_CHECKERS};
@@ -64,8 +66,9 @@ pub use respond::page_status;
 pub(crate) use route::NO_SUCH_PAGE;
 pub use site::{Counters, Tally};
 
-use connections::Connections;
+use handshakes::Handshakes;
 use listener::Listener;
+use seats::Seats;
 use site::{Plan, Purpose, Service, Site};
 
 /// How long the thread may take to show that it turns. It never works longer than a batch of connections, and
@@ -149,7 +152,8 @@ impl Server {
             plan: plans,
             clock,
             checkers: checkers.clone(),
-            connections: Arc::<Connections>::default(),
+            seats: Arc::<Seats>::default(),
+            handshakes: Arc::<Handshakes>::default(),
             tally: Arc::clone(&tally),
         });
         let thread = std::thread::Builder::new()

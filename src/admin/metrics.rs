@@ -212,7 +212,7 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "mirrorvip_health_connections_shed",
-        "Connections closed early to make room for newer ones",
+        "Connections closed early, to make room for others or as one too many of a flood",
         Value::Health(|counters| counters.shed),
     ),
     counter(

@@ -7,9 +7,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{Finding, Kind, files};
 use crate::config::{Config, Health};
-
-/// What the daemon needs besides its connections: listeners, logs, the probe's pipes, inotify.
-const OTHER_DESCRIPTORS: u64 = 64;
+use crate::descriptors::{RESERVED, room_for_connections};
 
 pub(super) async fn listeners(config: &Config) -> Vec<Finding> {
     let running = daemon_answers(config.admin.listen).await;
@@ -63,16 +61,20 @@ async fn daemon_answers(admin: SocketAddr) -> bool {
     matches!(tokio::time::timeout(std::time::Duration::from_secs(1), connect).await, Ok(Ok(_)))
 }
 
-/// Whether the process may open as many files as connections are allowed.
+/// Whether the process may open as many files as connections are allowed. The daemon raises its soft limit to the hard one.
 pub(super) fn descriptors(health: &Health) -> Finding {
-    let needed = health.max_connections as u64 + OTHER_DESCRIPTORS;
-    let limit = getrlimit(Resource::Nofile).current;
+    let limit = getrlimit(Resource::Nofile).maximum;
+    let room = room_for_connections(limit);
     match limit {
-        Some(limit) if limit < needed => Finding::warning(
+        Some(limit) if room < health.max_connections => Finding::warning(
             "open files",
-            format!("the limit of {limit} is below the {needed} that max_connections = {} needs: connections are shed earlier", health.max_connections),
+            format!(
+                "max_connections = {} needs a hard limit of {}, and it is {limit} here: the daemon would let in {room} at a time",
+                health.max_connections,
+                health.max_connections as u64 + RESERVED
+            ),
         )
-        .help("Raise LimitNOFILE of the service, or lower max_connections."),
+        .help("Raise LimitNOFILE= of the service (`systemctl show -p LimitNOFILE mirrorvip` tells what it has), or lower max_connections."),
         Some(_) | None => Finding::good("open files", format!("the limit allows max_connections = {}", health.max_connections)),
     }
 }

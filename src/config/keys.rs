@@ -62,7 +62,7 @@ const KEYS: &[Key] = &[
     key("health", "proxy_protocol", Means("false"), "whether requests may begin with a PROXY protocol header, version 1 or 2"),
     key("health", "header_timeout", Means(r#""2s""#), "how long a client may take to send the head of its request, 10ms to 60s"),
     key("health", "request_timeout", Means(r#""5s""#), "how long a connection may last in all, at least `header_timeout` and at most 300s"),
-    key("health", "max_connections", Means("1024"), "how many connections may be open at once, 16 to 65536; the oldest idle one is shed for a new one"),
+    key("health", "max_connections", Means("1024"), "how many connections may wait for their client at once, 16 to 65536; beyond, the source with the most makes room"),
     key("health", "unasked_warning", Means(r#""60s""#), "warn when a mirror that serves has not been asked for this long, 1s to 86400s; \"0s\" never warns"),
     key("health", "drain", Means(r#""0s""#), "how long the page answers 503 at a stop before the port closes, at most 300s"),
     key("health.tls", "certificate", Refused, "the certificate chain, leaf first: a PEM file (absolute path or credential)"),

@@ -5,9 +5,12 @@
 //! ([`connection`](super::connection)). Connections are accepted in batches; between two batches everybody
 //! else on the thread has a turn.
 //!
-//! When the system has no descriptor left, the oldest waiting connection makes room, or else a descriptor that
-//! is held in reserve for this moment: checks go on being answered one by one, however the rest of the
-//! process came to use them all.
+//! When the system has no descriptor left, a waiting connection makes room, or else a descriptor that is held in
+//! reserve for this moment: checks go on being answered one by one, however the rest of the process came to use
+//! them all.
+//!
+//! Who is outside of `allowed_networks` is closed at once where saying 403 would cost a handshake, and otherwise
+//! hears it at once or never, on one of a few seats of their own: strangers take nothing from those who may ask.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -294,9 +297,13 @@ impl Reception {
     }
 
     fn hand_over(&self, socket: OwnedFd, peer: IpAddr, site: &Arc<Site>, received: usize) {
-        let admitted = site.caller(peer).admitted;
-        if !admitted && (self.purpose == Purpose::AgentCheck || site.tls.is_some()) {
+        let caller = site.caller(peer);
+        if !caller.admitted && (self.purpose == Purpose::AgentCheck || site.tls.is_some()) {
             // There is no way to say 403 there that would not cost a handshake.
+            return;
+        }
+        if !self.service.seats.admit(caller.source) {
+            count(&self.service.tally.shed);
             return;
         }
         let stream = match TcpStream::from_std(socket.into()) {
@@ -308,15 +315,15 @@ impl Reception {
         };
         let connection = Connection {
             stream,
-            peer,
+            caller,
             received: self.buffer[..received].to_vec(),
             site: Arc::clone(site),
             service: Arc::clone(&self.service),
         };
-        let (connections, limit) = (&self.service.connections, site.max_connections);
+        let (seats, limit) = (&self.service.seats, site.max_connections);
         let shed = match self.purpose {
-            Purpose::Page => connections.adopt(limit, connection.serve_page()),
-            Purpose::AgentCheck => connections.adopt(limit, connection.serve_agent()),
+            Purpose::Page => seats.take(limit, caller.source, connection.serve_page()),
+            Purpose::AgentCheck => seats.take(limit, caller.source, connection.serve_agent()),
         };
         if shed {
             count(&self.service.tally.shed);
@@ -328,12 +335,12 @@ impl Reception {
         if self.exhausted.replace(Instant::now()).is_none() {
             warn!(
                 error = %std::io::Error::from(errno),
-                waiting = self.service.connections.len(),
-                "failed to accept a connection, the oldest waiting one makes room \
+                waiting = self.service.seats.taken(),
+                "failed to accept a connection, a waiting one makes room \
                  (LimitNOFILE= in the unit raises the limit of descriptors)"
             );
         }
-        if self.service.connections.shed_oldest() {
+        if self.service.seats.shed_one() {
             count(&self.service.tally.shed);
             // Its descriptor is closed when its task is dropped.
             tokio::task::yield_now().await;

@@ -2,6 +2,7 @@
 //!
 //! Every wait here is for the client, and has a deadline. The head (PROXY header and TLS handshake included)
 //! must be there within `header_timeout` of the accept, the whole connection over within `request_timeout`.
+//! Who may not ask has a moment for its request, to be told so, and is closed without a word after it.
 //! There is one request a connection: whatever else a client sends is read, within bounds, and dropped.
 
 use std::io;
@@ -10,10 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt;
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tracing::debug;
 
 use super::agent;
@@ -26,13 +28,15 @@ use super::site::{Answer, Caller, Service, Site, count};
 const LINGER_BYTES: usize = 64 * 1024;
 /// For how long.
 const LINGER_TIME: Duration = Duration::from_secs(1);
+/// How long who may not ask may take altogether: a request that comes with its connection is told 403.
+const STRANGERS_TIME: Duration = Duration::from_millis(250);
 /// How much room a read gets: the head of a usual check fits, and thousands of idle connections stay small.
 const READ_SIZE: usize = 512;
 
 /// One accepted connection and what it needs.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
-    pub(super) peer: IpAddr,
+    pub(super) caller: Caller,
     /// What was read from it already.
     pub(super) received: Vec<u8>,
     pub(super) site: Arc<Site>,
@@ -47,7 +51,8 @@ impl Connection {
         let service = Arc::clone(&self.service);
         let opened = Instant::now();
         let head_due = opened + self.site.header_timeout;
-        let all_due = opened + self.site.request_timeout;
+        let whole = if self.caller.admitted { Duration::MAX } else { STRANGERS_TIME };
+        let all_due = opened + self.site.request_timeout.min(whole);
         ended(timeout_at(all_due, self.page(head_due)).await, &service);
     }
 
@@ -61,7 +66,7 @@ impl Connection {
     }
 
     async fn page(mut self, head_due: Instant) -> io::Result<()> {
-        let mut caller = self.site.caller(self.peer);
+        let mut caller = self.caller;
         if self.site.proxy_protocol {
             match timeout_at(head_due, self.prefix()).await {
                 Ok(client) => caller.client = client?.unwrap_or(caller.client),
@@ -82,7 +87,15 @@ impl Connection {
         Box::pin(async move {
             let Self { stream, received, site, service, .. } = self;
             stream.set_nodelay(true)?;
-            let handshake = TlsAcceptor::from(tls.current()).accept(Prefixed::new(received, stream));
+            let greeting = LazyConfigAcceptor::new(Acceptor::default(), Prefixed::new(received, stream));
+            let handshake = async {
+                let greeted = greeting.await?;
+                let regular = service.seats.is_regular(caller.source);
+                let slot = service.handshakes.enter(caller.source, regular).await;
+                let stream = greeted.into_stream(tls.current()).await?;
+                slot.succeeded();
+                io::Result::Ok(stream)
+            };
             let mut stream = timeout_at(head_due, handshake).await??;
             Talk { site: &site, service: &service, caller }.exchange(&mut stream, Vec::new(), head_due).await
         })
@@ -113,7 +126,7 @@ impl Connection {
     }
 
     async fn agent(mut self, head_due: Instant) -> io::Result<()> {
-        let caller = self.site.caller(self.peer);
+        let caller = self.caller;
         if !caller.admitted {
             return Ok(());
         }

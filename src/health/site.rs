@@ -13,11 +13,13 @@ use tokio::sync::watch;
 
 use super::Mirror;
 use super::checkers::Checkers;
-use super::connections::Connections;
+use super::handshakes::Handshakes;
 use super::head::{self, Parsed};
 use super::listener::Listener;
 use super::respond::{Response, respond};
 use super::route::Routes;
+use super::seats::Seats;
+use super::source::Source;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::snapshot::Snapshot;
@@ -60,6 +62,8 @@ pub(super) struct Caller {
     pub(super) client: IpAddr,
     /// Whether the TCP peer may ask.
     pub(super) admitted: bool,
+    /// Whose share of the seats it takes: the TCP peer's.
+    pub(super) source: Source,
 }
 
 /// What to send, and what may still be coming.
@@ -77,7 +81,8 @@ pub(super) struct Service {
     pub(super) plan: watch::Receiver<Plan>,
     pub(super) clock: Clock,
     pub(super) checkers: Checkers,
-    pub(super) connections: Arc<Connections>,
+    pub(super) seats: Arc<Seats>,
+    pub(super) handshakes: Arc<Handshakes>,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -88,7 +93,7 @@ pub struct Counters {
     pub accepted: u64,
     /// Requests answered, with whatever status; agent checks included.
     pub answered: u64,
-    /// Connections closed early to make room for newer ones.
+    /// Connections closed early, to make room for others or as one too many of a flood.
     pub shed: u64,
     /// Connections closed because a deadline passed.
     pub late: u64,
@@ -126,7 +131,7 @@ impl Site {
     pub(super) fn caller(&self, peer: IpAddr) -> Caller {
         let networks = &self.allowed_networks;
         let admitted = networks.is_empty() || networks.iter().any(|network| network.contains(&peer));
-        Caller { client: peer, admitted }
+        Caller { client: peer, admitted, source: Source::of(peer, admitted) }
     }
 
     /// The answer to what a client has sent so far, of which `seen` bytes were not enough before; `None` while
@@ -181,6 +186,7 @@ impl Service {
     /// Takes down an answer that was sent.
     pub(super) fn record(&self, site: &Site, caller: Caller, response: &Response) {
         count(&self.tally.answered);
+        self.seats.answered(caller.source, response.about.is_some());
         if let Some(about) = response.about {
             let mirror = &site.mirrors[about.mirror].name;
             let now = self.clock.now();
@@ -192,6 +198,12 @@ impl Service {
 // === impl Tally ===
 
 impl Tally {
+    /// Counts a connection.
+    #[cfg(test)]
+    pub(crate) fn accept_for_test(&self) {
+        count(&self.accepted);
+    }
+
     /// The counts of this moment.
     pub fn read(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -42,6 +42,8 @@ struct Supervisor {
     acceptors: Vec<Running>,
     follower: Option<(Arc<Renewing>, AbortHandle)>,
     tasks: JoinSet<()>,
+    /// Gives the slots for handshakes, for as long as there are connections.
+    giver: JoinSet<()>,
 }
 
 struct Running {
@@ -59,7 +61,9 @@ pub(super) fn run(
 ) {
     let _alarm = AbortOnPanic;
     let plan = service.plan.clone();
-    let supervisor = Supervisor { service, acceptors: Vec::new(), follower: None, tasks: JoinSet::new() };
+    let tasks = JoinSet::new();
+    let supervisor =
+        Supervisor { service, acceptors: Vec::new(), follower: None, tasks, giver: JoinSet::new() };
     runtime.block_on(supervisor.run(plan, questions));
     runtime.shutdown_timeout(FILES_TIMEOUT);
 }
@@ -69,6 +73,11 @@ pub(super) fn run(
 impl Supervisor {
     async fn run(mut self, mut plan: watch::Receiver<Plan>, mut questions: mpsc::Receiver<Question>) {
         plan.mark_changed();
+        let giving = Arc::clone(&self.service.handshakes).give();
+        self.giver.spawn(async move {
+            let _alarm = AbortOnPanic;
+            giving.await;
+        });
         loop {
             // Every arm may be cancelled: a plan not seen stays changed, a question not taken stays in its queue,
             // a task not joined stays in its set.
@@ -174,9 +183,7 @@ impl Supervisor {
                 running.ended.cancelled().await;
             }
             // Connections of other listeners may come meanwhile; they have the whole of the end to finish.
-            if some_leave
-                && tokio::time::timeout(HAND_OVER_TIMEOUT, service.connections.ended()).await.is_err()
-            {
+            if some_leave && tokio::time::timeout(HAND_OVER_TIMEOUT, service.seats.empty()).await.is_err() {
                 debug!("some connections were not finished when their socket was handed over");
             }
             if answer.send(()).is_err() {
@@ -194,7 +201,7 @@ impl Supervisor {
             running.closing.cancel();
         }
         while self.tasks.join_next().await.is_some() {}
-        self.service.connections.ended().await;
+        self.service.seats.empty().await;
     }
 }
 

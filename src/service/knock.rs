@@ -6,8 +6,10 @@
 //! networks, and need not: each of them reacts.
 //!
 //! A firewall or a network namespace may keep the daemon from its own port while load balancers reach it. So
-//! silence counts only at an address that has answered such a knock before, and only while the thread answered
-//! nobody else meanwhile: a crowd at the door is no illness.
+//! silence counts only at an address that has answered such a knock before.
+//!
+//! *Busy* is not *dead*: who answers others meanwhile, or takes others in, has a crowd at the door, and a restart would
+//! help the crowd alone. But a port that takes in everybody and answers nobody for a minute is dead all the same.
 
 use std::collections::HashSet;
 use std::io;
@@ -17,9 +19,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use crate::health::Tally;
+use crate::health::{Counters, Tally};
+
+/// How long a crowd may explain that nobody is answered. A handshake waits for seconds at most.
+const CROWDED: Duration = Duration::from_secs(60);
 
 const REQUEST: &[u8] = b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
@@ -27,6 +32,8 @@ const REQUEST: &[u8] = b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: cl
 #[derive(Debug, Default)]
 pub(super) struct Knocker {
     heard: HashSet<SocketAddr>,
+    /// Since when knocks are not answered, nor anybody else.
+    unanswered: Option<Instant>,
 }
 
 /// What came of one knock.
@@ -48,7 +55,8 @@ impl Knocker {
         tally: &Tally,
         patience: Duration,
     ) -> Vec<SocketAddr> {
-        let before = tally.read().answered;
+        let before = tally.read();
+        let began = Instant::now();
         let mut knocks = JoinSet::new();
         for &address in addresses {
             knocks.spawn(async move { (address, knock(address, patience).await) });
@@ -64,12 +72,22 @@ impl Knocker {
             }
         }
         self.heard.retain(|address| addresses.contains(address));
-        if tally.read().answered != before {
-            silent.clear();
+        if silent.is_empty() || tally.read().answered != before.answered {
+            self.unanswered = None;
+            return Vec::new();
+        }
+        let since = *self.unanswered.get_or_insert(began);
+        if is_crowded(before, tally.read(), addresses.len()) && since.elapsed() < CROWDED {
+            return Vec::new();
         }
         silent.sort_unstable();
         silent
     }
+}
+
+/// Whether more came in than knocked here.
+fn is_crowded(before: Counters, after: Counters, knocks: usize) -> bool {
+    after.accepted.saturating_sub(before.accepted) > knocks as u64
 }
 
 async fn knock(address: SocketAddr, patience: Duration) -> Reaction {
@@ -140,5 +158,31 @@ mod tests {
         assert!(knocker.knock(&[address], &tally, Duration::from_secs(60)).await.is_empty());
         closing.join().unwrap();
         assert!(knocker.heard.contains(&address));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_explains_silence_for_a_minute() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let tally = Tally::default();
+        let mut knocker = Knocker { heard: HashSet::from([address]), unanswered: None };
+        let crowd = async {
+            loop {
+                tokio::time::sleep(SOON / 10).await;
+                tally.accept_for_test();
+            }
+        };
+        tokio::select! {
+            () = crowd => unreachable!("it has no end"),
+            () = async {
+                let began = Instant::now();
+                while began.elapsed() + SOON < CROWDED {
+                    assert!(knocker.knock(&[address], &tally, SOON).await.is_empty(), "busy");
+                }
+                tokio::time::sleep(SOON).await;
+                assert_eq!(knocker.knock(&[address], &tally, SOON).await, [address], "nobody is ever answered");
+            } => {}
+        }
+        assert_eq!(knocker.knock(&[address], &tally, SOON).await, [address], "and nobody else came");
     }
 }

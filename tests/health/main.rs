@@ -8,10 +8,14 @@
 )]
 
 mod agent;
+mod attack;
+mod descriptors;
 mod foreign;
 mod harness;
 mod limits;
 mod network;
 mod page;
 mod reload;
+#[path = "../support/mod.rs"]
+mod support;
 mod tls;

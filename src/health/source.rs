@@ -1,0 +1,127 @@
+//! Where a connection comes from, as far as fairness goes, and which sources are regular checkers.
+//!
+//! Fairness needs a name that an attacker cannot change at will. A completed TCP handshake proves an IPv4 address; of
+//! IPv6 it proves the network of 64 bits, in which anybody may choose an address a connection. What a PROXY header
+//! claims proves nothing and counts nowhere here.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How many regular checkers are remembered. A Network Load Balancer has an address in each zone, an Application
+/// Load Balancer a few dozen at most.
+const MOST_REGULARS: usize = 256;
+
+/// After how long without a check a source is no regular any more. Balancers check at least every five minutes.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
+
+/// Who shares a share of the seats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// Everybody outside of `allowed_networks` together.
+    Strangers,
+    /// An IPv4 address.
+    Address(Ipv4Addr),
+    /// The first 64 bits of an IPv6 address.
+    Network(u64),
+}
+
+/// The sources whose checks were answered lately.
+#[derive(Debug, Default)]
+pub(super) struct Regulars(HashMap<Source, Regular>);
+
+#[derive(Debug)]
+struct Regular {
+    answers: u64,
+    last: Instant,
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Of a TCP peer, a canonical address.
+    pub(super) fn of(peer: IpAddr, admitted: bool) -> Self {
+        match peer {
+            _ if !admitted => Self::Strangers,
+            IpAddr::V4(address) => Self::Address(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self::Network([a, b, c, d].iter().fold(0, |bits, &part| bits << 16 | u64::from(part)))
+            }
+        }
+    }
+}
+
+// === impl Regulars ===
+
+impl Regulars {
+    /// Takes down that a check from `source` was answered.
+    ///
+    /// When the table is full, whoever was answered least makes room: a thousand addresses that ask once replace each
+    /// other, and not the balancer that has asked for days.
+    pub(super) fn answered(&mut self, source: Source, now: Instant) {
+        if let Some(known) = self.0.get_mut(&source) {
+            known.answers = known.answers.saturating_add(1);
+            known.last = now;
+            return;
+        }
+        if self.0.len() >= MOST_REGULARS {
+            let worth = |known: &Regular| (is_recent(known, now), known.answers, known.last);
+            if let Some(least) = self.0.iter().min_by_key(|(_, known)| worth(known)).map(|(least, _)| *least)
+            {
+                self.0.remove(&least);
+            }
+        }
+        self.0.insert(source, Regular { answers: 1, last: now });
+    }
+
+    /// Whether a check from `source` was answered lately.
+    pub(super) fn know(&self, source: Source, now: Instant) -> bool {
+        self.0.get(&source).is_some_and(|known| is_recent(known, now))
+    }
+}
+
+fn is_recent(known: &Regular, now: Instant) -> bool {
+    now.saturating_duration_since(known.last) < FORGOTTEN_AFTER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(n: u32) -> Source {
+        Source::Address(Ipv4Addr::from(n))
+    }
+
+    #[test]
+    fn a_source_is_what_an_attacker_cannot_change_at_will() {
+        let of = |text: &str| Source::of(text.parse().unwrap(), true);
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::2"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        let stranger = |text: &str| Source::of(text.parse().unwrap(), false);
+        assert_eq!(stranger("10.0.0.1"), stranger("2001:db8::1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn crowds_that_ask_once_replace_each_other_and_no_regular() {
+        let mut regulars = Regulars::default();
+        let now = Instant::now();
+        for _ in 0..2 {
+            regulars.answered(source(0), now);
+        }
+        for n in 1..=10_000 {
+            regulars.answered(source(n), now + Duration::from_millis(n.into()));
+        }
+        let now = now + Duration::from_secs(10);
+        assert!(regulars.know(source(0), now) && regulars.know(source(10_000), now));
+        assert!(!regulars.know(source(1), now));
+        assert_eq!(regulars.0.len(), MOST_REGULARS);
+        let later = now + FORGOTTEN_AFTER;
+        assert!(!regulars.know(source(0), later), "nobody is a regular for ever");
+        regulars.answered(source(7), later);
+        assert!(regulars.know(source(7), later));
+    }
+}
