@@ -1,23 +1,25 @@
 //! The AWS SDK as this daemon uses it: one HTTP client, short deadlines, warm connections and credentials.
 //!
 //! The SDK has no deadlines by default: against a peer that accepts and never answers it hangs for minutes.
-//! The ones here bound every call to [`OPERATION_TIMEOUT`], its retries included. Connections are pooled by
-//! the deadlines of the call, so reads and writes share theirs, and a drift check keeps the connection warm
-//! that the next write uses. Credentials are renewed ten minutes before they end, so that a failover does
+//! The ones here bound every call to [`OPERATION_TIMEOUT`], its retries included. It has no bounds for answers
+//! either; those are the HTTP client's (`http`). Connections are pooled by the deadlines of the call, so reads
+//! and writes share theirs, and a drift check keeps the connection warm that the next write uses. Credentials are renewed ten minutes before they end, so that a failover does
 //! not wait for them. Endpoints follow `AWS_ENDPOINT_URL` and its siblings, as everything of AWS does.
 
 use std::time::Duration;
 
 use aws_config::identity::IdentityCache;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 pub mod arn;
 pub mod error;
+#[cfg(test)]
+#[path = "../tests/support/flood.rs"]
+pub(crate) mod flood;
 pub(crate) mod help;
+mod http;
 pub mod identity;
 pub mod query;
 pub(crate) mod region;
@@ -30,7 +32,7 @@ pub use identity::{Identity, IdentityError};
 
 /// A connection within a region takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an endpoint may keep silent.
+/// How long an answer may take, from the request to the last byte of its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// One attempt, with connecting and signing.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
@@ -47,13 +49,9 @@ const CREDENTIALS_BUFFER: Duration = Duration::from_secs(600);
 /// The configuration from which every service's client is made. Asks nobody: credentials are fetched at the
 /// first call.
 pub async fn sdk_config(region: &str) -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
     aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
-        .http_client(http)
+        .http_client(http::client())
         .timeout_config(timeouts())
         .retry_config(retries())
         .identity_cache(IdentityCache::lazy().buffer_time(CREDENTIALS_BUFFER).build())

@@ -244,6 +244,18 @@ pub(crate) fn read_page(answer: &Answer) -> Reply {
 mod tests {
     use super::document::tests::backup;
     use super::*;
+    use crate::aws::flood::Flood;
+
+    #[tokio::test]
+    async fn a_peer_that_answers_without_end_is_given_up() {
+        for flood in [Flood::of_chunks().await, Flood::of_drops().await] {
+            let page = format!("{}/csp/bin/mirrorstatus.cxw", flood.url()).parse().unwrap();
+            let mut asker = Asker::new("PROD", &HttpTarget { url: page, ca_file: None }, None);
+            let report = asker.ask(&Clock::system()).await;
+            assert!(matches!(report.reply, Reply::Unreachable(_)), "{report:?}");
+            assert!(flood.requests() <= 2 && flood.sent() < 32 * 1024 * 1024, "{} bytes", flood.sent());
+        }
+    }
 
     #[test]
     fn the_page_for_members_is_on_the_server_of_the_status_page() {

@@ -32,7 +32,8 @@
 //! # When it goes wrong
 //!
 //! Every [`CallError`] has a class: try again, more slowly, look again, or stop and tell. Pauses have full
-//! jitter and a cap of ten seconds, for as long as the member is primary. Reads and writes back off
+//! jitter and a cap: half a second after a passing fault while a promotion waits for its end, so that the write is
+//! sent within three seconds of it; ten seconds while nobody waits. Reads and writes back off
 //! separately: throttled reads do not hold up a write whose start is known from the last one. Whoever writes
 //! too often in a while is fighting over the object; the loop then holds and raises the alarm.
 

@@ -1,10 +1,13 @@
 //! Which class an error of AWS is: the one table, for the SDK's operations and for our own.
 
+use std::error::Error as _;
+
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::http::AnswerError;
 use crate::check::chain;
 use crate::observation::printable;
 use crate::steer::{CallError, Class};
@@ -24,7 +27,10 @@ where
         let message = match error {
             SdkError::TimeoutError(_) => "no answer in time".to_owned(),
             SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-                Some(error) => chain(error),
+                // What is wrong with an answer is said without the SDK's word for it.
+                Some(error) => {
+                    chain(error.source().filter(|cause| cause.is::<AnswerError>()).unwrap_or(error))
+                }
                 None => "the request could not be sent".to_owned(),
             },
             error => chain(error),

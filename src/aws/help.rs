@@ -1,6 +1,7 @@
 //! What to do about an error of a call, to AWS or to Kubernetes, for people. PURE.
 
 use super::error::WITHOUT_CODE;
+use super::http::FOREIGN;
 use crate::steer::kubernetes;
 use crate::steer::{CallError, Class};
 
@@ -78,6 +79,9 @@ pub(crate) fn known_help(error: &CallError) -> Option<&'static str> {
         None if error.class == Class::Stop && error.message.contains(WITHOUT_CODE) => {
             "Whoever refuses does not say why. Are the credentials right? Does a proxy stand between, which lets nobody \
              through to the service's address?"
+        }
+        None if error.message.contains(FOREIGN) => {
+            "Something else answers at the service's address: is it a proxy, a captive portal, or what AWS_ENDPOINT_URL names?"
         }
         _ => return None,
     };

@@ -71,11 +71,10 @@ impl IdentityError {
     }
 }
 
-/// Plain HTTP with a client of its own: the service is on the link, and the SDK brings no client by default.
+/// Plain HTTP with a client of its own: the service is on the link.
 pub(super) fn client() -> imds::client::Builder {
-    let http = aws_smithy_http_client::Builder::new().build_http();
     imds::Client::builder()
-        .configure(&ProviderConfig::without_region().with_http_client(http))
+        .configure(&ProviderConfig::without_region().with_http_client(super::http::plain_client()))
         .max_attempts(2)
         .connect_timeout(TIMEOUT)
         .read_timeout(TIMEOUT)

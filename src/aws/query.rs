@@ -4,7 +4,7 @@
 //! crates add to the SDK's runtime is a typed form and a typed answer; everything that matters in a failover
 //! is the runtime's own, and is used here as they use it: credentials and their cache, the connection pool,
 //! signatures, deadlines, attempts, the clock skew. The form is a list of pairs, the answer a small tree of
-//! [`Xml`], and both are bounded.
+//! [`Xml`].
 //!
 //! Wire format: a `POST /` of `Action=...&Version=...&...`, as *Making API requests* of each service's
 //! reference says; EC2's variant differs in how it spells lists and errors only.
@@ -36,7 +36,6 @@ use aws_types::region::SigningRegion;
 use super::error::call_error;
 use crate::steer::{CallError, Class};
 
-mod bound;
 mod endpoint;
 #[cfg(test)]
 mod tests;
@@ -205,7 +204,6 @@ fn operation(
         .with_interceptor(RequestInfoInterceptor::new())
         .with_interceptor(InvocationIdInterceptor::new())
         .with_interceptor(UserAgentInterceptor::new())
-        .with_interceptor(bound::BoundedAnswer)
         .with_retry_classifier(HttpStatusCodeClassifier::default())
         .with_retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
         .with_retry_classifier(AwsErrorCodeClassifier::<ErrorMetadata>::new())

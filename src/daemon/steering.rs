@@ -1,11 +1,14 @@
 //! The steering of all mirrors: one arbiter a mirror, one loop a target, and what a reload
 //! carries over.
 //!
+//! The loops run on a [thread] of their own; the arbiters stay with the probe loops, whose verdicts they follow.
+//!
 //! A loop whose target did not change goes on undisturbed while its mirror is asked in the same way and has the
 //! same peers; another drift interval it takes up as it goes. Where that is not so, the loops are ended, each
 //! after the step that is in flight, before others take their place. Ending withdraws nothing. Neither a reload nor a stop waits for longer than a call may take:
 //! of a command that takes longer ([`Hook`](crate::steer)), nobody sees the end.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +29,10 @@ use crate::steer::arbiter::{ArbiterHandle, Channels, Driver};
 use crate::steer::report::Report;
 use crate::steer::{self, Member};
 
+mod thread;
+
+use thread::Thread;
+
 /// How long a stop waits for the steps in flight: a call's own deadline, and a little.
 const STOP_TIMEOUT: Duration = crate::aws::OPERATION_TIMEOUT.saturating_add(Duration::from_secs(2));
 
@@ -34,6 +41,8 @@ const STOP_TIMEOUT: Duration = crate::aws::OPERATION_TIMEOUT.saturating_add(Dura
 pub(super) struct Steering {
     clock: Clock,
     tasks: TaskTracker,
+    /// Where the loops run.
+    thread: Thread,
     mirrors: Vec<Mirror>,
     /// The region that some table tells.
     region: Option<Arc<str>>,
@@ -78,8 +87,8 @@ struct Ended {
 
 impl Steering {
     /// Nothing is steered yet; the tasks will belong to `tasks`.
-    pub(super) fn new(clock: Clock, tasks: TaskTracker) -> Self {
-        Self { clock, tasks, mirrors: Vec::new(), region: None }
+    pub(super) fn new(clock: Clock, tasks: TaskTracker) -> io::Result<Self> {
+        Ok(Self { clock, tasks, thread: Thread::start()?, mirrors: Vec::new(), region: None })
     }
 
     /// Steers the mirrors of `entries`, and no other.
@@ -185,7 +194,7 @@ impl Steering {
     fn begin_loop(&self, mirror: &Mirror, target: &Target, name: String) -> Loop {
         let (sender, report) = watch::channel(Report::new(name.into(), self.clock.now()));
         let cancelled = CancellationToken::new();
-        let task = self.tasks.spawn(steer::start(
+        let steered = steer::start(
             target.clone(),
             Member {
                 mirror: mirror.name.as_str().into(),
@@ -198,7 +207,8 @@ impl Steering {
             sender,
             self.clock.clone(),
             cancelled.clone(),
-        ));
+        );
+        let task = self.tasks.spawn_on(steered, self.thread.handle());
         let region = self.region.clone();
         Loop { target: target.clone(), region, report, task: Ended { cancelled, task } }
     }

@@ -1,6 +1,13 @@
-//! What can go wrong with a call, and whose turn it is then. Every error is classified once, here.
+//! What can go wrong with a call, and whose turn it is then. Every error is classified once, here, and here foreign
+//! words become fit for people, logs and terminals.
 
-use std::time::Duration;
+use crate::observation::printable;
+
+/// How much of a message is kept, in characters: of a service's own words less is taken, help comes on top.
+const LONGEST_MESSAGE: usize = 1_000;
+
+/// How much of a code is kept, in characters. The services' are below 60.
+const LONGEST_CODE: usize = 100;
 
 /// A call to a cloud that did not do what it was for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +17,7 @@ pub struct CallError {
     pub action: &'static str,
     /// What to do about it.
     pub class: Class,
-    /// The service's own error code, if it sent one.
+    /// The service's own error code, if it sent one, sanitised and bounded.
     pub code: Option<String>,
     /// What it said, sanitised and bounded, without anything secret.
     pub message: String,
@@ -32,15 +39,15 @@ pub enum Class {
 }
 
 impl CallError {
-    /// An error of `action`.
-    pub fn new(action: &'static str, class: Class, message: impl Into<String>) -> Self {
-        Self { action, class, code: None, message: message.into() }
+    /// An error of `action`. Of the message is kept what can be shown.
+    pub fn new(action: &'static str, class: Class, message: impl AsRef<str>) -> Self {
+        Self { action, class, code: None, message: printable(message.as_ref(), LONGEST_MESSAGE) }
     }
 
-    /// The same error with the service's code.
+    /// The same error with the service's code, of which is kept what can be shown.
     #[must_use]
-    pub fn with_code(self, code: Option<impl Into<String>>) -> Self {
-        Self { code: code.map(Into::into), ..self }
+    pub fn with_code(self, code: Option<impl AsRef<str>>) -> Self {
+        Self { code: code.map(|code| printable(code.as_ref(), LONGEST_CODE)), ..self }
     }
 }
 
@@ -66,5 +73,19 @@ impl Class {
     }
 }
 
-/// Longest pause between two attempts: an outage that lasts must be noticed to be over within seconds.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_words_are_fit_to_be_shown() {
+        let harmful = "\u{1b}[31mDenied\n\u{202e}".to_owned() + &"x".repeat(5_000);
+        let error = CallError::new("Do", Class::Stop, &harmful).with_code(Some(&harmful));
+        let code = error.code.as_deref().expect("it has one");
+        for (text, longest) in [(error.message.as_str(), LONGEST_MESSAGE), (code, LONGEST_CODE)] {
+            assert!(text.contains("Denied") && text.chars().count() <= longest + 1, "{text}");
+            assert!(!text.contains(['\u{1b}', '\n', '\u{202e}']), "{text}");
+        }
+        assert_eq!(error.with_code(Some("AccessDenied")).code.as_deref(), Some("AccessDenied"));
+    }
+}

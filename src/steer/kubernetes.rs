@@ -26,8 +26,7 @@
 //! all of the API would be some hundred thousand lines for this one request.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,6 +40,7 @@ use crate::blocking::Errand;
 use crate::clock::{Clock, Timestamp};
 use crate::config::HttpTarget;
 use crate::config::steering::{self, Value};
+use crate::file;
 use crate::observation::printable;
 use crate::probe::http::{Answer, Client, Patch};
 use crate::role::{Reason, Verdict};
@@ -51,8 +51,9 @@ mod tests;
 
 const ACTION: &str = "PatchPod";
 
-/// How long one call may take, the token's file included. The API server answers in milliseconds.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one call may take, the token's file included. The API server answers in milliseconds; a call that waits
+/// for one that hangs must not outlast that by much.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Between two looks while the verdict is on its way: it takes as long as a probe.
 const UNDECIDED: Duration = Duration::from_secs(1);
@@ -277,10 +278,11 @@ fn pod_url(settings: &steering::Kubernetes) -> Result<Uri, CallError> {
     };
     let namespace = match &settings.namespace {
         Value::Is(namespace) => namespace.clone(),
-        Value::Auto => std::fs::read_to_string(NAMESPACE_FILE)
-            .map_err(|error| not_in_a_pod(format!("failed to read {NAMESPACE_FILE}: {error}")))?
-            .trim()
-            .to_owned(),
+        Value::Auto => {
+            let text = file::read_bounded(Path::new(NAMESPACE_FILE), LARGEST_TOKEN)
+                .map_err(|error| not_in_a_pod(format!("failed to read {NAMESPACE_FILE}: {error}")))?;
+            String::from_utf8_lossy(&text).trim().to_owned()
+        }
     };
     let pod = match &settings.pod {
         Value::Is(pod) => pod.clone(),
@@ -296,20 +298,19 @@ fn pod_url(settings: &steering::Kubernetes) -> Result<Uri, CallError> {
 }
 
 fn read_token(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(LARGEST_TOKEN).read_to_string(&mut text)?;
-    let token = text.trim();
+    let text = file::read_bounded(path, LARGEST_TOKEN)?;
+    let token = std::str::from_utf8(&text).unwrap_or_default().trim();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no token"));
     }
     Ok(token.to_owned())
 }
 
-fn unreachable(message: impl Into<String>) -> CallError {
+fn unreachable(message: impl AsRef<str>) -> CallError {
     CallError::new(ACTION, Class::Retry, message).with_code(Some(UNREACHABLE))
 }
 
-fn not_in_a_pod(message: impl Into<String>) -> CallError {
+fn not_in_a_pod(message: impl AsRef<str>) -> CallError {
     CallError::new(ACTION, Class::Retry, message).with_code(Some(NOT_IN_A_POD))
 }
 

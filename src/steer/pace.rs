@@ -3,11 +3,23 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::error::{Class, LONGEST_PAUSE};
+use super::error::Class;
 use crate::clock::Timestamp;
 
 /// First pause after a passing fault.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest pause while nobody waits for it to work: whatever lasts is noticed to be over within seconds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Longest pause after a passing fault while a promotion waits for it to end. Its end must be noticed within three
+/// seconds: an attempt that began right before it may take two ([`READ_TIMEOUT`](crate::aws)), and what is left is for
+/// the look and the write that come after.
+const LONGEST_PAUSE_AWAITED: Duration = Duration::from_millis(500);
+
+/// Longest pause after somebody else's change while a promotion waits. That is no fault that ends: who asks faster
+/// takes part in the fight.
+const LONGEST_PAUSE_OBSERVED: Duration = Duration::from_secs(2);
 
 /// First pause after "too many requests".
 const FIRST_PAUSE_THROTTLED: Duration = Duration::from_millis(500);
@@ -16,8 +28,8 @@ const FIRST_PAUSE_THROTTLED: Duration = Duration::from_millis(500);
 /// refusals in a row must not cost minutes.
 const LONGEST_PAUSE_THROTTLED: Duration = Duration::from_secs(2);
 
-/// Pause between attempts: full jitter below a ceiling that doubles up to ten seconds, or two when throttled. A
-/// cap of minutes, as controllers have it, would be the outage itself.
+/// Pause between attempts: full jitter below a ceiling that doubles, up to half a second while a promotion waits, two
+/// when throttled, ten when nobody waits. A cap of minutes, as controllers have it, would be the outage itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -35,11 +47,13 @@ pub(crate) struct Budget {
 // === impl Backoff ===
 
 impl Backoff {
-    /// The pause after another failure; `chance` is uniform in 0..1.
-    pub(crate) fn failed(&mut self, class: Class, chance: f64) -> Duration {
-        let (first, longest) = match class {
-            Class::Throttled => (FIRST_PAUSE_THROTTLED, LONGEST_PAUSE_THROTTLED),
-            Class::Retry | Class::Observe | Class::Stop => (FIRST_PAUSE, LONGEST_PAUSE),
+    /// The pause after another failure; `awaited` is whether a promotion waits, `chance` is uniform in 0..1.
+    pub(crate) fn failed(&mut self, class: Class, awaited: bool, chance: f64) -> Duration {
+        let (first, longest) = match (class, awaited) {
+            (Class::Throttled, _) => (FIRST_PAUSE_THROTTLED, LONGEST_PAUSE_THROTTLED),
+            (Class::Retry, true) => (FIRST_PAUSE, LONGEST_PAUSE_AWAITED),
+            (Class::Observe, true) => (FIRST_PAUSE, LONGEST_PAUSE_OBSERVED),
+            (Class::Retry | Class::Observe, false) | (Class::Stop, _) => (FIRST_PAUSE, LONGEST_PAUSE),
         };
         let ceiling = first.saturating_mul(1 << self.failures.min(16)).min(longest);
         self.failures = self.failures.saturating_add(1);
@@ -88,17 +102,43 @@ impl Budget {
 mod tests {
     use super::*;
 
+    fn ceilings(class: Class, awaited: bool, count: usize) -> Vec<u128> {
+        let mut backoff = Backoff::default();
+        (0..count).map(|_| backoff.failed(class, awaited, 1.0).as_millis()).collect()
+    }
+
     #[test]
     fn the_ceiling_doubles_up_to_ten_seconds_and_starts_anew_after_success() {
+        let expected = [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000];
+        assert_eq!(ceilings(Class::Retry, false, 9), expected);
+        assert_eq!(ceilings(Class::Observe, false, 9), expected);
+        for awaited in [false, true] {
+            assert_eq!(
+                ceilings(Class::Throttled, awaited, 4),
+                [500, 1_000, 2_000, 2_000],
+                "a pace of its own"
+            );
+        }
         let mut backoff = Backoff::default();
-        let ceilings: Vec<_> = (0..9).map(|_| backoff.failed(Class::Retry, 1.0).as_millis()).collect();
-        assert_eq!(ceilings, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
+        backoff.failed(Class::Throttled, false, 1.0);
         backoff.succeeded();
-        let throttled: Vec<_> = (0..4).map(|_| backoff.failed(Class::Throttled, 1.0).as_millis()).collect();
-        assert_eq!(throttled, [500, 1_000, 2_000, 2_000]);
-        backoff.succeeded();
-        assert_eq!(backoff.failed(Class::Throttled, 0.5), Duration::from_millis(250));
+        assert_eq!(backoff.failed(Class::Throttled, false, 0.5), Duration::from_millis(250));
         assert_eq!(backoff.failures(), 1);
+    }
+
+    #[test]
+    fn while_a_promotion_waits_no_pause_is_longer_than_half_a_second() {
+        assert_eq!(ceilings(Class::Retry, true, 6), [100, 200, 400, 500, 500, 500]);
+        assert_eq!(ceilings(Class::Observe, true, 6), [100, 200, 400, 800, 1_600, 2_000]);
+        let mut backoff = Backoff::default();
+        for _ in 0..40 {
+            backoff.failed(Class::Retry, false, 1.0);
+        }
+        assert_eq!(
+            backoff.failed(Class::Retry, true, 1.0),
+            LONGEST_PAUSE_AWAITED,
+            "however long nobody waited"
+        );
     }
 
     #[test]

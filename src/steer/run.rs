@@ -5,7 +5,7 @@
 //! | a step that was made | at once: done means verified |
 //! | all is as wished | at the next drift check |
 //! | the cloud has to do its part | in a second, or when the target says that it can show |
-//! | a read or write that failed in passing | after its own backoff; a refused write leaves what was read valid |
+//! | a read or write that failed in passing | after its own backoff, soon while a promotion waits; a refused write leaves what was read valid |
 //! | a lost swap | at once, a few times, then as a failure |
 //! | an error that asking again does not help | at the next drift check |
 //! | no authority, or too many writes | in some seconds |
@@ -244,7 +244,8 @@ impl<T: Target> Loop<T> {
                 self.journal.failed(error);
                 Read::Failed(match class {
                     Class::Retry | Class::Throttled | Class::Observe => {
-                        self.reads.failed(class, (self.chance)())
+                        let awaited = self.is_awaited(aim);
+                        self.reads.failed(class, awaited, (self.chance)())
                     }
                     Class::Stop => self.drift(),
                 })
@@ -360,7 +361,7 @@ impl<T: Target> Loop<T> {
         let Some(error) = failed else { return Duration::ZERO };
         let class = error.class;
         self.journal.write_failed(error);
-        let pause = self.after_failure(class, !touched);
+        let pause = self.after_failure(aim, class, !touched);
         // Done means verified, for those that were accepted beside it.
         if accepted { pause.min(SOON) } else { pause }
     }
@@ -432,7 +433,8 @@ impl<T: Target> Loop<T> {
     }
 
     /// How long to wait after a write that failed; `untouched` is whether what was read is certainly still so.
-    fn after_failure(&mut self, class: Class, untouched: bool) -> Duration {
+    fn after_failure(&mut self, aim: &Aim, class: Class, untouched: bool) -> Duration {
+        let awaited = self.is_awaited(aim);
         match class {
             Class::Observe if self.lost_swaps < SWAPS => {
                 self.lost_swaps += 1;
@@ -440,11 +442,16 @@ impl<T: Target> Loop<T> {
             }
             Class::Throttled => {
                 self.still_valid = untouched;
-                self.writes.failed(class, (self.chance)())
+                self.writes.failed(class, awaited, (self.chance)())
             }
-            Class::Observe | Class::Retry => self.writes.failed(class, (self.chance)()),
+            Class::Observe | Class::Retry => self.writes.failed(class, awaited, (self.chance)()),
             Class::Stop => self.drift(),
         }
+    }
+
+    /// Whether a promotion waits for this loop: clients are not known to be directed here.
+    fn is_awaited(&self, aim: &Aim) -> bool {
+        matches!(aim.wish, Wish::Lead { .. }) && (self.fulfilled.is_none() || self.repairing)
     }
 
     /// Until the next drift check: a tenth more or less, so that the members' reads do not march in step.

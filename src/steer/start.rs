@@ -26,6 +26,9 @@ use crate::snapshot::Snapshot;
 /// Between two attempts to learn the region, which the instance metadata service knows.
 const IDENTITY_RETRY: Duration = Duration::from_secs(5);
 
+/// The same while a promotion waits.
+const IDENTITY_RETRY_AWAITED: Duration = Duration::from_millis(500);
+
 /// Who steers, and at which pace.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
@@ -114,9 +117,26 @@ async fn region_of(value: &Value, around: &Surroundings) -> Option<String> {
                     let (mirror, help) = (&*around.mirror, error.help());
                     tracing::error!(mirror, %error, help, "the region is not known; nothing is steered before it is");
                 }
-                around.cancelled.run_until_cancelled(sleep(IDENTITY_RETRY)).await?;
+                around.cancelled.run_until_cancelled(pause(around)).await?;
             }
         }
+    }
+}
+
+/// Until the region should be asked for again.
+async fn pause(around: &Surroundings) {
+    let (mut snapshot, clock) = (around.snapshot.clone(), around.clock.clone());
+    let awaited = async {
+        // Where the writer has ended, the daemon is stopping.
+        if snapshot.wait_for(|snapshot| snapshot.verdict_at(clock.now()).serves(clock.now())).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        sleep(IDENTITY_RETRY_AWAITED).await;
+    };
+    // Both are but timers and looks.
+    tokio::select! {
+        () = awaited => {}
+        () = sleep(IDENTITY_RETRY) => {}
     }
 }
 
@@ -157,7 +177,56 @@ fn chance() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
+    use tokio::sync::mpsc;
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::observation::{Observation, Role};
+    use crate::role::{Settings, Tracker};
+    use crate::steer::Authority;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_promotion_does_not_wait_long_for_who_this_member_is() {
+        let start = Instant::now();
+        let clock = Clock::from_fn(move || {
+            let since = Instant::now() - start;
+            Timestamp::new(Duration::from_secs(500) + since, Duration::from_secs(1_795_228_800) + since)
+        });
+        let settings = Settings { stale_after: Duration::from_secs(60), rise: NonZeroU32::MIN };
+        let snapshots = watch::Sender::new(Snapshot::new(Tracker::new(settings, None)));
+        let (_drift, drift) = watch::channel(Duration::from_secs(30));
+        let (_authority, authority) = watch::channel(Authority::Unsure { why: String::new(), term: 0 });
+        let around = Surroundings {
+            mirror: "PROD".into(),
+            snapshot: snapshots.subscribe(),
+            arbiter: ArbiterHandle::new(mpsc::channel(1).0, authority),
+            report: watch::Sender::new(Report::new("pool".into(), clock.now())),
+            clock: clock.clone(),
+            drift,
+            chance,
+            cancelled: CancellationToken::new(),
+        };
+        pause(&around).await;
+        assert_eq!(start.elapsed(), IDENTITY_RETRY, "nobody waits");
+
+        let promoted = async {
+            sleep(Duration::from_secs(1)).await;
+            let (asked_at, answered_at) = (clock.now(), clock.now());
+            let observation =
+                Observation { asked_at, answered_at, outcome: Ok(Role::Primary), evidence: String::new() };
+            snapshots.send_modify(|snapshot| {
+                snapshot.rule(answered_at, |tracker| tracker.observe(&observation));
+            });
+        };
+        tokio::join!(pause(&around), promoted);
+        assert_eq!(start.elapsed(), IDENTITY_RETRY + Duration::from_secs(1) + IDENTITY_RETRY_AWAITED);
+        pause(&around).await;
+        let again = IDENTITY_RETRY + Duration::from_secs(1) + 2 * IDENTITY_RETRY_AWAITED;
+        assert_eq!(start.elapsed(), again);
+    }
 
     #[test]
     fn chance_is_within_its_bounds_and_not_always_the_same() {

@@ -3,6 +3,7 @@
 #![cfg(feature = "simulation")]
 #![expect(clippy::print_stderr, reason = "a failing test shows the logs of the processes that it ran")]
 
+mod foreign;
 mod order;
 mod peers;
 mod pools;

@@ -120,7 +120,7 @@ impl Member {
 async fn exchange(address: SocketAddr, path: &str) -> String {
     let ask = async {
         let mut stream = TcpStream::connect(address).await.expect("the daemon listens");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("the daemon reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("the daemon answers");

@@ -5,6 +5,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use super::*;
 use crate::aws::OPERATION_TIMEOUT;
+use crate::aws::http::LARGEST_ANSWER;
 use crate::aws::wire::{Endpoint, Reply, assert_golden};
 
 const CALLER: &str = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
@@ -142,7 +143,7 @@ async fn an_answer_that_is_none_of_the_services_passes() {
         (200, "not XML".to_owned()),
         (200, String::new()),
         (200, "<a>".repeat(100) + &"</a>".repeat(100)),
-        (200, format!("<a>{}</a>", "x".repeat(bound::LARGEST_ANSWER))),
+        (200, format!("<a>{}</a>", "x".repeat(LARGEST_ANSWER))),
     ] {
         let error = outcome(Service::Ec2, Reply::Answer { status, body }).await.0.expect_err("it is none");
         assert_eq!((error.class, error.code.as_deref()), (Class::Retry, None), "{error}");
@@ -178,9 +179,9 @@ async fn a_wrong_clock_is_corrected_for_single_attempts_too() {
 
 #[tokio::test]
 async fn an_answer_as_long_as_the_bound_is_read() {
-    let body = format!("<a>{}</a>", "x".repeat(bound::LARGEST_ANSWER - 7));
+    let body = format!("<a>{}</a>", "x".repeat(LARGEST_ANSWER - 7));
     let (outcome, _) = outcome(Service::Ec2, Reply::ok(body)).await;
-    assert_eq!(outcome.expect("it is within the bound").text().len(), bound::LARGEST_ANSWER - 7);
+    assert_eq!(outcome.expect("it is within the bound").text().len(), LARGEST_ANSWER - 7);
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,6 +39,10 @@ pub enum Effect {
     Delay(Duration),
     /// It is carried out at once and answered after this time.
     SlowAnswer(Duration),
+    /// It is not carried out; the answer has no end, as far as a client takes it.
+    Endless,
+    /// It is not carried out; the answer is one element with 100,000 attributes.
+    Attributes,
     /// It is carried out after the next change that anybody makes, or after half a minute.
     Overtaken,
     /// The caller may not do this.

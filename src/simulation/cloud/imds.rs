@@ -148,6 +148,8 @@ impl Serve for Metadata {
             None | Some(Effect::PriorRequestNotComplete | Effect::Overtaken) => Reply::Answer(answer()),
             Some(Effect::Hang | Effect::HangAfter) => Reply::Never,
             Some(Effect::Reset) => Reply::Reset,
+            Some(Effect::Endless) => Reply::Endless,
+            Some(Effect::Attributes) => Reply::Answer(page(200, "no document")),
             Some(Effect::CutOff) => Reply::CutOff(answer()),
             Some(Effect::DeadKeepAlive) => Reply::LastAnswer(answer()),
             Some(Effect::ServerError(status)) => Reply::Answer(page(status, "Server Error")),

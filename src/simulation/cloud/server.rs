@@ -30,6 +30,10 @@ use super::world::Shared;
 
 /// Longest body that is read.
 const LONGEST_BODY: usize = 1 << 20;
+/// What an answer without end has at most, so that no client's memory is used up that takes all of it.
+const LONGEST_FLOOD: usize = 1 << 28;
+/// One piece of it.
+const PIECE: &[u8] = &[b'x'; 1 << 14];
 /// Pause after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// How long a request waits at most to be overtaken.
@@ -44,6 +48,8 @@ pub(super) enum Reply {
     LastAnswer(Rendered),
     /// The head of the answer and a part of the body, then the connection is reset.
     CutOff(Rendered),
+    /// An answer without end.
+    Endless,
     /// No answer; the connection is reset.
     Reset,
     /// No answer; the connection stays open.
@@ -68,12 +74,20 @@ struct Fate {
     reset: AtomicBool,
 }
 
+/// A body that goes on and on, as far as [`LONGEST_FLOOD`].
+struct Flood {
+    left: usize,
+}
+
 /// A body that breaks off.
 struct Torn {
     whole_length: u64,
     part: Option<Bytes>,
     pauses: u8,
 }
+
+/// The body of an answer.
+type Answer = Either<Full<Bytes>, Either<Torn, Flood>>;
 
 #[derive(Debug, thiserror::Error)]
 #[error("broken off, as a fault asks for")]
@@ -115,7 +129,7 @@ async fn exchange<S: Serve>(
     server: Arc<S>,
     fate: Arc<Fate>,
     tasks: TaskTracker,
-) -> Result<Response<Either<Full<Bytes>, Torn>>, BrokenOff> {
+) -> Result<Response<Answer>, BrokenOff> {
     if fate.silent.load(Ordering::Relaxed) {
         return never().await;
     }
@@ -130,7 +144,11 @@ async fn exchange<S: Serve>(
         }
         Ok(Reply::CutOff(rendered)) => {
             fate.reset.store(true, Ordering::Relaxed);
-            Ok(response(rendered, |body| Either::Right(Torn::new(&body))))
+            Ok(response(rendered, |body| Either::Right(Either::Left(Torn::new(&body)))))
+        }
+        Ok(Reply::Endless) => {
+            let flood = Flood { left: LONGEST_FLOOD };
+            Ok(response(page("", 200), |_empty| Either::Right(Either::Right(flood))))
         }
         Ok(Reply::Reset) => {
             fate.reset.store(true, Ordering::Relaxed);
@@ -183,6 +201,8 @@ impl Serve for Api {
             Some(Effect::Reset) => Reply::Reset,
             Some(Effect::CutOff) => Reply::CutOff(carry_out()),
             Some(Effect::DeadKeepAlive) => Reply::LastAnswer(carry_out()),
+            Some(Effect::Endless) => Reply::Endless,
+            Some(Effect::Attributes) => Reply::Answer(attributes()),
             Some(Effect::Delay(by)) => {
                 sleep(by).await;
                 Reply::Answer(carry_out())
@@ -206,8 +226,33 @@ impl Serve for Api {
 
 /// What a proxy in front of the service writes: a page for people, with no code of the service.
 fn proxy_error(status: u16) -> Rendered {
-    let body = format!("<html><body><h1>{status}</h1></body></html>").into_bytes();
-    Rendered { status, content_type: "text/html", headers: Vec::new(), body }
+    page(&format!("<html><body><h1>{status}</h1></body></html>"), status)
+}
+
+/// What costs a parser that compares each attribute with every other one a core for half a minute.
+fn attributes() -> Rendered {
+    let attributes: Vec<_> = (0..100_000).map(|number| format!(" a{number:x}=\"\"")).collect();
+    page(&format!("<a{}/>", attributes.concat()), 200)
+}
+
+fn page(body: &str, status: u16) -> Rendered {
+    Rendered { status, content_type: "text/html", headers: Vec::new(), body: body.as_bytes().to_vec() }
+}
+
+// === impl Flood ===
+
+impl Body for Flood {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let Some(left) = self.left.checked_sub(PIECE.len()) else { return Poll::Ready(None) };
+        self.left = left;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PIECE)))))
+    }
 }
 
 // === impl Torn ===

@@ -229,6 +229,8 @@ impl World {
                 | Effect::HangAfter
                 | Effect::Reset
                 | Effect::CutOff
+                | Effect::Endless
+                | Effect::Attributes
                 | Effect::DeadKeepAlive
                 | Effect::Delay(_)
                 | Effect::SlowAnswer(_)

@@ -33,6 +33,13 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest and the shortest time between two rounds of questions.
 const POLL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
+/// The same while a loop waits to take traffic: its next attempt should find answers that are fresh. A peer that is
+/// silent takes two seconds to be asked, which would come on top of a fault of the cloud.
+const POLL_AWAITED: Duration = Duration::from_millis(250);
+
+/// How long after a loop consulted it is taken to be waiting: an attempt that hangs takes half as long.
+const AWAITED: Duration = Duration::from_secs(5);
+
 /// An order to the probe loop: in this epoch the page refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supersede {
@@ -113,6 +120,8 @@ pub(crate) struct Driver {
     unbelievable: Vec<(Arc<str>, String)>,
     alarms: Alarms,
     poll: Duration,
+    /// Until when a loop is taken to wait for the cloud.
+    awaited_until: Option<Instant>,
     clock: Clock,
 }
 
@@ -190,6 +199,7 @@ impl Driver {
             unbelievable: Vec::new(),
             alarms: Alarms::new(&mirror.name, mirror.qos_timeout),
             poll: (mirror.qos_timeout / 2).clamp(POLL.0, POLL.1),
+            awaited_until: None,
             clock,
         };
         (driver, handle)
@@ -231,6 +241,9 @@ impl Driver {
                     self.handle(Input::Poll);
                 }
             }
+            if self.awaited_until.is_some_and(|until| Instant::now() < until) {
+                poll_at = poll_at.min(Instant::now() + POLL_AWAITED);
+            }
             self.watch();
         }
     }
@@ -252,6 +265,7 @@ impl Driver {
             Message::Consult { answer } => {
                 // The verdict may have changed since the last message; a promotion is known before it is acted on.
                 self.follow_snapshot();
+                self.awaited_until = Some(Instant::now() + AWAITED);
                 self.ticket += 1;
                 self.waiting.push((self.ticket, answer));
                 self.handle(Input::Consult { ticket: self.ticket });

@@ -3,6 +3,7 @@
 use super::super::Target as _;
 use super::super::testing::{at, lead};
 use super::*;
+use crate::aws::flood::Flood;
 use crate::observation::{NoEvidence, Role};
 
 fn target() -> Kubernetes {
@@ -98,4 +99,30 @@ fn every_answer_has_a_class() {
     check(503, "<html>", Class::Retry, "503");
     check(422, "", Class::Stop, "422");
     check(200, "{}", Class::Retry, "the answer is no pod");
+}
+
+#[tokio::test]
+async fn a_server_that_answers_without_end_is_given_up() {
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "TOKEN").unwrap();
+    for (flood, told) in [(Flood::of_chunks().await, "1048576 bytes"), (Flood::of_drops().await, "2s")] {
+        let mut target = target();
+        target.settings.server = Some(flood.url().parse().unwrap());
+        target.settings.token_file = token.path().to_owned();
+        target.settings.namespace = Value::Is("default".to_owned());
+        target.settings.pod = Value::Is("iris-0".to_owned());
+        let error = target.look().await.expect_err("it is no answer");
+        assert!(error.class == Class::Retry && error.message.contains(told), "{error}");
+        assert!(flood.requests() == 1 && flood.sent() < 32 * 1024 * 1024, "{} bytes", flood.sent());
+    }
+}
+
+#[test]
+fn what_a_server_answers_is_fit_to_be_shown() {
+    let body =
+        format!("{{\"metadata\": \"\u{1b}[31m{}\"}}", "x".repeat(100_000)).replace('\u{1b}', "\\u001b");
+    let error = read(&Answer::of(200, &[], &body)).expect_err("it is no pod");
+    assert!(error.message.chars().count() < 2_000 && !error.message.contains('\u{1b}'), "{error}");
+    let deep = "{\"a\":".repeat(100_000);
+    assert_eq!(read(&Answer::of(200, &[], &deep)).expect_err("it is no pod").class, Class::Retry);
 }

@@ -1,7 +1,7 @@
 //! What a steering loop says about its work: the report that is published, and the log.
 //!
-//! One info line for each step that was sent, with what came of it; one warning for each episode of failures,
-//! and a line for its end; an error where somebody must act, once.
+//! One info line for each step that was sent, with what came of it, though not each time that the same comes of it
+//! again; one warning for each episode of failures, and a line for its end; an error where somebody must act, once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +28,23 @@ pub(super) struct Journal {
     said: Option<String>,
 }
 
-/// Failures of one kind.
+/// Failures with no success in between that would show that they are over.
 #[derive(Debug)]
 struct Episode {
-    action: &'static str,
-    class: Class,
+    /// Of which kinds: each is told once.
+    kinds: Vec<(&'static str, Class)>,
+    /// Whether one of them was a write's: then reads that work do not end it.
     write: bool,
     failures: u64,
+}
+
+// === impl Episode ===
+
+impl Episode {
+    /// Whether this failure is like an earlier one.
+    fn goes_on_with(&self, error: &CallError) -> bool {
+        self.kinds.contains(&(error.action, error.class))
+    }
 }
 
 // === impl Journal ===
@@ -105,7 +115,12 @@ impl Journal {
     /// A step failed, or nobody knows whether it did.
     pub(super) fn step_failed(&mut self, step: &impl Step, took: Duration, error: &CallError) {
         let (mirror, target) = (&*self.mirror, &*self.target);
-        tracing::info!(mirror, target, %step, took_ms = milliseconds(took), outcome = %error, "steering step sent");
+        let took_ms = milliseconds(took);
+        if self.episode.as_ref().is_some_and(|episode| episode.goes_on_with(error)) {
+            tracing::debug!(mirror, target, %step, took_ms, outcome = %error, "steering step sent");
+        } else {
+            tracing::info!(mirror, target, %step, took_ms, outcome = %error, "steering step sent");
+        }
         self.report.count(&action(step), error.class.word());
     }
 
@@ -184,11 +199,11 @@ impl Journal {
     fn take_down(&mut self, error: CallError, write: bool) {
         let (mirror, target) = (&*self.mirror, &*self.target);
         let help = known_help(&error);
-        let same = self.episode.as_mut().filter(|e| (e.action, e.class) == (error.action, error.class));
-        if let Some(episode) = same {
-            episode.failures += 1;
-        } else {
-            let failures = self.episode.take().map_or(1, |episode| episode.failures + 1);
+        let episode = self.episode.get_or_insert(Episode { kinds: Vec::new(), write, failures: 0 });
+        episode.failures += 1;
+        episode.write |= write;
+        if !episode.goes_on_with(&error) {
+            episode.kinds.push((error.action, error.class));
             match error.class {
                 Class::Stop => {
                     tracing::error!(mirror, target, %error, help, "a steering call is refused until somebody changes something");
@@ -200,7 +215,6 @@ impl Journal {
                     tracing::warn!(mirror, target, %error, "somebody else changed the object meanwhile; looking again");
                 }
             }
-            self.episode = Some(Episode { action: error.action, class: error.class, write, failures });
         }
         self.report.attempts = self.episode.as_ref().map_or(0, |episode| episode.failures);
         let how = match help {

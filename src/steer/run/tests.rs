@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::observation::{NoEvidence, Role};
 
+mod awaited;
 mod drift;
 mod scripted;
 mod taken;

@@ -10,6 +10,10 @@ const REGISTER: &str = "RegisterTargets";
 const DEREGISTER: &str = "DeregisterTargets";
 const DESCRIBE: &str = "DescribeTargetHealth";
 
+/// How soon a write that a promotion waits for arrives after the end of a fault: three seconds, and as much again for a
+/// machine that is busy.
+const NOTICED_WITHIN: Duration = Duration::from_secs(6);
+
 fn on(effect: Effect, action: &str) -> Fault {
     Fault::new(effect).on(Service::Elbv2).action(action).by("b")
 }
@@ -157,4 +161,28 @@ fn a_demotion_in_the_middle_cancels_what_was_not_sent() {
     let removals = stage.mutations_by("b").into_iter().filter(|mutation| mutation.action == DEREGISTER);
     assert_eq!(removals.count(), 0, "{}", stage.describe());
     stage.assert_safe();
+}
+
+/// A promotion that waits does not wait the longer, the longer a fault has lasted: who tries ever more slowly adds as
+/// much to an outage as it has lasted already.
+#[test]
+fn a_fault_that_lasts_slows_no_promotion_down() {
+    for effect in [Effect::Reset, Effect::ServerError(503)] {
+        let stage = Stage::at_rest(Pool::PrimaryOnly, Peers::Asked, &["a", "b"]);
+        stage.cloud.fault(Fault::new(effect).on(Service::Elbv2).by("b"));
+        stage.hand_over("a", "b");
+        within(
+            BOUND,
+            || (stage.steering("b")["attempts"].as_u64() > Some(20)).then_some(()),
+            || format!("{effect:?}: it is tried again and again; {}", stage.describe()),
+        );
+        stage.cloud.clear_faults();
+        within(
+            NOTICED_WITHIN,
+            || stage.registered().contains(&stage.target("b")).then_some(()),
+            || format!("{effect:?}: the end is noticed; {}", stage.describe()),
+        );
+        stage.until_led_to("b", BOUND);
+        stage.assert_safe();
+    }
 }

@@ -29,8 +29,8 @@ pub(crate) const STALE_AFTER: Duration = Duration::from_secs(4);
 /// How long the mirror waits for its primary before it promotes another member.
 const QOS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After the last fault a pause of the loop may just have begun (10 s), behind a call that hangs (2.5 s); the
-/// target must become healthy after it. The rest is for a machine that is busy.
+/// After the last fault a pause of a loop that nobody waits for may just have begun (10 s), behind a call that hangs
+/// (2.5 s); the target must become healthy after it. The rest is for a machine that is busy.
 pub(crate) const BOUND: Duration = Duration::from_secs(25);
 /// After errors that only the operator can mend the loop looks again at the next drift check, within 33 s.
 pub(crate) const DRIFT_BOUND: Duration = Duration::from_secs(50);

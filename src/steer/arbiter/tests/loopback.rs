@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -64,15 +64,18 @@ struct Running {
     _cancelled: tokio_util::sync::DropGuard,
 }
 
-#[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
 fn start(port: u16, key: Option<Arc<Key>>) -> Running {
+    start_by(Clock::system(), port, key)
+}
+
+#[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+fn start_by(clock: Clock, port: u16, key: Option<Arc<Key>>) -> Running {
     let text = format!(
         "[[mirror]]\nname = \"PROD\"\nmember = \"a\"\n[[mirror.peer]]\naddress = \"127.0.0.1\"\n\
          page = \"http://127.0.0.1:{port}/csp/bin/mirrorstatus.cxw\"\n[mirror.probe.exec]\ncommand = [\"/bin/true\"]\n"
     );
     let config =
         crate::config::parse(&text, "test").unwrap_or_else(|report| panic!("{}", report.render(false)));
-    let clock = Clock::system();
     let rules = RoleSettings { stale_after: Duration::from_secs(3_600), rise: NonZeroU32::MIN };
     let mut snapshot = Snapshot::new(Tracker::new(rules, None));
     let now = clock.now();
@@ -202,4 +205,23 @@ async fn a_peer_that_cannot_be_reached_is_waited_for_no_longer_than_it_takes() {
     );
     let error = running.handle.take(Some(decision())).await.expect_err("once is enough");
     assert!(error.to_string().contains("nothing to override"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_loop_waits_for_the_cloud_no_attempt_waits_for_a_silent_peer() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let start = Instant::now();
+    let clock = Clock::from_fn(move || {
+        let since = Instant::now() - start;
+        Timestamp::new(Duration::from_secs(500) + since, Duration::from_secs(1_795_228_800) + since)
+    });
+    let running = start_by(clock, silent.local_addr().unwrap().port(), None);
+    assert_eq!(running.handle.consult().await.word(), "unsure", "the first one waits for a round");
+    for number in 0..40 {
+        // As long as an attempt takes that hangs, and a pause.
+        sleep(Duration::from_millis(2_000 + 500 * number / 40)).await;
+        let asked = Instant::now();
+        assert_eq!(running.handle.consult().await.word(), "unsure");
+        assert!(asked.elapsed() <= Duration::from_millis(300), "attempt {number}: {:?}", asked.elapsed());
+    }
 }

@@ -48,6 +48,10 @@ pub(super) struct Cloud {
     pub(super) fewest: usize,
     /// How often it was overruled who took it.
     pub(super) overruled: u32,
+    /// What is begun before it ends fails.
+    pub(super) outage: Option<Outage>,
+    /// How long pauses are, as a part of what they may be; half of it by default.
+    pub(super) chance: Option<fn() -> f64>,
     /// Puts this member back after each write.
     pub(super) opponent: Option<&'static str>,
 }
@@ -56,6 +60,16 @@ pub(super) struct Cloud {
 pub(super) enum Fault {
     Error(Class),
     Hang,
+}
+
+/// The cloud cannot be reached.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outage {
+    /// In milliseconds from the start.
+    pub(super) until: u64,
+    /// How long it takes to notice.
+    pub(super) takes: Duration,
+    pub(super) class: Class,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +144,15 @@ pub(super) async fn suffer(fault: Option<Fault>, action: &'static str) -> Result
     }
 }
 
+impl Pool {
+    async fn suffer_outage(&self, action: &'static str) -> Result<(), CallError> {
+        let outage = self.cloud.lock().unwrap().outage.filter(|outage| self.millis() < outage.until);
+        let Some(Outage { takes, class, .. }) = outage else { return Ok(()) };
+        sleep(takes).await;
+        Err(CallError::new(action, class, "out of reach"))
+    }
+}
+
 impl Target for Pool {
     type Observed = Observed;
     type Step = Call;
@@ -141,6 +164,7 @@ impl Target for Pool {
             cloud.read_faults.pop_front()
         };
         suffer(fault, "Describe").await?;
+        self.suffer_outage("Describe").await?;
         let cloud = self.cloud.lock().unwrap();
         let (members, tables, enrol) = (cloud.members.clone(), cloud.tables.clone(), cloud.enrol);
         let spreads = self.millis() < cloud.spreads_until;
@@ -199,6 +223,7 @@ impl Target for Pool {
         };
         sleep(takes).await;
         suffer(fault, "Change").await?;
+        self.suffer_outage("Change").await?;
         let mut cloud = self.cloud.lock().unwrap();
         match step {
             Call::Enrol | Call::Add => cloud.members.insert("a"),
@@ -254,6 +279,7 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
     let (messages, mut heard) = mpsc::channel(8);
     let (reads, rulings) =
         (Arc::<Mutex<Vec<Option<Mark>>>>::default(), Arc::<Mutex<VecDeque<Authority>>>::default());
+    let chance = cloud.chance.unwrap_or(|| 0.5);
     let cloud = Arc::new(Mutex::new(Cloud { fewest: usize::MAX, ..cloud }));
     let around_it = Arc::clone(&cloud);
     let (marks, found, rules) = (Arc::clone(&reads), Arc::clone(&rulings), authority.clone());
@@ -287,7 +313,7 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
         report: report_to,
         clock: clock.clone(),
         drift: drift.subscribe(),
-        chance: || 0.5,
+        chance,
         cancelled: cancelled.clone(),
     };
     let task = tokio::spawn(run(Pool { cloud: Arc::clone(&cloud), start, overruled: None }, around));
