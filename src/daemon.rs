@@ -9,10 +9,12 @@
 //!                 ▼                            ▼                     ▼
 //!        health listener (own thread)   admin listener      keeper of the state file,
 //!                                                           warner of unasked mirrors,
-//!                                                           arbiter among the peers, steering loops
+//!                                                           arbiter among the peers,
+//!                                                           steering loops (own thread)
 //! ```
 //!
-//! *Start*: everything that can fail (addresses, certificates, token) is done before the first task runs.
+//! *Start*: everything that can fail (addresses, certificates, token) is done before the first task runs. What is on
+//! disk is read in the background and within a deadline, see `files`.
 //!
 //! *Reload*: the same for the new configuration, while the old one serves; an error leaves the old as it was.
 //! A loop whose mirrors did not change goes on undisturbed; any other mirror keeps its verdict and its epoch
@@ -25,6 +27,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,15 +40,18 @@ use crate::admin::status::Build;
 use crate::admin::{self, MirrorView, View};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
+use crate::descriptors;
 use crate::health;
 use crate::service::{self, Service, SocketError};
 use crate::state::Store;
 
+mod files;
 mod keep;
 mod mirrors;
 mod steering;
 mod unasked;
 
+use files::{Files, Secrets};
 use mirrors::Mirrors;
 pub use mirrors::PeerKeyError;
 use steering::Steering;
@@ -53,8 +59,11 @@ use steering::Steering;
 /// How much later than planned a round of a probe loop may end on a busy machine before it counts as hung.
 const ROUND_SLACK: Duration = Duration::from_secs(5);
 
-/// How long the tasks may take to end after they were told to; a disk that hangs must not keep the process.
+/// How long the tasks may take to end after they were told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the last write of the state may take; a disk that hangs must not keep the process, nor hold up a reload.
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running daemon. [`stop`](Self::stop) is the orderly end.
 #[derive(Debug)]
@@ -62,6 +71,8 @@ pub struct Daemon {
     config: Config,
     clock: Clock,
     started_at: Timestamp,
+    files: Files,
+    store: Store,
     mirrors: Mirrors,
     steering: Steering,
     health: health::Server,
@@ -89,6 +100,17 @@ pub enum StartError {
     /// The file of a mirror's shared secret is unusable.
     #[error(transparent)]
     PeerKey(#[from] PeerKeyError),
+    /// The thread of the steering loops cannot start.
+    #[error("start the steering thread")]
+    Steering(#[source] io::Error),
+    /// The disk with a secret or a certificate does not answer.
+    #[error("read {}", path.display())]
+    Hangs {
+        /// The file, or the first of several.
+        path: PathBuf,
+        /// For how long it did not.
+        source: io::Error,
+    },
     /// A socket was lost between binding and serving.
     #[error("ask the operating system for an address")]
     Address(#[from] io::Error),
@@ -118,7 +140,10 @@ impl StartError {
         match self {
             Self::Health(error) => error.hint(),
             Self::Admin(error) => error.hint(),
-            Self::Inherited(_) | Self::PeerKey(_) | Self::Address(_) => None,
+            Self::Hangs { .. } => {
+                Some("A port is not opened without what protects it: see why the file system hangs.")
+            }
+            Self::Inherited(_) | Self::PeerKey(_) | Self::Steering(_) | Self::Address(_) => None,
         }
     }
 }
@@ -133,15 +158,24 @@ impl Daemon {
         service.inherited.check(&config)?;
         service.inherited.warn(&config);
         let mut mirrors = Mirrors::new(clock.clone(), tasks.clone());
-        let prepared = mirrors.prepare(&config.mirrors, &Store::new(config.state_directory.clone()))?;
-        let access = admin::Access::new(&config.admin)?;
+        let (mut files, store) = (Files::new(), Store::new(config.state_directory.clone()));
+        let Secrets { keys, access } = files.secrets(&config).await?;
+        let memory = match mirrors.unknown(&config.mirrors) {
+            Some(unknown) => Some(files.remember(&store, unknown).await),
+            None => None,
+        };
+        let prepared = mirrors.prepare(&config.mirrors, memory, &keys);
         let listener = admin::bind(config.admin.listen, service.inherited.for_admin(config.admin.listen)?)?;
         let address = listener.local_addr()?;
+        let mut steering = Steering::new(clock.clone(), tasks.clone()).map_err(StartError::Steering)?;
         let inherited = service.inherited.for_health()?;
-        let health =
-            health::Server::start(&config.health, prepared.readers().collect(), clock.clone(), inherited)?;
+        let health = health::Server::start(
+            &descriptors::fitted(&config.health),
+            prepared.readers().collect(),
+            clock.clone(),
+            inherited,
+        )?;
         mirrors.commit(prepared).await;
-        let mut steering = Steering::new(clock.clone(), tasks.clone());
         steering.commit(mirrors.entries()).await;
         let started_at = clock.now();
         let view = watch::Sender::new(Arc::new(make_view(&health, &mirrors, &steering, started_at)));
@@ -157,6 +191,8 @@ impl Daemon {
             config,
             clock,
             started_at,
+            files,
+            store,
             mirrors,
             steering,
             health,
@@ -174,13 +210,19 @@ impl Daemon {
     /// Puts another configuration to work; on an error everything is as it was.
     pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
         self.service.inherited.check(&config)?;
-        let prepared = self.mirrors.prepare(&config.mirrors, &Store::new(config.state_directory.clone()))?;
-        let access = admin::Access::new(&config.admin)?;
+        let Secrets { keys, access } = self.files.secrets(&config).await?;
+        let same_place = config.state_directory == self.config.state_directory;
+        let store = if same_place { self.store.clone() } else { Store::new(config.state_directory.clone()) };
+        let memory = match self.mirrors.unknown(&config.mirrors) {
+            Some(unknown) => Some(self.files.remember(&store, unknown).await),
+            None => None,
+        };
+        let prepared = self.mirrors.prepare(&config.mirrors, memory, &keys);
         let moved = config.admin.listen != self.admin.configured;
         let inherited = self.service.inherited.for_admin(config.admin.listen)?;
         let listener = if moved { Some(admin::bind(config.admin.listen, inherited)?) } else { None };
         // The last step that can fail; what was bound for it is dropped again if it does.
-        self.health.reconfigure(&config.health, prepared.readers().collect())?;
+        self.health.reconfigure(&descriptors::fitted(&config.health), prepared.readers().collect())?;
         self.mirrors.commit(prepared).await;
         // Before loops that are replaced finish what they have sent: the watchdog must not look at snapshots that
         // nobody writes any more.
@@ -190,8 +232,9 @@ impl Daemon {
         self.replace_admin(config.admin.listen, listener, access).await?;
         self.service.inherited.warn(&config);
         self.config = config;
-        // Two keepers must never write the same file.
         std::mem::take(&mut self.watchers).stop().await;
+        // One that hangs must not write over what those that come next have written.
+        self.store = store.next_generation();
         self.start_watchers();
         Ok(())
     }
@@ -199,6 +242,11 @@ impl Daemon {
     fn publish_view(&self) {
         let view = make_view(&self.health, &self.mirrors, &self.steering, self.started_at);
         self.view.send_replace(Arc::new(view));
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Asks every instance at once.
@@ -264,7 +312,7 @@ impl Daemon {
     }
 
     fn start_watchers(&self) {
-        let store = Store::new(self.config.state_directory.clone());
+        let store = &self.store;
         for entry in self.mirrors.entries() {
             let name = entry.config.name.clone();
             let Watchers { cancelled, tasks } = &self.watchers;
@@ -287,7 +335,7 @@ impl Watchers {
     async fn stop(self) {
         self.cancelled.cancel();
         self.tasks.close();
-        if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(LAST_WRITE_TIMEOUT, self.tasks.wait()).await.is_err() {
             tracing::warn!(
                 "the state directory hangs; the state file may be of the transition before the last"
             );

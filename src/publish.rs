@@ -12,19 +12,19 @@
 //! - A new file takes the place of the old by renaming: a reader sees the one or the other, and no half of one.
 //! - Without evidence nothing is written. The heartbeat then ages until the reader's `stale_after`, as its own
 //!   last answer would: the same silence has the same length whether somebody publishes or not.
+//! - No other file is written to: the new file has a random name and must not exist, see `file`.
 //! - The file stays at a stop, for the same reason. A new publisher goes on where the old one ended.
 //!
 //! It is not synced to the disk: after a loss of power the heartbeat would be outdated anyway.
 
 use std::fmt;
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,6 +32,7 @@ use tokio_util::task::TaskTracker;
 use crate::blocking::Errand;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Mirror;
+use crate::file::{Content, Directory, Lock, LockError};
 use crate::observation::{Observation, Role};
 use crate::probe::Prober;
 use crate::probe::run::{self, Watched};
@@ -46,8 +47,11 @@ mod tests;
 /// beside what hangs there.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the tasks may take to end after they were told to: a write in flight, and a little.
-const STOP_TIMEOUT: Duration = WRITE_TIMEOUT.saturating_add(Duration::from_secs(1));
+/// How long a write in flight may hold up a stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The file by which a publisher holds the directory: not that of a state directory, should it be the same.
+const LOCK: &str = "publish.lock";
 
 /// Readable for a reader that runs as another user, writable for the publisher alone.
 const MODE: u32 = 0o644;
@@ -63,8 +67,8 @@ pub struct Publisher {
 /// The file of one mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RoleFile {
-    path: PathBuf,
-    fresh: PathBuf,
+    directory: PathBuf,
+    name: String,
 }
 
 /// One content of the file.
@@ -83,6 +87,7 @@ impl Publisher {
     /// the next answer.
     pub fn start(mirrors: &[Mirror], directory: &Path, clock: &Clock) -> Self {
         let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(hold(directory.to_owned(), cancelled.clone()));
         let mut wakes = Vec::new();
         for (prober, members) in Prober::group(mirrors, clock) {
             let members: Vec<&Mirror> = members.into_iter().map(|index| &mirrors[index]).collect();
@@ -135,7 +140,34 @@ impl Publisher {
 
 /// The file in `directory` that the mirror of this name is published in.
 pub fn role_file(mirror: &str, directory: &Path) -> PathBuf {
-    RoleFile::of(mirror, directory).path
+    directory.join(RoleFile::of(mirror, directory).name)
+}
+
+/// Holds the directory for this process, for as long as it lives, and says so if another one does: both would write the
+/// same files. Being published twice is better than not at all, so it goes on either way.
+async fn hold(directory: PathBuf, cancelled: CancellationToken) {
+    let lock = spawn_blocking(move || {
+        let opened = Directory::open(&directory).ok()?;
+        let directory = directory.display();
+        if let Some(exposure) = opened.exposure() {
+            tracing::warn!(%directory, exposure, "others can replace files in the directory of the role files");
+        }
+        match opened.lock(LOCK) {
+            Ok(lock) => {
+                opened.sweep();
+                Some(lock)
+            }
+            Err(LockError::Held(holder)) => {
+                tracing::error!(%directory, holder, "another publisher writes there, too: stop one of the two, or readers see now one answer, now the other");
+                None
+            }
+            // A file system without locks, or one that cannot be written to, which the first write will report.
+            Err(_) => None,
+        }
+    });
+    // A directory that hangs is reported by the first write.
+    let _lock: Option<Option<Lock>> = cancelled.run_until_cancelled(lock).await.and_then(Result::ok);
+    cancelled.cancelled().await;
 }
 
 /// Writes each definite answer once, as soon as it is known. A failure is told once, and its end.
@@ -191,27 +223,21 @@ async fn write(writing: &mut Errand<io::Result<()>>, file: &RoleFile, beat: Beat
 impl RoleFile {
     fn of(mirror: &str, directory: &Path) -> Self {
         // The configuration allows no name that means anything to a file system.
-        Self {
-            path: directory.join(format!("{mirror}.role")),
-            fresh: directory.join(format!(".{mirror}.role.new")),
-        }
+        Self { directory: directory.to_owned(), name: format!("{mirror}.role") }
     }
 
     /// Blocks on the file system.
     fn replace(&self, beat: &Beat) -> io::Result<()> {
-        let mut file = File::create(&self.fresh)?;
-        file.write_all(beat.text.as_bytes())?;
-        // Whatever the umask says.
-        file.set_permissions(Permissions::from_mode(MODE))?;
-        file.set_modified(UNIX_EPOCH + beat.modified)?;
-        drop(file);
-        fs::rename(&self.fresh, &self.path)
+        let Beat { text, modified } = beat;
+        let content =
+            Content { bytes: text.as_bytes(), mode: MODE, modified: Some(*modified), durable: false };
+        Directory::open(&self.directory)?.replace(&self.name, content)
     }
 }
 
 impl fmt::Display for RoleFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path.display().fmt(f)
+        self.directory.join(&self.name).display().fmt(f)
     }
 }
 

@@ -2,23 +2,35 @@
 //! the [arbiter](crate::steer::arbiter) remembers, in one small file. Written atomically: a new file, flushed, renamed
 //! over the old. Beside them one random identifier, by which daemons tell themselves from copies of themselves.
 //!
-//! The files are an aid and not a condition. Without them (absent, read-only, full disk, corrupt) the daemon warns and
-//! runs. What that costs: a restart forgets the epoch and the own term, so that the member takes traffic only once every
-//! other member has said that it certainly is not the primary, or at the next promotion that it sees; and it forgets that
-//! another member superseded it, so that its page may say SUCCESS until that member answers.
+//! The files are an aid and not a condition. Without them (absent, read-only, full disk, corrupt, a disk that hangs) the
+//! daemon warns and runs. What that costs: a restart forgets the epoch and the own term, so that the member takes traffic
+//! only once every other member has said that it certainly is not the primary, or at the next promotion that it sees; and
+//! it forgets that another member superseded it, so that its page may say SUCCESS until that member answers.
+//!
+//! # Who may write
+//!
+//! One process at a time, which holds a lock in the directory. Another one runs without writing, with an identifier of
+//! its own. Before each write the file is read: what this process did not know of is taken over (`merge`), so that a
+//! process that could not read the file when it started, or had to wait for the lock, lowers nothing. A file that cannot
+//! be read is left as it is.
 
+use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::file::{self, Content, Directory, Lock, LockError, ReadError};
 use crate::peer::key::{is_identifier, random_identifier};
 use crate::role::Remembered;
 use crate::term::{Mark, Memory};
+
+mod merge;
 
 /// What the process before left about a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,10 +87,53 @@ const LARGEST: u64 = 16 * 1024;
 /// The file with the identifier of the daemon whose state this is.
 const DAEMON_ID: &str = "daemon-id";
 
-/// The directory with one file a mirror.
+/// The file by which one process holds the directory.
+const LOCK: &str = "lock";
+
+/// The file permissions of state: no secrets, and `mirrorvip plan` reads it as another user.
+const MODE: u32 = 0o644;
+
+/// The directory with one file a mirror. Clones share what they know of the directory.
 #[derive(Clone, Debug)]
 pub struct Store {
     directory: PathBuf,
+    shared: Arc<Mutex<Shared>>,
+    /// The newest generation of writers, and that of this clone: what an older one still has to write is outdated.
+    newest: Arc<AtomicU64>,
+    generation: u64,
+}
+
+/// Held while one thread writes, so that writes do not overtake each other.
+#[derive(Debug, Default)]
+struct Shared {
+    lock: Locked,
+    /// What this process knows to be in each mirror's file; absent where it could not be read.
+    known: HashMap<String, Option<Vec<u8>>>,
+    /// What was found there and does not come from this process, which therefore must not lower it.
+    floors: HashMap<String, PersistedState>,
+}
+
+/// Whether the directory is locked for this process.
+#[derive(Debug, Default)]
+enum Locked {
+    #[default]
+    NotYet,
+    /// As long as this lives.
+    By(#[expect(dead_code, reason = "held, and given up when it is dropped")] Lock),
+    /// The file system knows no locks.
+    Never,
+}
+
+/// What became of the attempt to lock the directory.
+#[derive(Debug)]
+pub enum Access {
+    /// No other process writes there.
+    Exclusive {
+        /// Who can put other files in the place of these, in words.
+        exposure: Option<String>,
+    },
+    /// The file system knows no locks: another process may write there.
+    Unlocked(String),
 }
 
 /// Why state could not be read or written.
@@ -102,79 +157,174 @@ pub enum StateError {
         /// What is wrong with it.
         detail: String,
     },
+    /// Another process writes there.
+    #[error("{} is held by {holder}", directory.display())]
+    Held {
+        /// The directory.
+        directory: PathBuf,
+        /// The process, as it wrote down itself.
+        holder: String,
+    },
 }
 
 impl Store {
     /// A store in `directory`, which need not exist yet.
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory }
+        Self { directory, shared: Arc::default(), newest: Arc::default(), generation: 0 }
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The same store for writers that take the place of all before: what those still write is ignored.
+    #[must_use]
+    pub fn next_generation(&self) -> Self {
+        let generation = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { generation, ..self.clone() }
+    }
+
+    /// Makes the directory and locks it for this process. Blocks on the disk, as all that follows.
+    pub fn claim(&self) -> Result<Access, StateError> {
+        self.claim_for(&mut self.shared())
+    }
+
+    fn claim_for(&self, shared: &mut Shared) -> Result<Access, StateError> {
+        let directory = self.open()?;
+        let exposure = directory.exposure();
+        match &shared.lock {
+            Locked::By(_) => return Ok(Access::Exclusive { exposure }),
+            Locked::Never | Locked::NotYet => {}
+        }
+        match directory.lock(LOCK) {
+            Ok(lock) => {
+                shared.lock = Locked::By(lock);
+                directory.sweep();
+                Ok(Access::Exclusive { exposure })
+            }
+            Err(LockError::Unsupported(error)) => {
+                shared.lock = Locked::Never;
+                Ok(Access::Unlocked(error.to_string()))
+            }
+            Err(LockError::Held(holder)) => {
+                Err(StateError::Held { directory: self.directory.clone(), holder })
+            }
+            Err(LockError::Io(error)) => Err(io_error("lock", &self.directory)(error)),
+        }
     }
 
     /// What the process before left about `mirror`; `None` when there was none.
     pub fn load(&self, mirror: &str) -> Result<Option<PersistedState>, StateError> {
-        let path = self.path(mirror);
-        let mut text = String::new();
-        match fs::File::open(&path) {
-            Ok(file) => file.take(LARGEST).read_to_string(&mut text).map_err(io_error("read", &path))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io_error("open", &path)(error)),
-        };
-        let file: File = serde_json::from_str(&text)
-            .map_err(|error| StateError::Corrupt { path, detail: error.to_string() })?;
-        Ok(Some(file.into()))
+        let bytes = self.read(mirror)?;
+        let state = bytes.as_deref().map(|bytes| self.understand(mirror, bytes)).transpose();
+        let mut shared = self.shared();
+        // From here on it is part of what this process remembers.
+        shared.floors.remove(mirror);
+        shared.known.insert(mirror.to_owned(), bytes);
+        state
     }
 
-    /// Replaces what is remembered about `mirror`. Blocks on the disk.
+    /// Replaces what is remembered about `mirror`, unless newer writers have taken over.
     pub fn save(&self, mirror: &str, state: PersistedState) -> Result<(), StateError> {
-        self.replace(&format!("{mirror}.json"), &serde_json::json!(File::from(state)).to_string())
+        let mut shared = self.shared();
+        if self.generation < self.newest.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.claim_for(&mut shared)?;
+        let found = self.read(mirror)?;
+        if let Some(bytes) = found.as_deref().filter(|_| shared.known.get(mirror) != Some(&found))
+            && let Ok(found) = self.understand(mirror, bytes)
+        {
+            let floor = match shared.floors.remove(mirror) {
+                Some(older) => found.keeping(older),
+                None => found,
+            };
+            shared.floors.insert(mirror.to_owned(), floor);
+        }
+        let state = match shared.floors.get_mut(mirror) {
+            Some(floor) => {
+                floor.forget_what_ended(&state);
+                state.keeping(floor.clone())
+            }
+            None => state,
+        };
+        let bytes = serde_json::json!(File::from(state)).to_string().into_bytes();
+        self.replace(&format!("{mirror}.json"), &bytes)?;
+        shared.known.insert(mirror.to_owned(), Some(bytes));
+        Ok(())
     }
 
     /// The same as [`daemon_id`](Self::daemon_id) if there is one; makes none.
     pub fn known_daemon_id(&self) -> Option<String> {
-        let mut text = String::new();
-        fs::File::open(self.directory.join(DAEMON_ID)).ok()?.take(LARGEST).read_to_string(&mut text).ok()?;
-        Some(text.trim().to_owned()).filter(|id| is_identifier(id))
+        let text = file::read_bounded(&self.directory.join(DAEMON_ID), LARGEST).ok()?;
+        identifier(&text)
     }
 
     /// The identifier of the daemon whose state this is: random, made at the first start. The error comes with one
-    /// that ends with the process.
+    /// that ends with the process. To be called by the process that [holds](Self::claim) the directory.
     pub fn daemon_id(&self) -> Result<String, (String, StateError)> {
         let path = self.directory.join(DAEMON_ID);
-        let mut text = String::new();
-        match fs::File::open(&path).and_then(|file| file.take(LARGEST).read_to_string(&mut text)) {
-            Ok(_) if is_identifier(text.trim()) => return Ok(text.trim().to_owned()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err((random_identifier(), io_error("read", &path)(error))),
+        match file::read_bounded(&path, LARGEST) {
+            Ok(text) => {
+                if let Some(id) = identifier(&text) {
+                    return Ok(id);
+                }
+            }
+            Err(ReadError::TooLong { .. }) => {}
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err((random_identifier(), io_error("read", &path)(error.into()))),
         }
         let fresh = random_identifier();
-        match self.replace(DAEMON_ID, &fresh) {
+        match self.replace(DAEMON_ID, fresh.as_bytes()) {
             Ok(()) => Ok(fresh),
             Err(error) => Err((fresh, error)),
         }
     }
 
-    /// Replaces the file called `name`.
-    fn replace(&self, name: &str, text: &str) -> Result<(), StateError> {
-        fs::create_dir_all(&self.directory).map_err(io_error("create", &self.directory))?;
-        let path = self.directory.join(name);
-        let fresh = self.directory.join(format!(".{name}.new"));
-        let write = || -> io::Result<()> {
-            let mut file = fs::File::create(&fresh)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        };
-        write().map_err(io_error("write", &fresh))?;
-        fs::rename(&fresh, &path).map_err(io_error("replace", &path))?;
-        // Without this the rename itself may be lost with the power; some file systems cannot, and need not.
-        let _ = fs::File::open(&self.directory).and_then(|directory| directory.sync_all());
-        Ok(())
+    /// What is in the file of `mirror`; `None` when there is none.
+    fn read(&self, mirror: &str) -> Result<Option<Vec<u8>>, StateError> {
+        // The configuration allows no name that means anything to a file system.
+        let path = self.directory.join(format!("{mirror}.json"));
+        match file::read_bounded(&path, LARGEST) {
+            Ok(bytes) => Ok(Some(bytes)),
+            // Not ours, and no reason to leave it there.
+            Err(ReadError::TooLong { .. }) => Ok(Some(Vec::new())),
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("read", &path)(error.into())),
+        }
     }
 
-    fn path(&self, mirror: &str) -> PathBuf {
-        // The configuration allows no name that means anything to a file system.
-        self.directory.join(format!("{mirror}.json"))
+    fn understand(&self, mirror: &str, bytes: &[u8]) -> Result<PersistedState, StateError> {
+        let path = self.directory.join(format!("{mirror}.json"));
+        let file: File = serde_json::from_slice(bytes)
+            .map_err(|error| StateError::Corrupt { path, detail: error.to_string() })?;
+        Ok(file.into())
     }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let content = Content { bytes, mode: MODE, modified: None, durable: true };
+        self.open()?.replace(name, content).map_err(io_error("replace", &self.directory.join(name)))
+    }
+
+    fn open(&self) -> Result<Directory, StateError> {
+        fs::create_dir_all(&self.directory).map_err(io_error("create", &self.directory))?;
+        Directory::open(&self.directory).map_err(io_error("open", &self.directory))
+    }
+
+    fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until it is dropped, no write of this process returns: what a disk that hangs looks like.
+    #[cfg(test)]
+    pub(crate) fn hang(&self) -> impl Drop + '_ {
+        self.shared()
+    }
+}
+
+fn identifier(text: &[u8]) -> Option<String> {
+    std::str::from_utf8(text).ok().map(str::trim).filter(|id| is_identifier(id)).map(str::to_owned)
 }
 
 // === impl File ===
@@ -273,7 +423,7 @@ mod tests {
         assert_eq!(store.load("PROD").unwrap(), Some(state));
         assert_eq!(store.load("TEST").unwrap(), None);
         let files: Vec<_> = fs::read_dir(directory.path().join("made/on/demand")).unwrap().collect();
-        assert_eq!(files.len(), 1, "no temporary file is left");
+        assert_eq!(files.len(), 2, "the state and the lock, and no temporary file is left: {files:?}");
     }
 
     #[test]
@@ -321,6 +471,46 @@ mod tests {
         assert!(matches!(store.load("PROD"), Err(StateError::Corrupt { .. })));
         fs::write(directory.path().join("PROD.json"), "x".repeat(1_000_000)).unwrap();
         assert!(matches!(store.load("PROD"), Err(StateError::Corrupt { .. })));
+    }
+
+    /// It could not be read at the start, or another process held the lock then.
+    #[test]
+    fn state_that_this_process_did_not_know_of_is_not_lowered_however_often_it_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut known = read(r#"{"epoch":7,"primary":true}"#);
+        known.arbiter.term = 41;
+        Store::new(directory.path().to_owned()).save("PROD", known).unwrap();
+        let store = Store::new(directory.path().to_owned());
+        for epoch in 1..4 {
+            let mut state = read(&format!(r#"{{"epoch":{epoch},"primary":true}}"#));
+            state.arbiter.term = epoch;
+            store.save("PROD", state).unwrap();
+            let written = store.read("PROD").unwrap().unwrap();
+            let written = store.understand("PROD", &written).unwrap();
+            assert_eq!((u64::from(written.role.epoch), written.arbiter.term), (7, 41));
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path().to_owned());
+        fs::create_dir_all(directory.path().join("PROD.json/kept")).unwrap();
+        let error = store.save("PROD", read(r#"{"epoch":1,"primary":true}"#)).unwrap_err();
+        assert!(matches!(error, StateError::Io { action: "read", .. }), "{error:?}");
+        assert!(directory.path().join("PROD.json/kept").exists());
+    }
+
+    #[test]
+    fn one_store_at_a_time_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let [first, second] = [(); 2].map(|()| Store::new(directory.path().to_owned()));
+        let state = || read(r#"{"epoch":1,"primary":true}"#);
+        first.save("PROD", state()).unwrap();
+        assert!(matches!(second.save("PROD", state()), Err(StateError::Held { .. })));
+        assert!(second.load("PROD").unwrap().is_some(), "reading needs no lock");
+        drop(first);
+        second.save("PROD", state()).unwrap();
     }
 
     #[test]

@@ -7,8 +7,7 @@
 //! does not know what is served.
 
 use std::fs;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::config::Tls;
+use crate::file::{self, ReadError, Stamp, stamp};
 
 /// Longest file that is read: a chain with a dozen certificates has less than a tenth of it.
 const MAX_FILE: u64 = 1 << 20;
@@ -74,7 +74,7 @@ pub struct Certificate {
 pub struct Renewing {
     files: Tls,
     /// What the files looked like just before they were first loaded.
-    loaded: [Stamp; 2],
+    loaded: [Option<Stamp>; 2],
     current: watch::Sender<Arc<ServerConfig>>,
 }
 
@@ -157,17 +157,10 @@ fn pem_problem(error: &pem::Error) -> &'static str {
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let failed = |source| TlsError::Read { path: path.to_owned(), source };
-    // A FIFO in the file's place would block on opening.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(content(path, "it is not a regular file"));
-    }
-    let mut text = Vec::new();
-    fs::File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut text).map_err(failed)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(content(path, format!("it is longer than {MAX_FILE} bytes")));
-    }
-    Ok(text)
+    file::read_bounded(path, MAX_FILE).map_err(|error| match error {
+        ReadError::Io(source) => TlsError::Read { path: path.to_owned(), source },
+        other => content(path, other.to_string()),
+    })
 }
 
 // === impl Renewing ===
@@ -222,14 +215,8 @@ impl Renewing {
     }
 }
 
-/// Changes whenever the file is written, replaced, made readable, or its symbolic link is turned.
-type Stamp = Option<(u64, u64, i64, i64, i64, i64)>;
-
-fn stamps(files: &Tls) -> [Stamp; 2] {
-    [&files.certificate, &files.key].map(|path| {
-        let meta = fs::metadata(path).ok()?;
-        Some((meta.dev(), meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()))
-    })
+fn stamps(files: &Tls) -> [Option<Stamp>; 2] {
+    [&files.certificate, &files.key].map(|path| fs::metadata(path).ok().as_ref().map(stamp))
 }
 
 #[cfg(test)]

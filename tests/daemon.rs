@@ -1,10 +1,13 @@
 //! The running daemon: what outlives it, what wakes it, how it stops, and what it says about it.
 
+#[path = "daemon/process.rs"]
+mod process;
 mod support;
 
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use mirrorvip::clock::Clock;
@@ -98,21 +101,136 @@ fn without_a_state_directory_it_warns_once_and_runs() {
     assert!(daemon.stop().success());
 }
 
-/// The file that is written before it is renamed lies on `/dev/full`, the kernel's own full disk. As soon as
-/// there is room again, and at the latest at the end, the state is written.
+/// The lock cannot be opened, so that nothing is written; a directory has its place. As soon as it can, and at the
+/// latest at the end, the state is written.
 #[test]
-fn on_a_full_disk_it_warns_and_runs_and_writes_at_the_end() {
+fn while_the_state_cannot_be_written_it_warns_and_runs_and_writes_at_the_end() {
     let node = Node::primary();
-    let fresh = node.path().join("state/.PROD.json.new");
-    fs::create_dir(node.path().join("state")).unwrap();
-    std::os::unix::fs::symlink("/dev/full", &fresh).unwrap();
+    let obstacle = node.path().join("state/lock");
+    fs::create_dir_all(&obstacle).unwrap();
     let mut daemon = Daemon::start(node.path(), &node.config());
     let warning = daemon.wait_for_log(UNWRITTEN);
-    assert!(warning["error"].as_str().unwrap().contains("No space left on device"), "{warning}");
+    assert!(warning["error"].as_str().unwrap().contains("Is a directory"), "{warning}");
     daemon.wait_for_page(200);
-    fs::remove_file(&fresh).unwrap();
+    fs::remove_dir(&obstacle).unwrap();
     assert!(daemon.stop().success());
     wait_for_state(&node, 1);
+}
+
+fn pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.is_ok_and(|status| status.success()), "a pipe can be made");
+}
+
+#[test]
+fn pipes_in_the_place_of_state_files_delay_nothing() {
+    let node = Node::primary();
+    let state = node.path().join("state");
+    fs::create_dir(&state).unwrap();
+    let names = ["PROD.json", "daemon-id", "lock", ".PROD.json.new", ".daemon-id.new"];
+    for name in names {
+        pipe(&state.join(name));
+    }
+    let mut daemon = Daemon::start(node.path(), &node.config());
+    daemon.wait_for_page(200);
+    let warning = daemon.wait_for_log(UNWRITTEN);
+    assert!(warning["error"].as_str().unwrap().contains("it is not a regular file"), "{warning}");
+    assert!(daemon.stop().success());
+    for name in names {
+        let kind = fs::symlink_metadata(state.join(name)).unwrap().file_type();
+        assert!(std::os::unix::fs::FileTypeExt::is_fifo(&kind), "{name} was not this program's to replace");
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_a_state_file_leads_nowhere() {
+    let node = Node::primary();
+    let (victim, state) = (node.path().join("victim"), node.path().join("state"));
+    fs::write(&victim, "precious").unwrap();
+    fs::create_dir(&state).unwrap();
+    for name in ["PROD.json", ".PROD.json.new", "daemon-id", ".daemon-id.new"] {
+        std::os::unix::fs::symlink(&victim, state.join(name)).unwrap();
+    }
+    let daemon = Daemon::start(node.path(), &node.config());
+    daemon.wait_for_page(200);
+    assert!(daemon.stop().success());
+    wait_for_state(&node, 1);
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+/// What protects a port must be known before it opens: the start fails, and does not hang.
+#[test]
+fn a_pipe_in_the_place_of_a_secret_ends_the_start() {
+    let node = Node::primary();
+    let file = node.path().join("pipe");
+    pipe(&file);
+    let shown = file.display();
+    let config = node.config();
+    for toml in [
+        change(&config, "[admin]\n", &format!("[admin]\ntoken_file = \"{shown}\"\n")),
+        change(&config, "name = \"PROD\"", &format!("name = \"PROD\"\npeer_key_file = \"{shown}\"")),
+        config.clone() + &format!("\n[health.tls]\ncertificate = \"{shown}\"\nkey = \"{shown}\"\n"),
+        config.clone() + &format!("\n[admin.tls]\ncertificate = \"{shown}\"\nkey = \"{shown}\"\n"),
+    ] {
+        node.write(&toml);
+        let mut daemon = Daemon::launch(node.path(), mirrorvip());
+        assert_eq!(daemon.wait_for_end().code(), Some(78), "{}", daemon.log_text());
+        assert!(daemon.log_text().contains("not a regular file"), "{}", daemon.log_text());
+    }
+    fs::remove_file(node.config_file()).unwrap();
+    pipe(&node.config_file());
+    let mut daemon = Daemon::launch(node.path(), mirrorvip());
+    assert_eq!(daemon.wait_for_end().code(), Some(78), "{}", daemon.log_text());
+}
+
+/// Its page is up, it is another daemon to its peers, and it leaves the state alone until the first one is gone.
+#[test]
+fn a_second_daemon_on_one_state_directory_says_who_holds_it_and_does_not_write() {
+    let node = Node::primary();
+    let first = Daemon::start(node.path(), &node.config());
+    first.wait_for_page(200);
+    wait_for_state(&node, 1);
+    let other = Node::primary();
+    let shared = format!("state_directory = \"{}/state\"", node.path().display());
+    let own = format!("state_directory = \"{}/state\"", other.path().display());
+    let mut second = Daemon::start(other.path(), &change(&other.config(), &own, &shared));
+    second.wait_for_page(200);
+    let error = second.wait_for_log(HELD);
+    assert_eq!(error["level"], "ERROR");
+    let holder = format!("process {} on ", first.pid().as_raw_nonzero());
+    assert!(error["error"].as_str().unwrap().contains(&holder), "{error}");
+    let identifier = |daemon: &Daemon| {
+        let answer = get(daemon.health[0], "/PROD/peer").expect("the page answers");
+        serde_json::from_str::<Value>(&answer.body).expect("JSON")["daemon"].clone()
+    };
+    let on_disk = fs::read_to_string(node.path().join("state/daemon-id")).unwrap();
+    assert_eq!(identifier(&first), on_disk.as_str());
+    assert_ne!(identifier(&second), on_disk.as_str());
+
+    // What the first one wrote last is not lowered by the second, which did not know of it.
+    let wrote = fs::read_to_string(node.path().join("state/PROD.json")).unwrap();
+    fs::write(node.path().join("state/PROD.json"), change(&wrote, "\"epoch\":1,", "\"epoch\":9,")).unwrap();
+    first.crash();
+    second.wait_for_log("the state is written again");
+    wait_for_state(&node, 9);
+    assert!(second.stop().success());
+    wait_for_state(&node, 9);
+}
+
+/// What is logged while another process holds the state directory.
+const HELD: &str = "another process holds the state directory; this one runs without writing there: stop one of the two, or give it a \
+     state_directory of its own";
+
+/// Another process that writes to the directory can have this one write elsewhere, or lose what it wrote.
+#[test]
+fn a_state_directory_that_others_may_write_is_reported() {
+    let node = Node::primary();
+    let state = node.path().join("state");
+    fs::create_dir(&state).unwrap();
+    support::open_to_all(&state, 0o777);
+    let mut daemon = Daemon::start(node.path(), &node.config());
+    let warning = daemon.wait_for_log("others can replace files in the state directory");
+    assert!(warning["exposure"].as_str().unwrap().contains("every user"), "{warning}");
 }
 
 // === waking ===
@@ -152,7 +270,12 @@ fn a_line_in_the_log_flips_the_page() {
             (daemon.page() == page).then_some(())
         });
     }
-    assert!(daemon.mirror("PROD")["probes"]["woken"].as_u64() >= Some(2));
+    // The probes that follow a wake-up may have found the second change.
+    eventually("a second wake-up", || {
+        let line = LogLine { severity: 1, facility: "Utility.Event", text: "mirror".to_owned() };
+        node.iris.log(&Clock::system(), &line).unwrap();
+        (daemon.mirror("PROD")["probes"]["woken"].as_u64()? >= 2).then_some(())
+    });
 }
 
 #[test]

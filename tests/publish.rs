@@ -57,8 +57,10 @@ fn the_reader_follows_the_instance_through_the_publisher() {
     assert!(published(&node).starts_with("backup\nasked at 2"), "{}", published(&node));
     publisher.signal(Signal::TERM);
     assert!(publisher.wait().success());
-    let left: Vec<_> = fs::read_dir(node.path().join("shared")).expect("it is there").collect();
-    assert_eq!(left.len(), 1, "the last answer stays, and nothing else: {left:?}");
+    let entries = fs::read_dir(node.path().join("shared")).expect("it is there");
+    let mut left: Vec<_> = entries.map(|entry| entry.expect("it is readable").file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["PROD.role", "publish.lock"], "the last answer stays, and nothing else");
 }
 
 /// Frozen, killed, or without an answer of the instance: the page refuses within `stale_after`, and serves again
@@ -88,6 +90,43 @@ fn a_silent_publisher_is_no_evidence() {
     assert!(published(&node).starts_with("primary\n"), "silence is not written: {}", published(&node));
     node.iris.set_mode(mirrorvip::simulation::Mode::Answer).expect("the mode can be set");
     daemon.wait_for_page(200);
+}
+
+/// Whoever may write to the volume can put a link to any file of this machine there.
+#[test]
+fn a_link_in_the_place_of_a_temporary_file_leads_nowhere() {
+    let node = Node::primary();
+    let (victim, shared) = (node.path().join("victim"), node.path().join("shared"));
+    fs::write(&victim, "precious").expect("the test's directory is writable");
+    support::open_to_all(&victim, 0o600);
+    fs::create_dir(&shared).expect("the test's directory is writable");
+    std::os::unix::fs::symlink(&victim, shared.join(".PROD.role.new")).expect("a link can be made");
+    let _publisher = publisher(&node);
+    eventually("the first answer", || published(&node).starts_with("primary\n").then_some(()));
+    assert_eq!(fs::read_to_string(&victim).expect("it is there"), "precious");
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&victim).expect("it is there"));
+    assert_eq!(mode & 0o777, 0o600);
+    let metadata = fs::symlink_metadata(shared.join("PROD.role")).expect("it is there");
+    assert!(metadata.is_file(), "{metadata:?}");
+}
+
+#[test]
+fn a_second_publisher_is_told_who_writes_there() {
+    let node = Node::primary();
+    let first = publisher(&node);
+    eventually("the first answer", || published(&node).starts_with("primary\n").then_some(()));
+    let other = Node::backup();
+    other.write(&other.config());
+    let log = other.path().join("log");
+    let mut command = mirrorvip();
+    command.args(["publish", "--log-format", "json", "--config"]).arg(other.config_file());
+    command.arg(node.path().join("shared")).stderr(fs::File::create(&log).expect("it is writable"));
+    let _second = Guarded::start(&mut command);
+    let line = eventually("a complaint", || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        text.lines().find(|line| line.contains("another publisher writes there")).map(str::to_owned)
+    });
+    assert!(line.contains(&format!("process {} on ", first.0.id())), "{line}");
 }
 
 #[test]
@@ -150,7 +189,8 @@ fn healthcheck_tells_a_live_listener_whatever_the_role() {
     let plain = change(&node.config(), "[\"127.0.0.1:0\"]", &listen);
     let strangers_only = change(&plain, "[health]\n", "[health]\nallowed_networks = [\"192.0.2.0/24\"]\n");
     let secure = plain.clone() + &made.table("health", node.path());
-    for toml in [plain, strangers_only, secure] {
+    let secure_strangers_only = strangers_only.clone() + &made.table("health", node.path());
+    for toml in [plain, strangers_only, secure, secure_strangers_only] {
         node.write(&toml);
         let silent = healthcheck(&node.config_file());
         assert_eq!(silent.status.code(), Some(69), "nobody listens: {silent:?}");

@@ -171,18 +171,24 @@ fn a_mirror_that_comes_and_goes_leaves_the_other_alone() {
 #[test]
 fn requests_under_way_are_answered() {
     let node = Node::primary();
-    let mut daemon = serving(&node, &node.config());
+    // An address that goes is waited for, lest the file be incomplete.
+    let patient = change(
+        &node.config(),
+        "max_connections = 16",
+        "max_connections = 16\nheader_timeout = \"20s\"\nrequest_timeout = \"30s\"",
+    );
+    let mut daemon = serving(&node, &patient);
     let ask = |address: SocketAddr, path: &str| {
         let mut stream = TcpStream::connect(address).expect("the port is open");
         stream.set_read_timeout(Some(PATIENCE)).expect("a positive time");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConn").expect("the connection is open");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConn").expect("the connection is open");
         stream
     };
     let begun = [ask(daemon.health[0], "/csp/bin/mirror_status.cxw"), ask(daemon.admin, "/status")];
     // The listener accepts in order: when these are answered, the ones before have been accepted.
     assert_eq!(daemon.page(), 200);
     daemon.status();
-    assert_eq!(daemon.reload(&node.config().replace("127.0.0.1:0", "127.0.0.2:0"))["message"], "reloaded");
+    assert_eq!(daemon.reload(&patient.replace("127.0.0.1:0", "127.0.0.2:0"))["message"], "reloaded");
     for mut stream in begun {
         stream.write_all(b"ection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
@@ -284,4 +290,84 @@ fn a_log_to_follow_is_taken_up() {
         fs::write(&file, format!("{round}")).unwrap();
         (daemon.page() == 503).then_some(())
     });
+}
+
+// === a file that is not complete ===
+
+const WAITS: &str = "a reload waits: the file removes something from the configuration in force; it is taken over once it has not changed for 2 s";
+
+/// A daemon whose admin port asks for a token, and whose file says so at its end.
+fn protected(node: &Node) -> (Daemon, String, String) {
+    fs::write(node.path().join("token"), "0123456789abcdef").expect("the test's directory is writable");
+    let protection = format!("token_file = \"{}/token\"\n", node.path().display());
+    let open = change(&node.config(), "[admin]\nlisten = \"127.0.0.1:0\"\n", "")
+        + "\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    let whole = format!("{open}{protection}");
+    let daemon = Daemon::start(node.path(), &whole);
+    daemon.wait_for_page(200);
+    (daemon, whole, open)
+}
+
+fn admin(daemon: &Daemon) -> u16 {
+    get(daemon.admin, "/status").expect("the admin port is open").status
+}
+
+/// The writer stops in the middle, between two lines, and goes on a moment later.
+#[test]
+fn a_file_that_is_being_written_does_not_drop_its_protection() {
+    let node = Node::primary();
+    let (mut daemon, whole, cut) = protected(&node);
+    assert_eq!(admin(&daemon), 401);
+    node.write(&cut);
+    daemon.signal(rustix::process::Signal::HUP);
+    let waits = daemon.wait_for_log(WAITS);
+    assert_eq!(waits["removes"], "[admin] token_file");
+    // Other orders are followed meanwhile.
+    let asked = |daemon: &Daemon| {
+        let page = get(daemon.health[0], "/metrics").map(|answer| answer.status);
+        (daemon.page(), page.is_ok())
+    };
+    assert_eq!(asked(&daemon), (200, true));
+    assert_eq!(admin(&daemon), 401);
+    node.write(&whole);
+    daemon.wait_for_log("reloaded");
+    assert_eq!(admin(&daemon), 401, "it was protected all along");
+}
+
+#[test]
+fn a_file_whose_last_line_does_not_end_drops_no_protection() {
+    let node = Node::primary();
+    let (mut daemon, _, open) = protected(&node);
+    let line = daemon.reload(open.trim_end());
+    let message = line["message"].as_str().unwrap();
+    assert!(message.starts_with("the new configuration looks cut off"), "{line}");
+    assert_eq!((&line["level"], &line["removes"]), (&"ERROR".into(), &"[admin] token_file".into()));
+    assert_eq!(admin(&daemon), 401);
+    // A change that removes nothing does not ask for a last newline.
+    let line = daemon
+        .reload((open.clone() + &format!("token_file = \"{}/token\"", node.path().display())).trim_end());
+    assert_eq!(line["message"], "reloaded");
+}
+
+/// Somebody meant it: the file stays as it is.
+#[test]
+fn protection_that_is_removed_on_purpose_goes_and_is_named() {
+    let node = Node::primary();
+    let (mut daemon, _, open) = protected(&node);
+    let line = daemon.reload(&open);
+    assert_eq!((&line["message"], &line["removes"]), (&"reloaded".into(), &"[admin] token_file".into()));
+    assert_eq!(admin(&daemon), 200);
+    assert_eq!(daemon.log().iter().filter(|line| line["message"] == WAITS).count(), 1);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_reload_that_waits() {
+    let node = Node::primary();
+    let (mut daemon, _, open) = protected(&node);
+    node.write(&open);
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_for_log(WAITS);
+    daemon.signal(rustix::process::Signal::TERM);
+    assert!(daemon.wait_for_end().success());
+    assert!(daemon.log().iter().all(|line| line["message"] != "reloaded"), "{}", daemon.log_text());
 }

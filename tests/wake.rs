@@ -155,6 +155,31 @@ async fn a_directory_that_comes_late_or_is_replaced_is_found_by_the_poll() {
     following.woken().await;
 }
 
+/// A program that writes without end costs little: wake-ups come no faster than probes may follow each other.
+#[tokio::test]
+async fn a_log_that_never_stops_wakes_at_a_bounded_rate() {
+    let following = Following::start(&["messages.log"]).await;
+    let (path, stop) = (following.path("messages.log"), CancellationToken::new());
+    let stopped = stop.clone();
+    let writer = spawn_blocking(move || {
+        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("can be opened");
+        while !stopped.is_cancelled() {
+            file.write_all(NEWS.repeat(100).as_bytes()).expect("can be written");
+            // Not to fill the disk: 80 MB/s at most.
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    });
+    let clock = mirrorvip::clock::Clock::system();
+    let started = clock.now();
+    for _ in 0..50 {
+        following.woken().await;
+    }
+    let took = started.age_at(clock.now());
+    stop.cancel();
+    writer.await.expect("the writer does not panic");
+    assert!(took >= Duration::from_millis(10) * 45, "50 wake-ups within {took:?}");
+}
+
 #[tokio::test]
 async fn it_ends_when_it_is_cancelled() {
     let mut following = Following::start(&["messages.log", "nowhere/messages.log"]).await;

@@ -1,9 +1,10 @@
 //! The bearer token that guards the admin listener where loopback does not.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
+
+use crate::file::{self, ReadError};
 
 /// Fewer characters can be guessed.
 const SHORTEST: usize = 16;
@@ -23,6 +24,11 @@ pub enum TokenError {
     /// Too short to protect anything, or too long to be a token.
     #[error("it holds {0} characters; a token has {SHORTEST} to {LONGEST}: `openssl rand -hex 32` makes one")]
     Length(usize),
+    /// Much too long to be a token.
+    #[error(
+        "it holds thousands of characters; a token has {SHORTEST} to {LONGEST}: `openssl rand -hex 32` makes one"
+    )]
+    TooLong,
     /// A token is one word.
     #[error("it holds something else than one word of printable ASCII characters")]
     NotAWord,
@@ -31,11 +37,10 @@ pub enum TokenError {
 impl Token {
     /// Reads the token, which is all that the file holds; white space around it is ignored.
     pub fn load(path: &Path) -> Result<Self, TokenError> {
-        let mut text = Vec::new();
-        let limit = 2 * LONGEST as u64;
-        File::open(path)
-            .and_then(|file| file.take(limit).read_to_end(&mut text))
-            .map_err(TokenError::Unreadable)?;
+        let text = file::read_bounded(path, 2 * LONGEST as u64).map_err(|error| match error {
+            ReadError::TooLong { .. } => TokenError::TooLong,
+            other => TokenError::Unreadable(other.into()),
+        })?;
         let token = text.trim_ascii();
         if !(SHORTEST..=LONGEST).contains(&token.len()) {
             return Err(TokenError::Length(token.len()));
@@ -96,7 +101,7 @@ mod tests {
     #[test]
     fn refuses_what_protects_nothing() {
         assert!(matches!(load("short"), Err(TokenError::Length(5))));
-        assert!(matches!(load(&"x".repeat(3_000)), Err(TokenError::Length(2_048))));
+        assert!(matches!(load(&"x".repeat(3_000)), Err(TokenError::TooLong)));
         assert!(matches!(load("two words, and long enough"), Err(TokenError::NotAWord)));
         assert!(matches!(Token::load(Path::new("/nonexistent")), Err(TokenError::Unreadable(_))));
     }

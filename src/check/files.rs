@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use super::{Finding, Kind, chain};
 use crate::admin::Token;
 use crate::clock::Clock;
 use crate::config::{Admin, Config, Mirror, Tls};
+use crate::file::{self, Directory, ReadError};
 use crate::tls;
 
 /// Who renews by hand wants to know a month ahead.
@@ -19,20 +20,20 @@ const RENEW_WITHIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(super) fn wake_on(mirror: &Mirror) -> Vec<Finding> {
     let look = |path: &std::path::PathBuf| {
         let subject = format!("mirror {}, wake_on {}", mirror.name, path.display());
-        match fs::File::open(path).and_then(|file| file.metadata()) {
-            Ok(metadata) if metadata.is_file() => Finding::good(subject, "readable"),
-            Ok(_) => Finding::error(
+        match file::open(path) {
+            Ok(_) => Finding::good(subject, "readable"),
+            Err(ReadError::NotRegular | ReadError::TooLong { .. }) => Finding::error(
                 Kind::Configuration,
                 subject,
                 "is not a file, so that no line in it can wake the probe",
             )
             .help("Name the log itself, such as /usr/irissys/mgr/messages.log."),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
                 subject,
                 "does not exist (yet): until it does, a change of role is seen by the timer only",
             )
             .help("Name messages.log in the instance's manager directory; Caché calls it cconsole.log."),
-            Err(error) => Finding::error(
+            Err(ReadError::Io(error)) => Finding::error(
                 kind(&error),
                 subject,
                 format!("cannot be read ({error}): a change of role is seen by the timer only"),
@@ -92,13 +93,55 @@ pub(super) fn token(admin: &Admin) -> Option<Finding> {
     if let Err(error) = Token::load(path) {
         return Some(Finding::error(kind_of(&error), subject, chain(&error)));
     }
-    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
-    Some(if mode & 0o004 == 0 {
-        Finding::good(subject, "usable, and not for everybody to read")
-    } else {
-        Finding::warning(&subject, "every user of this machine can read the token")
-            .help(format!("Take that right away: `chmod o-r {}`.", path.display()))
-    })
+    let exposed = secret(path, &subject, "the token");
+    Some(exposed.unwrap_or_else(|| Finding::good(subject, "usable, and not for everybody to read")))
+}
+
+/// Private keys and shared secrets that others can read; what else is wrong with them is found elsewhere.
+pub(super) fn secrets(config: &Config) -> Vec<Finding> {
+    let tls = [("[health.tls]", &config.health.tls), ("[admin.tls]", &config.admin.tls)];
+    let keys = tls.into_iter().filter_map(|(table, files)| {
+        let key = &files.as_ref()?.key;
+        secret(key, &format!("{table} {}", key.display()), "the private key")
+    });
+    let shared = config.mirrors.iter().filter_map(|mirror| {
+        let path = mirror.peer_key_file.as_ref()?;
+        let subject = format!("mirror {}, peer_key_file {}", mirror.name, path.display());
+        secret(path, &subject, "the secret that the members share")
+    });
+    keys.chain(shared).collect()
+}
+
+/// A finding if other users can read the file at `path`. A group that this process is in may: that is how a service is
+/// given its key.
+fn secret(path: &Path, subject: &str, what: &str) -> Option<Finding> {
+    // The service manager makes these, for the one service: the mode shows the mask of an access control list.
+    if path.starts_with("/run/credentials") {
+        return None;
+    }
+    let found = fs::metadata(path).ok()?;
+    let readers = file::readable_by(found.mode(), found.gid())?;
+    let help = format!(
+        "Keep it for root and the daemon's group: `chown root:mirrorvip {path} && chmod 640 {path}`.",
+        path = path.display()
+    );
+    Some(Finding::warning(subject, format!("{readers} can read {what}")).help(help))
+}
+
+/// The configuration's file, if others can write it.
+pub(super) fn configuration(path: &Path) -> Option<Finding> {
+    let found = fs::metadata(path).ok()?;
+    let subject = format!("configuration {}", path.display());
+    let help = format!(
+        "It names the commands that the daemon runs: `chmod go-w {path}`, and let root own it.",
+        path = path.display()
+    );
+    if let Some(writers) = file::writable_by(found.mode(), found.gid()) {
+        return Some(Finding::warning(subject, format!("{writers} can change it")).help(help));
+    }
+    let directory = fs::metadata(path.parent()?).ok()?;
+    let exposure = file::open_to_writers(directory.mode(), directory.uid(), directory.gid())?;
+    Some(Finding::warning(subject, format!("others can replace it: of its directory, {exposure}")).help(help))
 }
 
 /// The state directory: without it the daemon runs, and forgets the epoch at a restart.
@@ -116,9 +159,12 @@ pub(super) fn state_directory(path: &Path) -> Finding {
             path.display()
         ));
     }
-    let probe = path.join(".mirrorvip-check");
-    match fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
-        Ok(()) => Finding::good(subject, "writable"),
+    match Directory::open(path).and_then(|directory| directory.try_writing().map(|()| directory.exposure())) {
+        Ok(None) => Finding::good(subject, "writable"),
+        Ok(Some(exposure)) => {
+            Finding::warning(subject, format!("others can replace the daemon's memory: {exposure}"))
+                .help(format!("Give it to the daemon's user alone: `chmod 750 {}`.", path.display()))
+        }
         Err(error) => Finding::warning(subject, format!("cannot be written ({error}): {consequence}"))
             .help("Give it to the daemon's user, or name another directory."),
     }

@@ -4,7 +4,8 @@
 //! It asks every address of the health listener for `/live`, over TLS where that is configured. The role has no
 //! say: a backup is as healthy as a primary, and must not be restarted for being one. Whose certificate answers
 //! does not matter either: what is asked is whether this listener turns, on an address of this machine, and a
-//! certificate is for the name that load balancers use.
+//! certificate is for the name that load balancers use. And where `allowed_networks` keep this machine out, being let in
+//! and closed without a word is an answer: somebody who turns did that.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -28,8 +29,15 @@ pub(super) fn run(global: &Global) -> Result<Exit, Failure> {
     let health = run::load(global)?.health;
     for listen in health.listen {
         let address = admin::reachable(listen);
-        let alive = ask(address, health.tls.is_some());
-        alive.and_then(|answer| judge(&answer)).map_err(|error| {
+        let networks = &health.allowed_networks;
+        let stranger =
+            !networks.is_empty() && !networks.iter().any(|network| network.contains(&address.ip()));
+        let alive = match ask(address, health.tls.is_some()) {
+            Ok(answer) if answer.is_empty() && stranger => Ok(()),
+            Err(error) if stranger && is_close(&error) => Ok(()),
+            answer => answer.and_then(|answer| judge(&answer)),
+        };
+        alive.map_err(|error| {
             let error = anyhow::Error::new(error).context(format!("{address} does not answer as it should"));
             Failure::new(Exit::Unavailable, error)
         })?;
@@ -59,6 +67,12 @@ fn exchange(stream: &mut (impl Read + Write), address: SocketAddr) -> io::Result
         Err(error) if answer.is_empty() => Err(error),
         Ok(_) | Err(_) => Ok(answer),
     }
+}
+
+/// Whether the other side closed the connection.
+fn is_close(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
 /// 403 is an answer, too: `allowed_networks` need not have loopback in it.

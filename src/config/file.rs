@@ -7,16 +7,15 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 use super::{Config, Report, parse};
+use crate::file::{self, ReadError, Stamp};
 
 /// The variable of the environment that holds a whole configuration as TOML.
 pub const VARIABLE: &str = "MIRRORVIP_CONFIG_TOML";
@@ -26,6 +25,10 @@ pub const DEFAULT_FILE: &str = "/etc/mirrorvip/mirrorvip.toml";
 
 /// The longest file that is read. A mirror takes a few hundred bytes.
 const LIMIT: u64 = 1024 * 1024;
+
+/// How long the file system may take to give a file. Whoever waits for a configuration has nothing else to do, but
+/// must not wait for ever.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a configuration is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,40 +75,44 @@ pub enum LoadError {
     Invalid(#[from] Report),
 }
 
+/// One reading of a configuration.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// What it says.
+    pub config: Config,
+    /// Which version of the file this is, to the byte; `None` for a variable, which cannot change.
+    version: Option<(Stamp, Vec<u8>)>,
+}
+
 /// Reads a configuration from a file.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
-    understand(read(path)?, path)
+    understand(&read(path)?.1, path)
 }
 
 /// Reads a text that came from `origin`.
-fn understand(bytes: Vec<u8>, origin: &Path) -> Result<Config, LoadError> {
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(parse(&text, &origin.to_string_lossy())?),
+fn understand(bytes: &[u8], origin: &Path) -> Result<Config, LoadError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(parse(text, &origin.to_string_lossy())?),
         Err(error) => {
-            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let valid = &bytes[..error.valid_up_to()];
             let line = valid.split(|byte| *byte == b'\n').count();
             Err(LoadError::NotUtf8 { path: origin.to_owned(), line })
         }
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
-    let file = open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(LoadError::NotAFile { path: path.to_owned() });
-    }
-    let mut bytes = Vec::new();
-    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(LoadError::TooLong { path: path.to_owned() });
-    }
-    Ok(bytes)
-}
-
-/// Opens without waiting: opening a pipe that nobody writes to would never return.
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
+/// The file's version and its bytes, within [`PATIENCE`].
+fn read(path: &Path) -> Result<(Stamp, Vec<u8>), LoadError> {
+    let owned = path.to_owned();
+    let read = file::within(PATIENCE, move || -> Result<_, ReadError> {
+        let (opened, metadata) = file::open(&owned)?;
+        Ok((file::stamp(&metadata), file::read_rest(&opened, LIMIT)?))
+    });
+    read.map_err(ReadError::Io).flatten().map_err(|error| match error {
+        ReadError::Io(source) => LoadError::Unreadable { path: path.to_owned(), source },
+        ReadError::NotRegular => LoadError::NotAFile { path: path.to_owned() },
+        ReadError::TooLong { .. } => LoadError::TooLong { path: path.to_owned() },
+    })
 }
 
 // === impl Source ===
@@ -123,9 +130,20 @@ impl Source {
 
     /// Reads the configuration; of a file as it is by now.
     pub fn load(&self) -> Result<Config, LoadError> {
+        self.read().map(|reading| reading.config)
+    }
+
+    /// The same, with what tells one version of a file from another.
+    pub fn read(&self) -> Result<Reading, LoadError> {
         match self {
-            Self::File(path) => load(path),
-            Self::Environment(text) => understand(text.as_bytes().to_vec(), Path::new(VARIABLE)),
+            Self::File(path) => {
+                let (stamp, bytes) = read(path)?;
+                Ok(Reading { config: understand(&bytes, path)?, version: Some((stamp, bytes)) })
+            }
+            Self::Environment(text) => {
+                let config = understand(text.as_bytes(), Path::new(VARIABLE))?;
+                Ok(Reading { config, version: None })
+            }
         }
     }
 }
@@ -137,6 +155,20 @@ impl fmt::Display for Source {
             Self::File(path) => path.display().fmt(f),
             Self::Environment(_) => f.write_str(VARIABLE),
         }
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    /// Whether both are of one version of the file: the same bytes, and nobody wrote it in between.
+    pub fn is_same_version(&self, other: &Self) -> bool {
+        self.version == other.version
+    }
+
+    /// Whether it could be the beginning of a longer text: the last line does not end.
+    pub fn ends_within_a_line(&self) -> bool {
+        self.version.as_ref().is_some_and(|(_, bytes)| !bytes.ends_with(b"\n"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::check::chain;
@@ -16,6 +16,25 @@ use crate::steer::arbiter::Channels;
 
 /// Between two attempts after a failure: a full disk is not made better by asking each second.
 const RETRY: Duration = Duration::from_secs(30);
+
+/// The same while another process holds the directory: it may be about to end.
+const HELD_RETRY: Duration = Duration::from_secs(1);
+
+/// How long another process may hold the directory before that is an error: the one before this may still be stopping.
+const HELD_GRACE: Duration = Duration::from_secs(3);
+
+/// A write that takes longer is reported. A busy disk needs less.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// A stretch of failed writes.
+#[derive(Debug)]
+struct Failing {
+    since: Instant,
+    last: Instant,
+    retry: Duration,
+    /// Whether it has been reported: once an episode.
+    reported: bool,
+}
 
 /// Keeps the state of `mirror` until it is cancelled or the mirror is gone, and once more then. What the arbiter remembers
 /// is acknowledged as soon as it is written, and no later when it cannot be.
@@ -28,13 +47,14 @@ pub(super) async fn keep(
 ) {
     let mut memory = channels.memory.subscribe();
     let mut written: Option<PersistedState> = None;
-    let mut failed_at: Option<Instant> = None;
+    let mut failing: Option<Failing> = None;
     let mut last_chance = false;
     loop {
         let role = snapshot.borrow_and_update().tracker().remember();
         let arbiter = memory.borrow_and_update().clone();
         let wanted = role.map(|role| PersistedState { role, arbiter: arbiter.clone() });
-        let may_try = last_chance || failed_at.is_none_or(|at| at.elapsed() >= RETRY);
+        let may_try =
+            last_chance || failing.as_ref().is_none_or(|failing| failing.last.elapsed() >= failing.retry);
         // When the instance was asked last changes with each answer; it is written with what else changes, and at the end.
         let changed = |wanted: &PersistedState| {
             let timeless =
@@ -45,20 +65,11 @@ pub(super) async fn keep(
             match save(&store, &mirror, state.clone()).await {
                 Ok(()) => {
                     written = Some(state);
-                    if failed_at.take().is_some() {
+                    if failing.take().is_some_and(|failing| failing.reported) {
                         tracing::info!(mirror, "the state is written again");
                     }
                 }
-                Err(error) => {
-                    if failed_at.replace(Instant::now()).is_none() {
-                        let error = chain(&error);
-                        tracing::warn!(
-                            mirror,
-                            error,
-                            "epoch and term will not outlive this process; the daemon runs without its state file"
-                        );
-                    }
-                }
+                Err(error) => Failing::note(&mut failing, &mirror, &error),
             }
         }
         channels.stored.send_if_modified(|stored| {
@@ -78,11 +89,55 @@ pub(super) async fn keep(
     }
 }
 
+// === impl Failing ===
+
+impl Failing {
+    /// Takes in another failure, and reports it once.
+    fn note(failing: &mut Option<Self>, mirror: &str, error: &StateError) {
+        let now = Instant::now();
+        let failing = failing.get_or_insert(Self { since: now, last: now, retry: RETRY, reported: false });
+        let held = matches!(error, StateError::Held { .. });
+        (failing.last, failing.retry) = (now, if held { HELD_RETRY } else { RETRY });
+        if failing.reported || held && failing.since.elapsed() < HELD_GRACE {
+            return;
+        }
+        failing.reported = true;
+        let error = chain(error);
+        if held {
+            tracing::error!(
+                mirror,
+                error,
+                "another process holds the state directory; this one runs without writing there: stop one of the two, or give it \
+                 a state_directory of its own"
+            );
+        } else {
+            tracing::warn!(
+                mirror,
+                error,
+                "epoch and term will not outlive this process; the daemon runs without its state file"
+            );
+        }
+    }
+}
+
 /// Writes on a thread that may block; one write is under way at a time, since it is awaited.
 async fn save(store: &Store, mirror: &str, state: PersistedState) -> Result<(), StateError> {
-    let (store, mirror) = (store.clone(), mirror.to_owned());
-    let write = tokio::task::spawn_blocking(move || store.save(&mirror, state));
-    write.await.expect("writing a file does not panic")
+    let (store, name) = (store.clone(), mirror.to_owned());
+    let mut write = tokio::task::spawn_blocking(move || store.save(&name, state));
+    let in_time = timeout(SLOW, &mut write).await;
+    let is_late = in_time.is_err();
+    if is_late {
+        tracing::warn!(mirror, "the state directory does not answer; the state is written when it does");
+    }
+    let written = match in_time {
+        Ok(written) => written,
+        Err(_elapsed) => write.await,
+    };
+    let result = written.expect("writing a file does not panic");
+    if is_late && result.is_ok() {
+        tracing::info!(mirror, "the state is written again");
+    }
+    result
 }
 
 #[cfg(test)]
@@ -101,6 +156,36 @@ mod tests {
         sender.send_modify(|snapshot| {
             snapshot.rule(at, |tracker| tracker.observe(&observation));
         });
+    }
+
+    /// What a stop and a reload wait for is bounded, and what an old keeper writes late is not taken over.
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the test owns the task and joins it")]
+    async fn a_keeper_that_hangs_writes_nothing_over_what_came_after() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path().to_owned());
+        let settings = Settings { stale_after: Duration::from_secs(4), rise: std::num::NonZeroU32::MIN };
+        let sender = watch::Sender::new(Snapshot::new(Tracker::new(settings, None)));
+        observe(&sender, Role::Primary);
+        let cancelled = CancellationToken::new();
+        let profile = Profile::new(Identity::default(), &Memory::default());
+        let channels = Arc::new(Channels::new(profile, Memory::default(), Epoch::default(), true));
+        let guard = store.hang();
+        let old =
+            keep(store.clone(), "PROD".into(), sender.subscribe(), Arc::clone(&channels), cancelled.clone());
+        let old = tokio::spawn(old);
+        tokio::task::yield_now().await;
+        let newer = store.next_generation();
+        drop(guard);
+        cancelled.cancel();
+        old.await.unwrap();
+        assert_eq!(newer.load("PROD").unwrap(), None, "the old one had its time");
+        let state = PersistedState {
+            role: sender.borrow().tracker().remember().unwrap(),
+            arbiter: Memory::default(),
+        };
+        newer.save("PROD", state).unwrap();
+        assert!(newer.load("PROD").unwrap().is_some());
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::files::Memory;
 use crate::check::chain;
 use crate::clock::Clock;
 use crate::config;
@@ -26,9 +27,9 @@ use crate::probe::run::{self, Watched};
 use crate::role::Remembered;
 use crate::role::{Settings, Tracker};
 use crate::snapshot::Snapshot;
-use crate::state::{PersistedState, Store};
+use crate::state::{PersistedState, StateError};
 use crate::steer::arbiter::{Channels, Instance};
-use crate::term::Memory;
+use crate::term;
 use crate::wake;
 
 /// The mirrors of the present configuration, in its order, and their loops.
@@ -40,7 +41,7 @@ pub(super) struct Mirrors {
     groups: Vec<Group>,
     /// Identifies this process to others.
     run: String,
-    /// Identifies its state directory to others; read once.
+    /// Identifies its state directory to others; the first that is known counts.
     daemon: OnceCell<String>,
 }
 
@@ -48,9 +49,9 @@ pub(super) struct Mirrors {
 #[derive(Debug, thiserror::Error)]
 #[error("use peer_key_file {} of mirror {mirror}", path.display())]
 pub struct PeerKeyError {
-    mirror: String,
-    path: PathBuf,
-    source: KeyError,
+    pub(super) mirror: String,
+    pub(super) path: PathBuf,
+    pub(super) source: KeyError,
 }
 
 /// One mirror as its readers see it.
@@ -119,42 +120,44 @@ impl Mirrors {
         }
     }
 
+    /// Which mirrors of a new configuration the state directory is to be asked about; `None` if it need not be asked.
+    pub(super) fn unknown(&self, mirrors: &[config::Mirror]) -> Option<Vec<String>> {
+        let known = |name: &str| self.entries.iter().any(|entry| entry.config.name == name);
+        let names = mirrors.iter().map(|mirror| &mirror.name).filter(|name| !known(name));
+        let unknown: Vec<_> = names.cloned().collect();
+        (self.daemon.get().is_none() || !unknown.is_empty()).then_some(unknown)
+    }
+
     /// Finds or makes the channels of each mirror of a new configuration. A mirror that is asked in another
     /// way than before starts without a verdict (the evidence was about something else), but in its epoch.
+    /// `memory` is of the mirrors that are [not known](Self::unknown).
     pub(super) fn prepare(
         &self,
         mirrors: &[config::Mirror],
-        store: &Store,
-    ) -> Result<Prepared, PeerKeyError> {
-        let daemon = self.daemon.get_or_init(|| {
-            store.daemon_id().unwrap_or_else(|(id, error)| {
-                let error = chain(&error);
-                tracing::warn!(error, "this daemon's identifier will not outlive the process");
-                id
-            })
-        });
-        let mirrors = mirrors.iter().map(|config| self.prepare_mirror(config, store, daemon));
-        Ok(Prepared { mirrors: mirrors.collect::<Result<_, _>>()? })
+        memory: Option<Memory>,
+        keys: &HashMap<String, Arc<Key>>,
+    ) -> Prepared {
+        let (daemon, mut states) =
+            memory.map_or_else(Default::default, |Memory { daemon, mirrors }| (daemon, mirrors));
+        let daemon = self.daemon.get_or_init(|| daemon);
+        let prepare = |config: &config::Mirror| {
+            let state = states.remove(&config.name);
+            self.prepare_mirror(config.clone(), state, keys.get(&config.name).cloned(), daemon)
+        };
+        Prepared { mirrors: mirrors.iter().map(prepare).collect() }
     }
 
     fn prepare_mirror(
         &self,
-        config: &config::Mirror,
-        store: &Store,
+        config: config::Mirror,
+        state: Option<Result<Option<PersistedState>, StateError>>,
+        key: Option<Arc<Key>>,
         daemon: &str,
-    ) -> Result<PreparedMirror, PeerKeyError> {
-        let key = config.peer_key_file.as_ref().map(|path| {
-            Key::load(path).map(Arc::new).map_err(|source| PeerKeyError {
-                mirror: config.name.clone(),
-                path: path.clone(),
-                source,
-            })
-        });
-        let (config, key) = (config.clone(), key.transpose()?);
+    ) -> PreparedMirror {
         let known = self.entries.iter().find(|entry| entry.config.name == config.name);
         if let Some(entry) = known.filter(|entry| entry.config.probe == config.probe) {
             let (snapshot, channels) = (entry.snapshot.clone(), Arc::clone(&entry.channels));
-            return Ok(PreparedMirror { config, snapshot, fresh: None, past: entry.past, channels, key });
+            return PreparedMirror { config, snapshot, fresh: None, past: entry.past, channels, key };
         }
         let state = match known {
             Some(entry) => {
@@ -162,7 +165,7 @@ impl Mirrors {
                 let arbiter = entry.channels.memory.borrow().clone();
                 role.map(|role| PersistedState { role, arbiter })
             }
-            None => store.load(&config.name).unwrap_or_else(|error| {
+            None => state.unwrap_or(Ok(None)).unwrap_or_else(|error| {
                 let (mirror, error) = (&config.name, chain(&error));
                 tracing::warn!(
                     mirror,
@@ -173,7 +176,7 @@ impl Mirrors {
                 None
             }),
         };
-        let (role, memory): (Option<Remembered>, Memory) =
+        let (role, memory): (Option<Remembered>, term::Memory) =
             state.map_or_else(Default::default, |state| (Some(state.role), state.arbiter));
         let tracker = Tracker::new(settings(&config), role);
         let epoch = tracker.epoch();
@@ -188,7 +191,7 @@ impl Mirrors {
             |entry| Arc::clone(&entry.channels),
         );
         let past = Instance::remembered(role);
-        Ok(PreparedMirror { config, snapshot, fresh: Some(sender), past, channels, key })
+        PreparedMirror { config, snapshot, fresh: Some(sender), past, channels, key }
     }
 
     /// Moves the loops over to the prepared mirrors. A loop whose mirrors did not change goes on undisturbed.

@@ -8,12 +8,13 @@
 //! [FIPS 198-1]: https://csrc.nist.gov/pubs/fips/198-1/final
 
 use std::fmt::{self, Write as _};
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
+
+use crate::file::{self, ReadError};
 
 /// The request's header with the nonce.
 pub(crate) const NONCE: &str = "mirrorvip-nonce";
@@ -39,16 +40,20 @@ pub enum KeyError {
     /// Too short to protect anything, or too long to be a secret.
     #[error("holds {0} bytes; a secret has {SHORTEST} to {LONGEST}: `openssl rand -hex 32` makes one")]
     Length(usize),
+    /// Much too long to be a secret.
+    #[error(
+        "holds far more than a secret, which has {SHORTEST} to {LONGEST} bytes: `openssl rand -hex 32` makes one"
+    )]
+    TooLong,
 }
 
 impl Key {
     /// Reads the secret, which is all that the file holds; white space around it is ignored.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let mut text = Vec::new();
-        let limit = 2 * LONGEST as u64;
-        File::open(path)
-            .and_then(|file| file.take(limit).read_to_end(&mut text))
-            .map_err(KeyError::Unreadable)?;
+        let text = file::read_bounded(path, 2 * LONGEST as u64).map_err(|error| match error {
+            ReadError::TooLong { .. } => KeyError::TooLong,
+            other => KeyError::Unreadable(other.into()),
+        })?;
         let secret = text.trim_ascii();
         if !(SHORTEST..=LONGEST).contains(&secret.len()) {
             return Err(KeyError::Length(secret.len()));
@@ -135,7 +140,7 @@ mod tests {
     #[test]
     fn a_short_secret_and_a_missing_file_are_refused() {
         assert!(matches!(key("short"), Err(KeyError::Length(5))));
-        assert!(matches!(key(&"x".repeat(9_000)), Err(KeyError::Length(_))));
+        assert!(matches!(key(&"x".repeat(9_000)), Err(KeyError::TooLong)));
         assert!(matches!(Key::load(Path::new("/nonexistent")), Err(KeyError::Unreadable(_))));
         assert_eq!(format!("{:?}", key(&"k".repeat(32)).unwrap()), "Key");
     }

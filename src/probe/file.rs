@@ -10,18 +10,17 @@
 //! heartbeat that stays grows older by this process's clocks, whatever is done to the wall clock.
 
 use std::fmt;
-use std::fs::{Metadata, OpenOptions};
+use std::fs::Metadata;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::OFlags;
 use tokio::time::timeout;
 
 use super::{EVIDENCE_LENGTH, Reading};
 use crate::blocking::Errand;
 use crate::clock::{Clock, Timestamp};
+use crate::file;
 use crate::observation::{AsyncKind, NoEvidence, Outcome, Role, printable};
 
 /// How much of the file is read; its first line must end in it.
@@ -105,13 +104,7 @@ impl fmt::Display for File {
 /// Reads the file. The time is taken before the content: were it replaced in between, the answer would
 /// look older than it is, and never younger.
 fn read(path: &Path) -> io::Result<Published> {
-    // Without NONBLOCK the opening of a FIFO waits for somebody to write.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
+    let (file, metadata) = file::open(path)?;
     let modified = modified(&metadata)?;
     let mut content = Vec::with_capacity(LIMIT + 1);
     file.take(LIMIT as u64 + 1).read_to_end(&mut content)?;

@@ -1,5 +1,6 @@
 //! Publishing on a real file system: what is written, what is not, and how old it looks.
 
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
@@ -37,13 +38,13 @@ fn silence_is_not_published() {
 #[test]
 fn every_role_reads_back() {
     let directory = tempfile::tempdir().unwrap();
-    let file = RoleFile::of("PROD", directory.path());
+    let (file, path) = (RoleFile::of("PROD", directory.path()), role_file("PROD", directory.path()));
     for role in Role::all() {
         let beat = Beat::of(&answer(Ok(role.clone()), at(5, 1_700_000_000)), at(5, 1_700_000_000)).unwrap();
         file.replace(&beat).unwrap();
-        assert_eq!(crate::probe::file::parse(&fs::read(&file.path).unwrap()).0, Ok(role));
+        assert_eq!(crate::probe::file::parse(&fs::read(&path).unwrap()).0, Ok(role));
     }
-    let metadata = fs::metadata(&file.path).unwrap();
+    let metadata = fs::metadata(&path).unwrap();
     assert_eq!(metadata.mtime(), 1_700_000_000);
     assert_eq!(metadata.mode() & 0o7777, MODE);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
@@ -53,7 +54,7 @@ fn every_role_reads_back() {
 #[expect(clippy::disallowed_methods, reason = "the test owns the task and joins it")]
 async fn answers_are_written_once_and_a_full_stop_leaves_the_file() {
     let directory = tempfile::tempdir().unwrap();
-    let file = RoleFile::of("PROD", directory.path());
+    let (file, path) = (RoleFile::of("PROD", directory.path()), role_file("PROD", directory.path()));
     let settings = Settings { stale_after: Duration::from_secs(4), rise: std::num::NonZeroU32::MIN };
     let (sender, snapshots) = watch::channel(Snapshot::new(Tracker::new(settings, None)));
     let (clock, cancelled) = (Clock::system(), CancellationToken::new());
@@ -64,7 +65,7 @@ async fn answers_are_written_once_and_a_full_stop_leaves_the_file() {
         sender.send_modify(|snapshot| snapshot.newest = newest);
     };
     let wait_for = async |role: &str| {
-        let is_there = || fs::read_to_string(&file.path).is_ok_and(|text| text.starts_with(role));
+        let is_there = || fs::read_to_string(&path).is_ok_and(|text| text.starts_with(role));
         for _ in 0..2_000 {
             if is_there() {
                 return;
@@ -75,7 +76,7 @@ async fn answers_are_written_once_and_a_full_stop_leaves_the_file() {
     };
     observe(Ok(Role::Primary));
     wait_for("primary\n").await;
-    let inode = || fs::metadata(&file.path).unwrap().ino();
+    let inode = || fs::metadata(&path).unwrap().ino();
     let written = inode();
     // Neither silence nor a change without an answer touches the file; the next answer proves their turn is over.
     observe(Err(NoEvidence::TimedOut { after: Duration::from_secs(2) }));
@@ -86,7 +87,25 @@ async fn answers_are_written_once_and_a_full_stop_leaves_the_file() {
     wait_for("backup\n").await;
     cancelled.cancel();
     task.await.unwrap();
-    assert!(file.path.exists());
+    assert!(path.exists());
+}
+
+/// What stands in the place of the file, or of an earlier version's temporary file, is somebody else's.
+#[test]
+fn a_link_is_replaced_and_its_victim_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let victim = directory.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    let shared = directory.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    for name in ["PROD.role", ".PROD.role.new"] {
+        std::os::unix::fs::symlink(&victim, shared.join(name)).unwrap();
+    }
+    let beat = Beat { text: "backup\n".to_owned(), modified: Duration::from_secs(1) };
+    RoleFile::of("PROD", &shared).replace(&beat).unwrap();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert_ne!(fs::metadata(&victim).unwrap().mtime(), 1);
+    assert_eq!(fs::read_to_string(role_file("PROD", &shared)).unwrap(), "backup\n");
 }
 
 #[tokio::test]

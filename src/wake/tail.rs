@@ -1,16 +1,19 @@
 //! What is new in a file, at each look. It waits for nothing; when to look is its caller's business.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
 use super::is_about_mirroring;
+use crate::file;
 
 /// How much of a log is read at one look.
 const TURN: usize = 64 * 1024;
+
+/// How much of a log is read that grew between two looks. Of more, the end alone is read: an instance writes a few lines
+/// a second, and nobody can tell what another program put there.
+const BACKLOG: u64 = 1 << 20;
 
 /// How much of an unfinished line is kept. What a longer one says beyond this is seen only if it begins and
 /// ends in one look.
@@ -146,28 +149,34 @@ fn look_at_log(path: &Path, log: &mut Option<Log>, first: bool) -> (Look, io::Re
 
 impl Log {
     fn open(path: &Path, at_end: bool) -> io::Result<Self> {
-        // Without NONBLOCK the opening of a FIFO waits for somebody to write.
-        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
+        let (file, metadata) = file::open(path)?;
         let position = if at_end { metadata.len() } else { 0 };
         Ok(Self { identity: identity(&metadata), file, position, line: UnfinishedLine::default() })
     }
 
     /// Reads on for one turn. An error is left to the next look: the file may be coming back.
     fn read(&mut self) -> Look {
-        if self.file.metadata().is_ok_and(|metadata| metadata.len() < self.position) {
-            self.position = 0;
-            self.line = UnfinishedLine::default();
-        }
         let mut look = Look::default();
+        if let Ok(length) = self.file.metadata().map(|metadata| metadata.len()) {
+            if length < self.position {
+                self.position = 0;
+                self.line = UnfinishedLine::default();
+            }
+            if length - self.position > BACKLOG {
+                let skipped = length - self.position - TURN as u64;
+                tracing::debug!(
+                    skipped,
+                    "the log grew by more than is read; its end is read, and a probe is asked"
+                );
+                self.position += skipped;
+                self.line = UnfinishedLine::default();
+                look.wake = true;
+            }
+        }
         let mut turn = vec![0; TURN];
         if let Ok(count) = self.file.read_at(&mut turn, self.position) {
             self.position += count as u64;
-            look.wake = self.line.extend(&turn[..count]);
+            look.wake |= self.line.extend(&turn[..count]);
             look.more = count == TURN;
         }
         look

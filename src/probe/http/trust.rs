@@ -4,10 +4,9 @@
 //! one is bad the old ones stay in use, and that is logged once.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -16,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tracing::warn;
 
 use crate::blocking::Errand;
+use crate::file::{self, Stamp};
 use crate::observation::{NoEvidence, printable};
 use crate::probe::EVIDENCE_LENGTH;
 
@@ -37,10 +37,7 @@ pub(super) struct Trust {
 enum Version {
     /// There is none, or it cannot be opened.
     None,
-    Of {
-        modified: SystemTime,
-        length: u64,
-    },
+    Of(Stamp),
 }
 
 /// What a look at the authorities gave.
@@ -101,7 +98,9 @@ fn load_system() -> Loaded {
 fn load_file(path: &Path, known: Option<Version>) -> Loaded {
     let shown = || printable(&path.to_string_lossy(), EVIDENCE_LENGTH);
     let (version, content) = match open(path) {
-        Ok((file, version)) if known != Some(version) => (version, read(file)),
+        Ok((file, version)) if known != Some(version) => {
+            (version, file::read_rest(&file, LIMIT).map_err(io::Error::from))
+        }
         Err(error) if known != Some(Version::None) => (Version::None, Err(error)),
         Ok(_) | Err(_) => return Loaded::Unchanged,
     };
@@ -122,15 +121,8 @@ fn load_file(path: &Path, known: Option<Version>) -> Loaded {
 }
 
 fn open(path: &Path) -> io::Result<(File, Version)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    Ok((file, Version::Of { modified: metadata.modified()?, length: metadata.len() }))
-}
-
-fn read(file: File) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    file.take(LIMIT).read_to_end(&mut content)?;
-    Ok(content)
+    let (file, metadata) = file::open(path)?;
+    Ok((file, Version::Of(file::stamp(&metadata))))
 }
 
 /// `None` without a single usable certificate.
@@ -147,4 +139,21 @@ fn configure(certificates: impl IntoIterator<Item = CertificateDer<'static>>) ->
         .with_root_certificates(roots)
         .with_no_client_auth();
     Some(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_ca_file_is_no_authority_and_nothing_waits_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.crt");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        let loaded = file::within(Duration::from_secs(30), move || load_file(&path, None)).unwrap();
+        let Loaded::Read { config: Err(cause), .. } = loaded else { panic!("{loaded:?}") };
+        assert!(cause.to_string().contains("it is not a regular file"), "{cause}");
+    }
 }

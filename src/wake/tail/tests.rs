@@ -108,6 +108,32 @@ fn a_turn_is_bounded_and_goes_on() {
     assert_eq!(tail.look(), WAKE);
 }
 
+/// A sparse file of 10 GiB, of which nothing but the end is read.
+#[test]
+fn a_log_that_grew_by_too_much_is_skipped_and_the_skipping_wakes() {
+    let log = Fixture::new("messages.log");
+    log.append(SMALL_TALK);
+    let mut tail = Tail::new(log.path());
+    tail.look();
+    let file = OpenOptions::new().write(true).open(log.path()).expect("it exists");
+    file.set_len(10 << 30).expect("can be made longer");
+    let mut looks = vec![tail.look()];
+    while looks.last().is_some_and(|look| look.more) {
+        looks.push(tail.look());
+        assert!(looks.len() < 10, "the whole file is read");
+    }
+    assert_eq!(looks.iter().filter(|look| look.wake).count(), 1, "{looks:?}");
+    assert_eq!(tail.look(), NOTHING);
+    log.append(&format!("\n{NEWS}"));
+    assert_eq!(tail.look(), WAKE, "and it is followed from there");
+    // The same under the log's name after a roll-over.
+    log.roll_over();
+    let file = File::create(log.path()).expect("can be created");
+    file.set_len(10 << 30).expect("can be made longer");
+    assert!(tail.look().wake);
+    assert!(!tail.look().more && tail.look() == NOTHING);
+}
+
 #[test]
 fn an_unfinished_line_wakes_once() {
     let mut line = UnfinishedLine::default();
