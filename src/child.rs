@@ -12,6 +12,7 @@
 //!   `WNOWAIT`, at SIGCHLD, which works on any kernel; a process descriptor would need Linux 5.4.
 //! - A descendant that holds the pipe is not waited for: when the child itself has exited, the pipe is
 //!   emptied and closed. One that left the group with `setsid` lives on, but nobody is held up by it.
+//! - A daemon that is killed leaves nobody behind: its [`guard`] kills the groups that are left.
 //! - A process that survives SIGKILL sleeps in the kernel, mostly in a broken file system. It is remembered,
 //!   and nothing is started beside it until it is gone: a hang costs one process, not one for each call.
 //!
@@ -21,7 +22,7 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, ExitStatus};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -32,6 +33,7 @@ use crate::blocking::Errand;
 use crate::observation::NoEvidence;
 
 mod capture;
+pub(crate) mod guard;
 mod start;
 mod survivors;
 #[cfg(test)]
@@ -79,6 +81,23 @@ struct Running {
     survivors: Vec<Survivor>,
 }
 
+/// A start that somebody waits for. When the waiting ends without it, whatever comes of it is killed, also when it has
+/// come just before.
+#[derive(Debug, Default)]
+struct Awaited(Arc<Mutex<Start>>);
+
+/// How far a start is.
+#[derive(Clone, Copy, Debug, Default)]
+enum Start {
+    #[default]
+    UnderWay,
+    /// The group is there, and the one who waits has not noticed yet.
+    Came(Pid),
+    /// The one who waits has noticed.
+    Taken,
+    GivenUp,
+}
+
 /// Kills the group when the future that holds it ends, however it ends. The child stays in its slot, where
 /// the next run finds and reaps it.
 struct Leash<'a> {
@@ -109,11 +128,18 @@ impl Runner {
             .map_err(|error| NoEvidence::Failed(format!("failed to listen for SIGCHLD: {error}")))?;
         self.bury_predecessor(&mut exits).await?;
 
-        let call = call.clone();
-        let started = timeout_at(deadline, self.starting.run(move || call.start())).await;
+        let (call, awaited) = (call.clone(), Awaited::default());
+        let state = Arc::clone(&awaited.0);
+        let start = move || {
+            let running = call.start()?;
+            lock(&state).came(&running);
+            Ok(running)
+        };
+        let started = timeout_at(deadline, self.starting.run(start)).await;
         let running = started.map_err(|_| NoEvidence::TimedOut { after: limit })??;
         let leash = Leash { slot: &mut self.running };
         let running = leash.slot.insert(running);
+        awaited.taken();
 
         let mut capture = Capture::of(running.child.as_mut())?;
         let end = timeout_at(deadline, capture.gather(running.exited(&mut exits))).await;
@@ -163,7 +189,9 @@ impl Runner {
 
 impl Running {
     fn new(child: process::Child) -> Self {
-        Self { group: Pid::from_child(&child), child: Some(child), survivors: Vec::new() }
+        let group = Pid::from_child(&child);
+        guard::note(group);
+        Self { group, child: Some(child), survivors: Vec::new() }
     }
 
     /// Sends SIGKILL to the whole group, as long as its number is certain to be ours.
@@ -176,17 +204,8 @@ impl Running {
 
     /// Waits until the leader has exited, and leaves it to be reaped. Cancel-safe.
     async fn exited(&self, exits: &mut signals::Signal) {
-        while !self.has_exited() {
+        while !has_exited(self.group) {
             let _signal_or_tick = timeout(TICK, exits.recv()).await;
-        }
-    }
-
-    fn has_exited(&self) -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        match waitid(WaitId::Pid(self.group), options) {
-            Ok(None) => false,
-            // An error: somebody else has reaped it.
-            Ok(Some(_)) | Err(_) => true,
         }
     }
 
@@ -200,7 +219,10 @@ impl Running {
             timeout_at(deadline, self.exited(exits)).await.ok()?;
         }
         // Does not block: it has exited, or an error says that somebody else reaped it.
-        self.child.take().map(|mut child| child.wait())
+        self.child.take().map(|mut child| {
+            guard::forget(self.group);
+            child.wait()
+        })
     }
 
     /// Whether the leader and every member of the group are gone, for which it waits until `deadline`.
@@ -236,8 +258,44 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
         if let Some(child) = self.child.take() {
-            ORPHANS.lock().unwrap_or_else(PoisonError::into_inner).push((child, self.group));
+            lock(&ORPHANS).push((child, self.group));
             reap_orphans();
+        }
+    }
+}
+
+// === impl Start ===
+
+impl Start {
+    /// The group has started.
+    fn came(&mut self, running: &Running) {
+        match self {
+            Self::UnderWay => *self = Self::Came(running.group),
+            Self::GivenUp => running.kill(),
+            Self::Came(_) | Self::Taken => {}
+        }
+    }
+}
+
+// === impl Awaited ===
+
+impl Awaited {
+    /// From here on a [`Leash`] holds it.
+    fn taken(&self) {
+        *lock(&self.0) = Start::Taken;
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let mut start = lock(&self.0);
+        match *start {
+            Start::UnderWay => *start = Start::GivenUp,
+            // It is not reaped before the next run finds it: its number is certain to be ours.
+            Start::Came(group) => {
+                let _gone = kill_process_group(group, Signal::KILL);
+            }
+            Start::Taken | Start::GivenUp => {}
         }
     }
 }
@@ -266,11 +324,28 @@ impl Finished {
     }
 }
 
+/// Whether the child `leader` has exited; leaves it to be reaped.
+fn has_exited(leader: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    match waitid(WaitId::Pid(leader), options) {
+        Ok(None) => false,
+        // An error: somebody else has reaped it.
+        Ok(Some(_)) | Err(_) => true,
+    }
+}
+
+/// What these locks hold is whole at any moment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn reap_orphans() {
-    let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut orphans = lock(&ORPHANS);
     orphans.retain_mut(|(child, group)| {
-        let ended = !matches!(child.try_wait(), Ok(None));
+        let ended = has_exited(*group);
         if ended {
+            guard::forget(*group);
+            let _status = child.wait();
             reap_descendants(*group);
         }
         !ended

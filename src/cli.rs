@@ -3,6 +3,7 @@
 //! A verb gets parsed arguments and returns an [`Exit`] or a failure; it never ends the process itself.
 //! Output for people and machines goes to standard output, logs and errors to standard error.
 
+use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ mod completions;
 #[cfg(feature = "simulation")]
 mod demo;
 mod exit;
+mod hardening;
 mod healthcheck;
 mod iam_policy;
 mod journal;
@@ -24,12 +26,15 @@ mod plan;
 mod probe;
 mod publish;
 mod run;
+mod signals;
 mod status;
 mod take;
 
 pub use exit::Exit;
 use exit::Failure;
+pub use signals::catch as catch_signals;
 
+use crate::child::guard;
 use crate::config;
 
 const AFTER_HELP: &str = "\
@@ -148,6 +153,11 @@ enum Verb {
 
 /// The whole program: parses, acts, and says how it went.
 pub fn main() -> ExitCode {
+    // The guard of a daemon's children is this program without a command line.
+    if env::args_os().nth(1).is_some_and(|argument| argument == guard::ARGUMENT) {
+        guard::stand();
+        return Exit::Ok.into();
+    }
     let command_line = match CommandLine::try_parse() {
         Ok(command_line) => command_line,
         Err(error) => {
@@ -158,6 +168,9 @@ pub fn main() -> ExitCode {
     };
     let CommandLine { global, verb } = command_line;
     global.color.write_global();
+    if !matches!(verb, Verb::Run(_) | Verb::Publish(_)) {
+        signals::release();
+    }
     let result = match verb {
         Verb::Run(arguments) => run::run(&global, &arguments),
         Verb::Check(arguments) => check::run(&global, &arguments),
@@ -192,7 +205,7 @@ fn command() -> clap::Command {
 impl Global {
     /// Where the configuration is.
     fn source(&self) -> config::Source {
-        config::Source::choose(self.config.clone(), std::env::var_os(config::VARIABLE))
+        config::Source::choose(self.config.clone(), env::var_os(config::VARIABLE))
     }
 }
 

@@ -10,8 +10,10 @@ use std::{env, fmt};
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
-use super::Running;
+use super::{Running, guard};
+use crate::descriptors;
 use crate::observation::{NoEvidence, printable};
 
 /// Environment variables that every command gets: a non-root installation of IRIS finds its instances
@@ -41,6 +43,7 @@ impl Call {
     /// Starts the command. Blocks for as long as the file system that it lies on takes.
     pub(super) fn start(&self) -> Result<Running, NoEvidence> {
         let path = find(&self.program, env::var_os("PATH"))?;
+        guard::ensure();
         let kept = INHERITED.into_iter().chain(self.environment.iter().map(String::as_str));
         Command::new(&path)
             .args(&self.arguments)
@@ -52,6 +55,7 @@ impl Call {
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
+            .inspect(|child| descriptors::give_back(Pid::from_child(child)))
             .map(Running::new)
             .map_err(|error| explain(&path, &error))
     }

@@ -67,6 +67,39 @@ async fn a_start_that_hangs_is_not_joined_by_another() {
     assert_eq!(answer.stdout, format!("{}\n", process::id()).into_bytes());
 }
 
+/// The result of the start is there, and the question is given up before it has looked.
+#[tokio::test]
+async fn a_start_that_is_given_up_is_killed_whenever_it_comes() {
+    let start = || shell("sleep 1000").start().expect("there is a shell");
+    let has_ended = |running: &Running| {
+        let group = running.group;
+        async move {
+            while !has_exited(group) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    let awaited = Awaited::default();
+    let before = start();
+    lock(&awaited.0).came(&before);
+    let state = Arc::clone(&awaited.0);
+    drop(awaited);
+    timeout(Duration::from_secs(5), has_ended(&before)).await.expect("it came just before");
+
+    *lock(&state) = Start::UnderWay;
+    drop(Awaited(Arc::clone(&state)));
+    let after = start();
+    lock(&state).came(&after);
+    timeout(Duration::from_secs(5), has_ended(&after)).await.expect("it came afterwards");
+
+    let awaited = Awaited::default();
+    let taken = start();
+    lock(&awaited.0).came(&taken);
+    awaited.taken();
+    drop(awaited);
+    assert!(!has_exited(taken.group), "somebody else holds it");
+}
+
 #[tokio::test]
 async fn a_dropped_runner_leaves_its_child_to_the_next() {
     let child = sleeper();

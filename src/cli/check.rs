@@ -48,7 +48,8 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
         return Ok(Exit::Config);
     }
     let config = run::load(global)?;
-    let (findings, recoveries) = run::on_runtime(async { Ok(look(&config, arguments.offline).await) })?;
+    let (mut findings, recoveries) = run::on_runtime(async { Ok(look(&config, arguments.offline).await) })?;
+    findings.splice(0..0, check::configuration(&global.source()));
     if arguments.json {
         output::print_json(&Document { problems: Vec::new(), findings: &findings, recoveries: &recoveries })?;
     } else {

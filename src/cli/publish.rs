@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::run::{Order, Signals};
-use super::{Exit, Failure, Global, logging, run};
+use super::signals::{Order, Signals};
+use super::{Exit, Failure, Global, hardening, logging, run};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::publish::{Publisher, role_file};
@@ -18,6 +18,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failure> {
+    hardening::protect()?;
     let config = run::load(global)?;
     let directory = &arguments.directory;
     if !directory.is_dir() {
@@ -32,6 +33,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
 async fn serve(global: &Global, config: &Config, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::io(error, "failed to listen for signals"))?;
     let publisher = Publisher::start(&config.mirrors, &arguments.directory, &Clock::system());
+    signals.started();
     let files: Vec<_> =
         config.mirrors.iter().map(|mirror| role_file(&mirror.name, &arguments.directory)).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %global.source(), ?files, "publishing");

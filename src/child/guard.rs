@@ -1,0 +1,185 @@
+//! Ends the children of a daemon that was killed.
+//!
+//! SIGKILL and an abort run no destructor, so somebody else must do it: the guard, a process of the same program that the
+//! daemon starts before its first child. Through a pipe it hears of each process group when that starts and before it
+//! ends. When the pipe ends, because the daemon has, it sends SIGKILL to the groups that are left, and ends as well.
+//!
+//! A parent-death signal (`prctl`) would not do: it reaches the child itself and none of *its* children, a program that
+//! is set-user-id drops it, as `iris` is in some installations, and it comes when the *thread* that started the child
+//! ends, and those of the blocking pool come and go.
+//!
+//! - The guard leads a process group of its own and ignores the signals that end a daemon: who signals the whole control
+//!   group or a whole terminal ends the daemon, and the guard after it.
+//! - A group is noted right after its start, and its note is taken away before its leader is reaped, so that its number
+//!   cannot be a stranger's.
+//! - A guard that is gone is replaced before the next child starts, and hears of all that runs.
+//! - Without one (no `/proc`, no process left) children are started all the same, and the log says so once.
+//!
+//! Not reached are descendants that left the group (`setsid`), those that run as another user, and a child whose daemon
+//! is killed between the start and the note, less than a millisecond. A control group, of systemd or of a container,
+//! reaches those, too.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io::{self, Read, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{self, Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
+/// The only argument of a process that is a guard.
+pub(crate) const ARGUMENT: &str = "__guard-children";
+
+/// This program, also after an upgrade has replaced its file.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The guard of this process.
+static GUARD: Mutex<Guard> =
+    Mutex::new(Guard { wanted: false, process: None, groups: BTreeSet::new(), warned: false });
+
+/// Held by who starts a guard, which may take as long as the file system of this program: nobody else waits for it.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Set by the signals that a guard ignores, and never read.
+static IGNORED: AtomicBool = AtomicBool::new(false);
+
+#[derive(Debug)]
+struct Guard {
+    /// Whether this process is a daemon: only then children must not outlive it.
+    wanted: bool,
+    process: Option<process::Child>,
+    /// The groups that were noted and not forgotten, for a guard that comes later.
+    groups: BTreeSet<i32>,
+    /// Whether its absence was reported.
+    warned: bool,
+}
+
+/// From here on the children of this process have a guard.
+pub(crate) fn want() {
+    guard().wanted = true;
+}
+
+/// Makes sure that there is a guard, if one is wanted. Blocks for as long as it takes to start a process.
+pub(super) fn ensure() {
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !guard().needs_process() {
+        return;
+    }
+    let started = start();
+    let mut guard = guard();
+    match started {
+        Ok(process) => {
+            guard.process = Some(process);
+            for group in guard.groups.clone() {
+                guard.tell(group);
+            }
+        }
+        Err(_) if guard.warned => {}
+        Err(error) => {
+            guard.warned = true;
+            tracing::warn!(%error, "commands have no guard: one that runs while the daemon is killed outlives it");
+        }
+    }
+}
+
+/// Notes that `group` has started.
+pub(super) fn note(group: Pid) {
+    let (mut guard, group) = (guard(), group.as_raw_nonzero().get());
+    guard.groups.insert(group);
+    guard.tell(group);
+}
+
+/// Takes the note of `group` away. To be called before its leader is reaped.
+pub(super) fn forget(group: Pid) {
+    let (mut guard, group) = (guard(), group.as_raw_nonzero().get());
+    guard.groups.remove(&group);
+    guard.tell(-group);
+}
+
+/// The guard's own work: listens on standard input until the daemon has ended.
+pub(crate) fn stand() {
+    for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
+        // It fails for signals that cannot be caught, which these can.
+        let _registered = signal_hook::flag::register(signal, &IGNORED);
+    }
+    for group in listen(io::stdin().lock()) {
+        // It fails when nobody is left in it.
+        let _gone = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// The groups that are left when the notes end.
+fn listen(mut notes: impl Read) -> HashSet<Pid> {
+    let mut groups = HashSet::new();
+    let mut note = [0; size_of::<i32>()];
+    while notes.read_exact(&mut note).is_ok() {
+        let note = i32::from_ne_bytes(note);
+        // 1 is nobody's child; zero and less would mean other groups than one.
+        match Pid::from_raw(note.saturating_abs()) {
+            Some(group) if note > 1 => groups.insert(group),
+            Some(group) => groups.remove(&group),
+            None => false,
+        };
+    }
+    groups
+}
+
+fn guard() -> MutexGuard<'static, Guard> {
+    GUARD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start() -> io::Result<process::Child> {
+    let process = Command::new(THIS_PROGRAM)
+        .arg0(env!("CARGO_PKG_NAME"))
+        .arg(ARGUMENT)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    if let Some(notes) = &process.stdin {
+        // A guard that was stopped must not stop the daemon.
+        rustix::io::ioctl_fionbio(notes, true)?;
+    }
+    Ok(process)
+}
+
+// === impl Guard ===
+
+impl Guard {
+    /// Whether one is wanted and none lives; reaps one that has ended.
+    fn needs_process(&mut self) -> bool {
+        let lives = self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)));
+        if !lives {
+            self.process = None;
+        }
+        self.wanted && !lives
+    }
+
+    /// A pipe takes so few bytes whole or not at all.
+    fn tell(&mut self, note: i32) {
+        if let Some(notes) = self.process.as_mut().and_then(|process| process.stdin.as_mut()) {
+            // It fails when the guard is gone, which the next start of a child finds.
+            let _told = notes.write_all(&note.to_ne_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_that_were_not_forgotten_are_left() {
+        let notes: Vec<u8> =
+            [70, 71, -70, 72, 0, 1, -1, i32::MIN].iter().flat_map(|note: &i32| note.to_ne_bytes()).collect();
+        let left: HashSet<_> =
+            listen(&*notes).into_iter().map(|group| group.as_raw_nonzero().get()).collect();
+        assert_eq!(left, [71, 72].into());
+        assert!(listen(&notes[..3]).is_empty(), "half a note is none");
+    }
+}
