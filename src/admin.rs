@@ -11,8 +11,8 @@
 //!
 //! It runs on the control plane's runtime: however busy it is, the health listener has a thread of its own.
 //! It listens on loopback by default; anywhere else the configuration demands TLS or a bearer token. All but two
-//! requests only read: `POST /probe` wakes a probe loop, and `POST /take` directs clients to this member. No web page may
-//! send the latter, see [`take`].
+//! requests only read: `POST /probe` wakes a probe loop, and `POST /take` directs clients to this member. What a web page
+//! may have caused is refused, see `browser`; and strangers take no seat from whoever may ask, see `seats`.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -27,34 +27,44 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use tokio::time::{Instant, sleep_until};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config;
 use crate::tls::{Renewing, TlsError};
 
+mod browser;
 pub mod metrics;
 mod respond;
+mod seats;
 pub mod status;
 pub mod take;
 mod token;
 mod view;
 
 use respond::{Context, respond};
+use seats::Seats;
 pub use token::{Token, TokenError};
 pub use view::{MirrorView, SteeringView, View};
 
-/// People, a scraper or two and a `^ZMIRROR` need few connections; the rest are shed at once.
-const MAX_CONNECTIONS: usize = 64;
+/// People, a scraper or two and a `^ZMIRROR` need few connections. As many again are for those who have not shown yet
+/// that they may ask.
+const SEATS: usize = 64;
 
 /// How long one connection may last, whatever it does.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a client may take to send the head of its request.
+/// How long a client may take for its TLS handshake, and to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two handshakes at least this passes: one costs milliseconds of the thread that also asks the instance, and
+/// strangers may begin as many as they like.
+const HANDSHAKE_GAP: Duration = Duration::from_millis(20);
 
 /// How long requests under way may take to finish once the listener is handed back.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -118,6 +128,8 @@ pub async fn serve(
     handed_back: oneshot::Sender<TcpListener>,
 ) {
     let mut connections = JoinSet::new();
+    let seats = Seats::new(SEATS);
+    let handshakes = Arc::new(Mutex::new(Instant::now()));
     let mut renewal = pin!(renew(access.tls.clone()));
     loop {
         // Cancel-safe: `accept` loses no connection and `join_next` no task when they are dropped.
@@ -127,18 +139,20 @@ pub async fn serve(
             () = &mut renewal => {}
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, client)) if connections.len() < MAX_CONNECTIONS => {
+                Ok((stream, client)) => {
+                    let client = client.ip().to_canonical();
                     let context = Context {
                         guarded: access.tls.is_some() || access.token.is_some(),
                         token: access.token.clone(),
                         view: Arc::clone(&view.borrow()),
                         clock: clock.clone(),
-                        client: client.ip().to_canonical(),
+                        client,
+                        seat: seats.take(client),
                     };
-                    let answer = connection(stream, access.tls.clone(), context, cancelled.clone());
+                    let tls = access.tls.clone().map(|certificate| (certificate, Arc::clone(&handshakes)));
+                    let answer = connection(stream, tls, context, cancelled.clone());
                     connections.spawn(tokio::time::timeout(CONNECTION_TIMEOUT, answer));
                 }
-                Ok(_) => {} // closed
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -205,18 +219,40 @@ async fn renew(certificate: Option<Arc<Renewing>>) {
 /// One connection; the caller bounds its time. What goes wrong on it is the client's affair.
 async fn connection(
     stream: TcpStream,
-    tls: Option<Arc<Renewing>>,
+    tls: Option<(Arc<Renewing>, Arc<Mutex<Instant>>)>,
     context: Context,
     closing: CancellationToken,
 ) {
     match tls {
         None => exchange(stream, context, closing).await,
-        Some(certificate) => {
-            if let Ok(stream) = TlsAcceptor::from(certificate.current()).accept(stream).await {
+        Some((certificate, handshakes)) => {
+            let handshake =
+                tokio::time::timeout(HEADER_TIMEOUT, handshake(stream, &certificate, &handshakes));
+            // Cancel-safe: a handshake that is dropped is a connection that is closed.
+            let stream = tokio::select! {
+                () = context.seat.shed() => return,
+                stream = handshake => stream,
+            };
+            if let Ok(Ok(stream)) = stream {
                 exchange(stream, context, closing).await;
             }
         }
     }
+}
+
+/// The TLS handshake. Those whose client has said what it wants take turns; to wait for a client costs nobody a turn.
+async fn handshake(
+    stream: TcpStream,
+    certificate: &Renewing,
+    next: &Mutex<Instant>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    // First come, first served.
+    let mut next = next.lock().await;
+    sleep_until(*next).await;
+    *next = Instant::now() + HANDSHAKE_GAP;
+    drop(next);
+    hello.into_stream(certificate.current()).await
 }
 
 /// Requests and answers, until the client has enough; once `closing`, until the request under way is answered.
@@ -234,8 +270,9 @@ where
             .max_buf_size(16 * 1024)
             .serve_connection(TokioIo::new(stream), service)
     );
-    // Pinned outside: the other branch does not drop it.
+    // Pinned outside: the other branches do not drop it.
     let result = tokio::select! {
+        () = context.seat.shed() => return,
         result = connection.as_mut() => result,
         () = closing.cancelled() => {
             connection.as_mut().graceful_shutdown();

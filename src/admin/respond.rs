@@ -9,7 +9,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Token, View, metrics, status, take};
+use super::seats::Seat;
+use super::{Token, View, browser, metrics, status, take};
 use crate::clock::Clock;
 
 const ROUTES: &str = "\
@@ -20,6 +21,8 @@ POST /probe    ask the instance at once; ?mirror=NAME for one mirror only
 GET  /take     what `mirrorvip take` would override, as JSON; ?mirror=NAME unless there is only one
 POST /take     `mirrorvip take`: {\"reason\": TEXT, \"user\": NAME} as application/json
 ";
+
+const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// What the requests of one connection are answered from.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(super) struct Context {
     pub(super) clock: Clock,
     /// Who asks.
     pub(super) client: IpAddr,
+    /// The connection's place among all.
+    pub(super) seat: Seat,
 }
 
 /// Answers one request.
@@ -44,6 +49,13 @@ pub(super) async fn respond(request: Request<Incoming>, context: &Context) -> Re
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
     }
+    if let Err(error) = browser::admit(request.uri(), request.headers(), context.guarded) {
+        return match request.uri().path() {
+            "/take" => answer::<take::Offer>(Err(take::refuse(StatusCode::FORBIDDEN, error))),
+            _ => with_type(PLAIN, StatusCode::FORBIDDEN, format!("{error}\n")),
+        };
+    }
+    context.seat.admit();
     match (request.uri().path(), request.method()) {
         ("/", &Method::GET | &Method::HEAD) => text(StatusCode::OK, ROUTES),
         ("/status", &Method::GET | &Method::HEAD) => json(StatusCode::OK, &status::status(view, clock.now())),
@@ -110,7 +122,7 @@ fn json(status: StatusCode, document: &impl serde::Serialize) -> Response<Full<B
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    with_type("text/plain; charset=utf-8", status, body)
+    with_type(PLAIN, status, body)
 }
 
 fn with_type(

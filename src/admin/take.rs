@@ -1,20 +1,14 @@
 //! `/take`: an operator decides that this member's promotion is the latest, where the arbiter cannot.
 //!
 //! It is the only request that directs clients, so it is the only one that a web page in a browser of this machine must
-//! not be able to send. Three things keep it from doing so, each alone:
-//!
-//! - The body is `application/json`, which no form can post and no script may post to another site without asking first
-//!   (and nothing here answers such a question).
-//! - A request with an `Origin`, which browsers add to every `POST`, is refused.
-//! - A listener without TLS and token answers only to an IP address or `localhost` as `Host`: a name that an attacker
-//!   points to this machine (DNS rebinding) is refused.
+//! not be able to send. Besides what `browser` refuses, the body must be `application/json`, which no form can post and no
+//! script may post to another site without asking first (and nothing here answers such a question).
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HOST, ORIGIN};
+use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Request, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -124,7 +118,7 @@ pub(super) async fn offer(query: Option<&str>, context: &Context) -> Result<Offe
 
 /// Carries out the decision in `request`.
 pub(super) async fn decide(request: Request<Incoming>, context: &Context) -> Result<Outcome, Refused> {
-    admit(request.headers(), context.guarded)?;
+    check_media_type(request.headers())?;
     let (mirror, steering) = find(&context.view, request.uri().query())?;
     let (mirror, steering) = (mirror.clone(), steering.clone());
     let Decision { reason, user, overrides } = read(request.into_body()).await?;
@@ -177,34 +171,14 @@ pub(crate) fn check_reason(reason: &str) -> Result<&str, String> {
     }
 }
 
-/// Refuses what a browser may have sent.
-fn admit(headers: &HeaderMap, guarded: bool) -> Result<(), Refused> {
-    let value = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if headers.contains_key(ORIGIN) {
-        let error = "requests of web pages are refused; `mirrorvip take` decides";
-        return Err(refuse(StatusCode::FORBIDDEN, error));
-    }
-    if !guarded && !is_this_machine(value(HOST)) {
-        let error = "without TLS and token this listener takes decisions only under an IP address or `localhost`, \
-                     which no web page can forge";
-        return Err(refuse(StatusCode::FORBIDDEN, error));
-    }
-    let media_type = value(CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
+fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = value.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
         let error = "the decision must be sent with `Content-Type: application/json`";
         return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
     }
     Ok(())
-}
-
-/// Whether a `Host` is an IP address or `localhost`, with or without a port.
-fn is_this_machine(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        Some(_) | None => host,
-    };
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    bare.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
 }
 
 /// The mirror that `query` names, or the only one, and its steering.
@@ -252,7 +226,7 @@ async fn read(body: Incoming) -> Result<Decision, Refused> {
         .map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("the body is no decision: {error}")))
 }
 
-fn refuse(status: StatusCode, error: impl Into<String>) -> Refused {
+pub(super) fn refuse(status: StatusCode, error: impl Into<String>) -> Refused {
     Refused { status, refusal: Refusal { error: error.into() } }
 }
 
@@ -270,7 +244,7 @@ impl From<TakeError> for Refused {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderName;
+    use hyper::header::HeaderValue;
 
     use super::*;
 
@@ -290,33 +264,12 @@ mod tests {
         }
     }
 
-    fn admitted(fields: &[(HeaderName, &'static str)], guarded: bool) -> Result<(), StatusCode> {
-        let field = |(name, value): &(HeaderName, &'static str)| {
-            (name.clone(), hyper::header::HeaderValue::from_static(value))
-        };
-        admit(&fields.iter().map(field).collect(), guarded).map_err(|refused| refused.status)
-    }
-
-    #[test]
-    fn web_pages_are_refused() {
-        let json = (CONTENT_TYPE, "application/json");
-        for host in ["127.0.0.1:9180", "[::1]:9180", "[::1]", "10.0.1.5", "localhost", "LOCALHOST:9180"] {
-            assert_eq!(admitted(&[(HOST, host), json.clone()], false), Ok(()), "{host}");
-        }
-        for host in
-            ["", "evil.example", "evil.example:9180", "localhost.evil.example", "127.0.0.1.evil.example"]
-        {
-            assert_eq!(admitted(&[(HOST, host), json.clone()], false), Err(StatusCode::FORBIDDEN), "{host}");
-        }
-        // A certificate or a token cannot be forged by pointing a name here.
-        assert_eq!(admitted(&[(HOST, "db1.example.org"), json.clone()], true), Ok(()));
-        let origin = [(HOST, "127.0.0.1:9180"), (ORIGIN, "http://127.0.0.1:9180"), json];
-        assert_eq!(admitted(&origin, true), Err(StatusCode::FORBIDDEN));
-    }
-
     #[test]
     fn only_json_is_read() {
-        let with = |kind| admitted(&[(HOST, "127.0.0.1"), (CONTENT_TYPE, kind)], false);
+        let with = |kind| {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            check_media_type(&headers).map_err(|refused| refused.status)
+        };
         assert_eq!(with("Application/JSON; charset=utf-8"), Ok(()));
         for kind in ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"] {
             assert_eq!(with(kind), Err(StatusCode::UNSUPPORTED_MEDIA_TYPE), "{kind}");

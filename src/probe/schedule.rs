@@ -4,6 +4,10 @@
 //! the *start* of a promotion, and the role changes some time after it, nobody knows how long. So the gaps
 //! after a wake-up are an eighth of the time since it came, up to the interval: a change is seen late by at
 //! most an eighth of what it took, at the price of about fifty extra probes.
+//!
+//! Anybody who may signal the process, post to the admin listener or write a log can wake it without end. So questions
+//! ahead of the timer have a budget: a burst that one wake-up and its follow-ups fit in, and ten a second in the long
+//! run.
 
 use std::time::Duration;
 
@@ -12,6 +16,12 @@ use tokio::time::Instant;
 /// Between two questions at least this passes, however many wake-ups come: about twice what one
 /// `iris qlist` takes, so that a chatty log cannot keep a core busy.
 const SMALLEST_GAP: Duration = Duration::from_millis(10);
+
+/// How many questions ahead of the timer may come as fast as [`SMALLEST_GAP`] allows.
+const BURST: u32 = 60;
+
+/// What passes between two of them once the burst is used up. The budget fills again at this pace.
+const PACE: Duration = Duration::from_millis(100);
 
 /// What part of the time since a wake-up passes until the next question.
 const PATIENCE: u32 = 8;
@@ -25,12 +35,14 @@ pub(crate) struct Schedule {
     /// When the wake-up came that is being followed up.
     following: Option<Instant>,
     woken: bool,
+    /// When the questions ahead of the timer so far will be paid for, at one each [`PACE`].
+    paid: Option<Instant>,
 }
 
 impl Schedule {
     /// A plan whose first probe is due at once.
     pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, last: None, following: None, woken: false }
+        Self { interval, last: None, following: None, woken: false, paid: None }
     }
 
     /// When the next probe is due; a moment in the past means at once. One question is in flight at a time:
@@ -43,15 +55,19 @@ impl Schedule {
     pub(crate) fn wake(&mut self, now: Instant) {
         self.woken = true;
         self.following = Some(now);
+        let smallest = self.smallest_gap(now);
         if let Some((_, gap)) = &mut self.last {
-            *gap = SMALLEST_GAP.min(self.interval);
+            *gap = smallest;
         }
     }
 
     /// A question is being asked. Returns whether a wake-up was the cause.
     pub(crate) fn ask(&mut self, now: Instant) -> bool {
+        if self.last.is_some_and(|(asked, _)| now - asked < self.interval) {
+            self.paid = Some(self.paid.map_or(now, |paid| paid.max(now)) + PACE);
+        }
         let gap = match self.following {
-            Some(since) => ((now - since) / PATIENCE).max(SMALLEST_GAP).min(self.interval),
+            Some(since) => ((now - since) / PATIENCE).max(self.smallest_gap(now)).min(self.interval),
             None => self.interval,
         };
         if gap == self.interval {
@@ -59,6 +75,13 @@ impl Schedule {
         }
         self.last = Some((now, gap));
         std::mem::take(&mut self.woken)
+    }
+
+    /// The least that passes until the next question, as the budget stands.
+    fn smallest_gap(&self, now: Instant) -> Duration {
+        let is_spent = self.paid.is_some_and(|paid| paid.saturating_duration_since(now) >= PACE * BURST);
+        let gap = if is_spent { PACE } else { SMALLEST_GAP };
+        gap.min(self.interval)
     }
 }
 
@@ -111,6 +134,32 @@ mod tests {
         assert!(schedule.ask(now));
         schedule.wake(now);
         assert_eq!(schedule.due(now), now + SMALLEST_GAP);
+    }
+
+    #[test]
+    fn a_flood_of_wake_ups_spends_its_budget() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(INTERVAL);
+        schedule.ask(start);
+        let (mut probes, mut longest) = (0, Duration::ZERO);
+        let mut asked = start;
+        for millisecond in 0..60_000 {
+            let now = start + Duration::from_millis(millisecond);
+            schedule.wake(now);
+            if schedule.due(now) <= now {
+                longest = longest.max(now - asked);
+                asked = now;
+                assert!(schedule.ask(now));
+                probes += 1;
+            }
+        }
+        assert!((600..=660).contains(&probes), "{probes} in a minute");
+        assert!(longest <= PACE, "{longest:?}");
+        // A flood that is over leaves no trace.
+        let later = asked + PACE * BURST;
+        schedule.ask(later);
+        schedule.wake(later);
+        assert_eq!(schedule.due(later), later + SMALLEST_GAP);
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub fn now() -> Instant {
 
 /// One GET on a connection of its own.
 pub fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
-    request(address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+    request(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
 }
 
 /// Sends `request` and reads until the peer closes.
@@ -252,6 +252,11 @@ impl Daemon {
     pub fn crash(mut self) {
         self.signal(Signal::KILL);
         self.wait_for_end();
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the child is ours").is_some()
     }
 
     /// Waits until it ends by itself.
