@@ -8,11 +8,12 @@
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::observation::Role;
 
 mod addresses;
 pub mod aws;
+mod exposure;
 mod files;
 mod instance;
 pub mod kubernetes;
@@ -80,11 +81,21 @@ pub async fn local(config: &Config, clock: &Clock) -> Local {
     let (of_instances, roles) = instance::ask(&config.mirrors, clock).await;
     findings.extend(of_instances);
     findings.extend(addresses::listeners(config).await);
+    findings.extend(exposure::findings(config));
     findings.extend(files::certificates(config, clock));
     findings.extend(files::token(&config.admin));
+    findings.extend(files::secrets(config));
     findings.push(files::state_directory(&config.state_directory));
     findings.push(addresses::descriptors(&config.health));
     Local { findings, roles }
+}
+
+/// What is wrong with the rights of the configuration's file.
+pub fn configuration(source: &Source) -> Option<Finding> {
+    match source {
+        Source::File(path) => files::configuration(path),
+        Source::Environment(_) => None,
+    }
 }
 
 /// Asks the other members of every mirror what the daemon will ask them. `roles` are those of [`Local`].

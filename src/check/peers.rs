@@ -83,7 +83,7 @@ fn broken_secret(subject: String, error: &KeyError) -> Finding {
         KeyError::Unreadable(cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => {
             Kind::Permission
         }
-        KeyError::Unreadable(_) | KeyError::Length(_) => Kind::Configuration,
+        KeyError::Unreadable(_) | KeyError::Length(_) | KeyError::TooLong => Kind::Configuration,
     };
     Finding::error(kind, subject, format!("{}: the daemon does not start", chain(error))).help(
         "Make a secret with `openssl rand -hex 32`, copy it to this file on every member, and let the daemon's user read it: \

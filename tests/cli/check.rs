@@ -1,7 +1,10 @@
 //! `mirrorvip check`: what is good, doubtful and wrong, and the exit code that follows.
 
 use std::fs;
+use std::io::Read as _;
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
 
 use mirrorvip::simulation::Mode;
 use serde_json::Value;
@@ -9,7 +12,7 @@ use serde_json::Value;
 use crate::support::certificate::Certificate;
 use crate::support::node::{Node, change};
 use crate::support::transcript::Transcript;
-use crate::support::{Daemon, as_ordinary_user, open_to_all};
+use crate::support::{Daemon, Guarded, as_ordinary_user, open_to_all};
 
 /// A node on which nothing is wrong, checked by an ordinary user.
 struct Checked {
@@ -20,10 +23,19 @@ fn checked() -> Checked {
     let node = Node::primary();
     let state = node.path().join("state");
     fs::create_dir(&state).expect("the test's directory is writable");
-    open_to_all(&state, 0o777);
+    // As `/tmp` is: the ordinary user writes there, and nobody replaces another's files.
+    open_to_all(&state, 0o1777);
     let checked = Checked { node };
     checked.node.write(&checked.good());
     checked
+}
+
+/// For the user of [`as_ordinary_user`] to read, and for no other.
+fn give_to_ordinary_user(file: &Path) {
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(file, Some(65534), Some(65534)).expect("root may");
+    }
+    open_to_all(file, 0o600);
 }
 
 impl Checked {
@@ -160,13 +172,64 @@ fn files() {
     checked.expect(78, "error", &["token_file", "No such file"]);
     fs::write(&token, "0123456789abcdef0123456789abcdef\n").unwrap();
     open_to_all(&token, 0o644);
-    checked.expect(0, "warning", &["every user", "chmod o-r"]);
+    checked.expect(0, "warning", &["every user", "the token", "chmod 640"]);
     fs::write(&token, "short\n").unwrap();
     checked.expect(78, "error", &["5 characters", "openssl rand"]);
 
     checked.node.write(&checked.good());
     open_to_all(&checked.node.path().join("state"), 0o555);
     checked.expect(0, "warning", &["state_directory", "cannot be written"]);
+}
+
+#[test]
+fn rights() {
+    let checked = checked();
+    let state = checked.node.path().join("state");
+    open_to_all(&state, 0o777);
+    checked.expect(0, "warning", &["every user of this machine may write in it", "chmod 750"]);
+    open_to_all(&state, 0o1777);
+    open_to_all(&checked.node.config_file(), 0o666);
+    checked.expect(
+        0,
+        "warning",
+        &["configuration", "every user of this machine can change it", "chmod go-w"],
+    );
+    open_to_all(&checked.node.config_file(), 0o644);
+
+    let secret = checked.node.path().join("key");
+    fs::write(&secret, "k".repeat(32)).unwrap();
+    let shared = format!("name = \"PROD\"\npeer_key_file = \"{}\"", secret.display());
+    checked.node.write(&change(&checked.good(), "name = \"PROD\"", &shared));
+    open_to_all(&secret, 0o644);
+    checked.expect(0, "warning", &["peer_key_file", "every user of this machine can read the secret"]);
+    give_to_ordinary_user(&secret);
+    assert_eq!(checked.findings(), (0, Vec::new()));
+    if rustix::process::geteuid().is_root() {
+        // Another service's group can read it, and the user owns it.
+        std::os::unix::fs::chown(&secret, Some(65534), Some(4242)).unwrap();
+        open_to_all(&secret, 0o640);
+        checked.expect(0, "warning", &["group 4242 can read the secret"]);
+    }
+}
+
+/// A pipe in the place of a log or a token must not make the check hang.
+#[test]
+fn pipes_in_the_place_of_files() {
+    let checked = checked();
+    let pipe = checked.node.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    open_to_all(&pipe, 0o666);
+    let token = format!("[admin]\ntoken_file = \"{}\"\n", pipe.display());
+    let config = change(&checked.good(), "[admin]\n", &token);
+    checked.node.write(&(config + &format!("wake_on = \"{}\"\n", pipe.display())));
+    let mut command = as_ordinary_user(checked.node.path());
+    command.args(["check", "--json", "--config"]).arg(checked.node.config_file());
+    let mut check = Guarded::start(command.stdout(Stdio::piped()));
+    assert_eq!(check.wait().code(), Some(78));
+    let mut text = String::new();
+    check.0.stdout.take().expect("it is piped").read_to_string(&mut text).unwrap();
+    assert!(text.contains("is not a file, so that no line"), "{text}");
+    assert!(text.contains("it is not a regular file"), "{text}");
 }
 
 #[test]
@@ -187,14 +250,44 @@ fn addresses() {
 }
 
 #[test]
+fn what_others_can_read_or_forge() {
+    let checked = checked();
+    let token = checked.node.path().join("token");
+    fs::write(&token, "0123456789abcdef0123456789abcdef\n").unwrap();
+    open_to_all(&token, 0o640);
+    let owner = if rustix::process::geteuid().is_root() { Some(65534) } else { None };
+    std::os::unix::fs::chown(&token, owner, owner).unwrap();
+    let everywhere = format!("[admin]\ntoken_file = \"{}\"\nlisten = \"0.0.0.0:0\"\n", token.display());
+    checked.node.write(&change(&checked.good(), "[admin]\nlisten = \"127.0.0.1:0\"\n", &everywhere));
+    checked.expect(0, "warning", &["[admin] listen 0.0.0.0:0", "bearer token without TLS", "[admin.tls]"]);
+
+    let allow = |networks: &str| {
+        let line = format!("max_connections = 16\nallowed_networks = [{networks}]\n");
+        checked.node.write(&change(&checked.good(), "max_connections = 16\n", &line));
+    };
+    allow("\"::ffff:10.0.0.0/104\", \"192.0.2.0/24\"");
+    checked.expect(
+        0,
+        "warning",
+        &["allowed_networks ::ffff:10.0.0.0/104", "matches no client", "10.0.0.0/8"],
+    );
+    allow("\"::/0\"");
+    checked.expect(0, "warning", &["allowed_networks ::/0", "matches no IPv4 client", "0.0.0.0/0"]);
+    allow("\"::/0\", \"0.0.0.0/0\"");
+    assert_eq!(checked.findings(), (0, Vec::new()));
+}
+
+#[test]
 fn certificates() {
     let checked = checked();
     let reconfigure = |made: &Certificate| {
         checked.node.write(&(checked.good() + &made.table("health", checked.node.path())));
-        open_to_all(&checked.node.path().join("tls.key"), 0o644);
+        give_to_ordinary_user(&checked.node.path().join("tls.key"));
     };
     reconfigure(&Certificate::new());
     assert_eq!(checked.findings(), (0, Vec::new()));
+    open_to_all(&checked.node.path().join("tls.key"), 0o644);
+    checked.expect(0, "warning", &["tls.key", "every user of this machine can read the private key"]);
     reconfigure(&Certificate::valid((1975, 1, 1), (2001, 1, 1)));
     checked.expect(78, "error", &["ended at 2001-01-01", "Renew it"]);
     reconfigure(&Certificate::valid((3001, 1, 1), (4096, 1, 1)));
@@ -208,6 +301,9 @@ fn certificates() {
     let (one, other) = (Certificate::new(), Certificate::new());
     reconfigure(&Certificate { certificate: one.certificate, key: other.key });
     checked.expect(78, "error", &["the key does not belong"]);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(checked.node.path().join("tls.key"), Some(0), Some(0)).unwrap();
+    }
     open_to_all(&checked.node.path().join("tls.key"), 0o000);
     checked.expect(77, "error", &["tls.key", "Permission denied"]);
     fs::remove_file(checked.node.path().join("tls.key")).unwrap();
