@@ -29,6 +29,19 @@ install_python() {
     step "installing boto3, the AWS command line and moto"
     rm -rf "$environment"
     python3 -m venv "$environment"
-    "$environment/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+    # By its module: the script names the path that the environment was made under.
+    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
     cp tests/requirements.txt "$environment/installed.txt"
+}
+
+# Where cargo-deny has its advisories from.
+ADVISORIES=https://github.com/RustSec/advisory-db
+
+# The tool that checks dependencies, in CI and only where its advisories answer: it takes minutes to build.
+install_cargo_deny() {
+    cargo deny --version >/dev/null 2>&1 && return
+    [ -n "${CI:-}" ] || return 0
+    GIT_TERMINAL_PROMPT=0 timeout 20 git ls-remote --quiet "$ADVISORIES" HEAD >/dev/null 2>&1 || return 0
+    step "installing cargo-deny"
+    cargo install --locked --quiet cargo-deny
 }

@@ -135,6 +135,31 @@ fn a_reload_is_announced_with_its_time_and_ended() {
     manager.wait_for_status("PROD: SUCCESS, the instance is primary, epoch 1");
 }
 
+/// The file loses a mirror: until that is certain, the reload is under way, and another one begins it again.
+#[test]
+fn a_reload_that_waits_is_ended_once() {
+    let node = Node::primary();
+    let mut manager = Manager::new(&node);
+    let both = node.config() + &node.mirror("TEST", "[\"/test\"]");
+    let mut daemon = manager.start(&node, &both);
+    manager.wait_for("READY=1");
+    node.write(&node.config());
+    daemon.signal(Signal::HUP);
+    let first = manager.wait_for("RELOADING=1\nMONOTONIC_USEC=");
+    daemon.wait_for_log(
+        "a reload waits: the file removes something from the configuration in force; it is taken over once it has not changed for 2 s",
+    );
+    daemon.signal(Signal::HUP);
+    let count = |manager: &mut Manager, start: &str| {
+        manager.listen()[first..].iter().filter(|message| message.starts_with(start)).count()
+    };
+    eventually("the second order", || (count(&mut manager, "RELOADING=1") == 2).then_some(()));
+    let line = daemon.wait_for_log("reloaded");
+    assert_eq!(line["removes"], "mirror TEST");
+    eventually("the end of the reload", || (count(&mut manager, "READY=1") > 0).then_some(()));
+    assert_eq!(count(&mut manager, "READY=1"), 1);
+}
+
 #[test]
 fn stopping_is_said_first_and_asks_for_the_time_that_the_drain_takes() {
     let node = Node::primary();
