@@ -108,29 +108,35 @@ struct Round {
 }
 
 fn main() -> Result<()> {
-    let Some((program, extent)) = arguments()? else {
+    let Some((program, extent, checks_alone)) = arguments()? else {
         // A test runner that starts every target, to list its tests or to run them: this is none.
         return Ok(());
     };
     let directory = tempfile::tempdir().context("failed to make a directory")?;
+    if checks_alone {
+        println!("{}", table::checks(&compare(&program, directory.path(), extent)?));
+        return Ok(());
+    }
     println!("{}", table::render(&measure(&program, directory.path(), extent)?));
     Ok(())
 }
 
-/// The daemon's program, from `--daemon PROGRAM`, and how much to measure; `None` without arguments of ours.
-fn arguments() -> Result<Option<(PathBuf, Extent)>> {
-    let (mut program, mut extent) = (None, FULL);
+/// The daemon's program, from `--daemon PROGRAM`, how much to measure, and whether health checks alone; `None` without
+/// arguments of ours.
+fn arguments() -> Result<Option<(PathBuf, Extent, bool)>> {
+    let (mut program, mut extent, mut checks_alone) = (None, FULL, false);
     let mut arguments = std::env::args_os().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--daemon") => program = Some(arguments.next().context("--daemon needs a program")?.into()),
             Some("--quick") => extent = QUICK,
+            Some("--checks") => checks_alone = true,
             // Cargo's own, and those of test runners.
             Some("--bench" | "--test" | "--list" | "--format" | "terse" | "--ignored") => {}
             _ => bail!("unknown argument {}", argument.display()),
         }
     }
-    Ok(program.map(|program| (program, extent)))
+    Ok(program.map(|program| (program, extent, checks_alone)))
 }
 
 fn measure(program: &Path, directory: &Path, extent: Extent) -> Result<Figures> {

@@ -23,6 +23,13 @@ pub(crate) fn render(figures: &Figures) -> String {
     text
 }
 
+/// The first of them alone.
+pub(crate) fn checks(servers: &[Checks]) -> String {
+    let mut text = String::new();
+    write_checks(&mut text, servers).expect("writing to a string does not fail");
+    text
+}
+
 fn write(out: &mut String, figures: &Figures) -> fmt::Result {
     write_checks(out, &figures.servers)?;
     write_flips(out, figures)?;
