@@ -72,14 +72,19 @@
 //! | `steer::accepted` | writes of a moment ago, which a read may not show yet; PURE |
 //! | `steer::preview`, `steer::iam` | `mirrorvip plan`, and the rights (PURE) |
 //! | [`aws`] | the AWS SDK as this daemon uses it: deadlines, warm connections, classes of errors, who we are |
+//! | `aws::http`, `markup` | the bounds of every answer that the SDK reads; what XML has too much of (PURE) |
 //! | [`probe`] | the probe loop and five ways to ask, each a thin shell round a pure parser |
 //! | [`publish`] | the role in a file with a heartbeat, for a daemon in another container |
 //! | [`wake`] | follows logs, so that a probe is asked at once |
+//! | `descriptors` | how many descriptors there are, and how many of them are not for connections |
 //! | `child`, `blocking` | run a command, and a call that may hang in the kernel, at most one at a time |
+//! | `child::guard` | ends the commands of a daemon that was killed |
+//! | `file` | reads and replaces the few small files of this program, and touches no other |
 //! | [`health`] | the status page: accepting and limits; `respond` and `route` are PURE |
-//! | [`admin`] | the status document, metrics, `POST /probe` |
+//! | [`admin`] | the status document, metrics, `POST /probe`; `browser` refuses web pages (PURE), `seats` says who may stay |
 //! | [`tls`] | certificates for both listeners |
 //! | [`config`] | the configuration, and all that is wrong with it at once |
+//! | [`config::removed`] | what a new configuration takes away of the one in force; PURE |
 //! | [`state`] | what outlives the process |
 //! | [`service`] | the service manager: inherited sockets, readiness, status, watchdog, credentials |
 //! | [`daemon`] | builds the channels, owns every task, defines reload and stop |
@@ -103,11 +108,12 @@
 //! 6. Only a current verdict to serve mints a permit, and it ends with the verdict and with the epoch.
 //!    *`role::tests::a_permit_ends_with_the_verdict_and_with_the_epoch`.*
 //! 7. The health port touches no disk, name service, cloud or database while it answers, and no client delays
-//!    another's check. *`tests/health/`.*
+//!    another's check: seats and handshakes are shared out by source, and the probe's descriptors are kept.
+//!    *`tests/health/`; `health::seats::tests`, `health::handshakes::tests`; `tests/attack/run`.*
 //! 8. Unknown text is never primary; parsers are total. *`probe::qlist` and its siblings: proptests;
 //!    `tests/fuzz/` and `tests/fuzz_smoke.rs`.*
-//! 9. Every child process, socket and request has a deadline; every queue and buffer has a bound.
-//!    *`tests/probe/`, `tests/health/`.*
+//! 9. Every child process, socket and request has a deadline; every queue, buffer and answer has a bound, and no answer
+//!    of a cloud delays a probe. *`tests/probe/`, `tests/health/`; `aws::http::tests`; `tests/steering/foreign.rs`.*
 //! 10. A panic anywhere ends the process. *`main.rs`; `tests/cli.rs`.*
 //! 11. Age is the larger of boot-time and wall-clock elapsed time. *`clock::tests`.*
 //! 12. A reload that fails changes nothing, and one that succeeds drops no listener, verdict, epoch or term of a
@@ -134,9 +140,11 @@
 //!     `row_1_an_operators_decision_counts_for_this_promotion_until_a_later_one_is_known`,
 //!     `steer::arbiter::tests::stories::a_promotion_by_mistake_supersedes_no_longer_than_it_lasts`;
 //!     `steer::arbiter::tests::terms`: a term is stored before its first use; `tests/authority`.*
-//! 18. Every error of a call has one class, and pauses end within ten seconds.
+//! 18. Every error of a call has one class. Pauses end within ten seconds, and within half a second while a promotion waits
+//!     for a fault to end, so that its write is sent within three seconds of that end.
 //!     *`aws::error::tests::what_passes_is_tried_again_and_what_does_not_is_told`;
-//!     `steer::pace::tests::the_ceiling_doubles_up_to_ten_seconds_and_starts_anew_after_success`.*
+//!     `steer::pace::tests::the_ceiling_doubles_up_to_ten_seconds_and_starts_anew_after_success`;
+//!     `steer::run::tests::awaited::a_promotion_that_waits_is_carried_out_within_three_seconds_of_the_end_of_any_fault`.*
 //! 19. What is published for another container never looks younger than its evidence, and silence is not
 //!     published. *`publish::tests`; `tests/publish.rs`; `tests/containers`.*
 //! 20. The label of a pod is told to be *primary* only while the page says SUCCESS, and *backup* only while the
@@ -151,6 +159,15 @@
 //!     *`service::watchdog::tests::a_loop_that_hangs_is_found_on_the_monotonic_clock`;
 //!     `service::knock::tests::silence_counts_where_somebody_was_heard_before`;
 //!     `service::manager::tests::a_manager_that_does_not_read_delays_nobody`.*
+//! 23. A signal means the same from the first instruction on, a killed daemon leaves no command behind, and no command sees
+//!     its memory, environment or descriptors. *`tests/daemon/process.rs`.*
+//! 24. Only regular files are read and only own ones are written, and a state directory that hangs delays the page by a
+//!     second at most, and a stop by another. *`file::tests`; `daemon::files::tests`;
+//!     `tests/daemon.rs::pipes_in_the_place_of_state_files_delay_nothing`,
+//!     `tests/daemon.rs::a_link_in_the_place_of_a_state_file_leads_nowhere`.*
+//! 25. State that a process did not know of is not lowered by it, and one process at a time writes.
+//!     *`state::tests::state_that_this_process_did_not_know_of_is_not_lowered_however_often_it_writes`;
+//!     `state::merge::tests`; `tests/daemon.rs::a_second_daemon_on_one_state_directory_says_who_holds_it_and_does_not_write`.*
 
 pub mod admin;
 pub mod aws;
@@ -163,6 +180,8 @@ pub mod config;
 pub mod daemon;
 #[cfg(feature = "simulation")]
 pub mod demo;
+mod descriptors;
+mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod health;
