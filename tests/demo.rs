@@ -138,8 +138,9 @@ fn plays_all_scenarios_and_leaves_nothing() {
         assert!(chapter.contains(line), "{line}\n{output}");
     }
     assert!(!chapter.contains(" writes the "), "nothing is moved while A says primary: {chapter}");
-    let last_page = chapter.lines().rfind(|line| line.contains(" A         page ")).expect("A has a page");
-    assert!(last_page.contains("-> 503"), "{last_page}");
+    // No line at all when the daemon was back before its page was polled again.
+    let last_page = chapter.lines().rfind(|line| line.contains(" A         page "));
+    assert!(last_page.is_none_or(|page| page.contains("-> 503")), "{last_page:?}");
     assert!(summary.contains("The member from a snapshot took nothing"), "{output}");
     assert!(summary.contains("Only the primary wrote to the cloud"), "{output}");
     assert!(!output.contains('\u{1b}'), "no colours into a pipe");

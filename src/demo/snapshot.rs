@@ -5,13 +5,29 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+/// How often a directory whose files are replaced meanwhile is read.
+const READ_ATTEMPTS: u32 = 10;
+
 /// The files of a state directory as they were at one moment.
 #[derive(Debug)]
 pub(crate) struct StateFiles(Vec<(OsString, Vec<u8>)>);
 
 impl StateFiles {
-    /// Reads the files in `directory`.
+    /// Reads the files in `directory`, which a daemon may replace meanwhile.
     pub(crate) fn read(directory: &Path) -> io::Result<Self> {
+        let mut attempt = 1;
+        loop {
+            match Self::read_once(directory) {
+                // A file was renamed between the listing and its reading.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < READ_ATTEMPTS => {
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn read_once(directory: &Path) -> io::Result<Self> {
         let read = |entry: io::Result<fs::DirEntry>| {
             let entry = entry?;
             Ok((entry.file_name(), fs::read(entry.path())?))
@@ -30,6 +46,24 @@ impl StateFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_that_are_replaced_meanwhile_are_read() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().to_owned();
+        let writer = std::thread::spawn(move || {
+            for round in 0..2_000 {
+                let temporary = path.join(format!("temporary-{round}"));
+                fs::write(&temporary, "whole").expect("writable");
+                fs::rename(&temporary, path.join("state")).expect("writable");
+            }
+        });
+        while !writer.is_finished() {
+            let files = StateFiles::read(directory.path()).expect("readable");
+            assert!(files.0.len() <= 2, "{files:?}");
+        }
+        writer.join().expect("it wrote");
+    }
 
     #[test]
     fn a_directory_is_as_it_was() {
