@@ -76,6 +76,7 @@
 //! | [`probe`] | the probe loop and five ways to ask, each a thin shell round a pure parser |
 //! | [`publish`] | the role in a file with a heartbeat, for a daemon in another container |
 //! | [`wake`] | follows logs, so that a probe is asked at once |
+//! | `network` | what counts as one client where connections are shared out; PURE |
 //! | `descriptors` | how many descriptors there are, and how many of them are not for connections |
 //! | `child`, `blocking` | run a command, and a call that may hang in the kernel, at most one at a time |
 //! | `child::guard` | ends the commands of a daemon that was killed |
@@ -185,6 +186,7 @@ mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod health;
+mod network;
 pub mod observation;
 pub mod peer;
 pub mod probe;

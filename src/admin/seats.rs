@@ -3,13 +3,15 @@
 //! A connection is a stranger's until its first request has been admitted: with the token, where there is one. Strangers
 //! and the admitted have seats of their own, so no number of strangers takes one from a scrape or an operator. Where a
 //! kind is full, the network with the most seats of that kind loses its oldest: an honest client, however distant, has
-//! one or two and keeps them. IPv6 clients count by their /64, of which one host may use every address.
+//! one or two and keeps them. Clients count by their [network](crate::network).
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
+
+use crate::network;
 
 /// All seats of one listener.
 #[derive(Clone, Debug)]
@@ -56,7 +58,7 @@ impl Seats {
         let mut taken = self.lock();
         let number = taken.next;
         taken.next += 1;
-        taken.seats.push(Entry { number, network: network(client), admitted: false, shed: shed.clone() });
+        taken.seats.push(Entry { number, network: network::of(client), admitted: false, shed: shed.clone() });
         taken.make_room(self.limit, false);
         Seat { seats: self.clone(), number, shed }
     }
@@ -116,17 +118,6 @@ impl Drop for Seat {
     }
 }
 
-/// What counts as one client.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +152,7 @@ mod tests {
         assert!(!is_shed(&honest) && is_shed(&first) && is_shed(&second) && !is_shed(&third));
         let elsewhere = seats.take(client("2001:db8:3::1"));
         assert!(is_shed(&honest) && !is_shed(&elsewhere), "the oldest, where nobody has more than others");
-        let mapped = network(client("::ffff:10.0.0.1"));
+        let mapped = network::of(client("::ffff:10.0.0.1"));
         assert_eq!(mapped, client("10.0.0.1"));
     }
 

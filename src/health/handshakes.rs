@@ -250,12 +250,12 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
 
     fn source(n: u32) -> Source {
-        Source::Address(Ipv4Addr::from(n))
+        Source::Network(Ipv4Addr::from(n).into())
     }
 
     struct Rig {
@@ -283,7 +283,7 @@ mod tests {
             while slots.len() < most
                 && let Some((sender, grant)) = self.handshakes.next()
             {
-                let Source::Address(address) = grant.source else { panic!("{grant:?}") };
+                let Source::Network(IpAddr::V4(address)) = grant.source else { panic!("{grant:?}") };
                 let slot = Slot { handshakes: Arc::clone(&self.handshakes), grant, succeeded: false };
                 drop(sender);
                 slots.push((u32::from(address), slot));

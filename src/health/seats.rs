@@ -203,7 +203,7 @@ impl Table {
     fn make_room(&mut self, limit: usize, source: Source) -> bool {
         let share = match source {
             Source::Strangers => STRANGERS,
-            Source::Address(_) | Source::Network(_) => (limit / 4 * 3).max(LEAST_SHARE),
+            Source::Network(_) => (limit / 4 * 3).max(LEAST_SHARE),
         };
         if self.parties.get(&source).is_some_and(|party| party.seats.len() >= share) {
             return self.shed_oldest_of(source);

@@ -1,14 +1,14 @@
 //! Where a connection comes from, as far as fairness goes, and which sources are regular checkers.
 //!
-//! Fairness needs a name that an attacker cannot change at will. A completed TCP handshake proves an IPv4 address; of
-//! IPv6 it proves the network of 64 bits, in which anybody may choose an address a connection. What a PROXY header
-//! claims proves nothing and counts nowhere here.
+//! A source is a [network](crate::network), by the TCP peer; what a PROXY header claims counts nowhere here.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::network;
 
 /// How many regular checkers are remembered. A Network Load Balancer has an address in each zone, an Application
 /// Load Balancer a few dozen at most.
@@ -22,10 +22,8 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
 pub(super) enum Source {
     /// Everybody outside of `allowed_networks` together.
     Strangers,
-    /// An IPv4 address.
-    Address(Ipv4Addr),
-    /// The first 64 bits of an IPv6 address.
-    Network(u64),
+    /// Who may ask, from this network.
+    Network(IpAddr),
 }
 
 /// The sources whose checks were answered lately.
@@ -41,16 +39,9 @@ struct Regular {
 // === impl Source ===
 
 impl Source {
-    /// Of a TCP peer, a canonical address.
+    /// Of a TCP peer.
     pub(super) fn of(peer: IpAddr, admitted: bool) -> Self {
-        match peer {
-            _ if !admitted => Self::Strangers,
-            IpAddr::V4(address) => Self::Address(address),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::Network([a, b, c, d].iter().fold(0, |bits, &part| bits << 16 | u64::from(part)))
-            }
-        }
+        if admitted { Self::Network(network::of(peer)) } else { Self::Strangers }
     }
 }
 
@@ -89,20 +80,20 @@ fn is_recent(known: &Regular, now: Instant) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn source(n: u32) -> Source {
-        Source::Address(Ipv4Addr::from(n))
+        Source::Network(Ipv4Addr::from(n).into())
     }
 
     #[test]
-    fn a_source_is_what_an_attacker_cannot_change_at_will() {
-        let of = |text: &str| Source::of(text.parse().unwrap(), true);
-        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
-        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::2"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        let stranger = |text: &str| Source::of(text.parse().unwrap(), false);
-        assert_eq!(stranger("10.0.0.1"), stranger("2001:db8::1"));
+    fn strangers_are_one_source_whatever_their_network() {
+        let of = |text: &str, admitted| Source::of(text.parse().unwrap(), admitted);
+        assert_ne!(of("10.0.0.1", true), of("10.0.0.2", true));
+        assert_eq!(of("2001:db8:1:2::1", true), of("2001:db8:1:2:ffff::2", true));
+        assert_eq!(of("10.0.0.1", false), of("2001:db8::1", false));
     }
 
     #[tokio::test(start_paused = true)]

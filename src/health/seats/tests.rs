@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::*;
 
 fn source(n: u32) -> Source {
-    Source::Address(Ipv4Addr::from(n))
+    Source::Network(Ipv4Addr::from(n).into())
 }
 
 impl Table {
