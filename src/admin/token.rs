@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use subtle::ConstantTimeEq as _;
+
 use crate::file::{self, ReadError};
 
 /// Fewer characters can be guessed.
@@ -58,9 +60,8 @@ impl Token {
         else {
             return false;
         };
-        let same = presented.len() == self.0.len()
-            && presented.iter().zip(&self.0).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0;
-        scheme.eq_ignore_ascii_case(SCHEME) && same
+        let same = presented.ct_eq(&self.0);
+        scheme.eq_ignore_ascii_case(SCHEME) && same.into()
     }
 
     /// For `mirrorvip status`, which is the client.

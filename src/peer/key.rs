@@ -13,6 +13,7 @@ use std::path::Path;
 
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
+use subtle::ConstantTimeEq as _;
 
 use crate::file::{self, ReadError};
 
@@ -72,9 +73,7 @@ impl Key {
 
     /// Whether `signature` is that. Takes the same time for every wrong one of the right length.
     pub(crate) fn verifies(&self, nonce: &str, body: &[u8], signature: &str) -> bool {
-        let expected = self.sign(nonce, body);
-        expected.len() == signature.len()
-            && expected.bytes().zip(signature.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+        self.sign(nonce, body).as_bytes().ct_eq(signature.as_bytes()).into()
     }
 }
 
