@@ -19,18 +19,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
-use crate::clock::Timestamp;
 use crate::file::{self, Content, Directory, Lock, LockError, ReadError};
 use crate::peer::key::{is_identifier, random_identifier};
 use crate::role::Remembered;
-use crate::term::{Mark, Memory};
+use crate::term::Memory;
 
+mod format;
 mod merge;
+
+use format::File;
 
 /// What the process before left about a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,46 +38,6 @@ pub struct PersistedState {
     pub role: Remembered,
     /// Of the arbiter.
     pub arbiter: Memory,
-}
-
-/// The file.
-#[derive(Debug, Serialize, Deserialize)]
-struct File {
-    #[serde(flatten)]
-    role: Remembered,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    clocks: Option<Clocks>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    arbiter: Option<Memory>,
-    /// What versions before terms wrote in place of `arbiter`.
-    #[serde(default, skip_serializing)]
-    claims: Option<Claims>,
-}
-
-/// Moments, which mean something only on the boot in which they were read.
-#[derive(Debug, Serialize, Deserialize)]
-struct Clocks {
-    /// The kernel's random identifier of the boot.
-    boot: String,
-    /// When the instance was last asked with a definite answer.
-    asked_at: Option<Moment>,
-    /// When the promotion was seen.
-    promoted_at: Option<Moment>,
-}
-
-/// Milliseconds since the machine's start and since the Unix epoch.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Moment {
-    boot: u64,
-    wall: u64,
-}
-
-/// The highest numbers that this member wrote to ownership records, and saw there.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Claims {
-    own: u64,
-    seen: u64,
 }
 
 /// A state file is some hundred bytes, and an operator's reason; more than this is not ours.
@@ -327,64 +286,6 @@ fn identifier(text: &[u8]) -> Option<String> {
     std::str::from_utf8(text).ok().map(str::trim).filter(|id| is_identifier(id)).map(str::to_owned)
 }
 
-// === impl File ===
-
-impl From<File> for PersistedState {
-    fn from(File { role, clocks, arbiter, claims }: File) -> Self {
-        let clocks = clocks.filter(|clocks| boot_id().as_deref() == Some(&clocks.boot));
-        let of_this_boot = |moment: Option<Moment>| moment.map(Timestamp::from);
-        let role = Remembered {
-            asked_at: clocks.as_ref().and_then(|clocks| of_this_boot(clocks.asked_at)),
-            promoted_at: clocks.as_ref().and_then(|clocks| of_this_boot(clocks.promoted_at)),
-            ..role
-        };
-        Self { role, arbiter: arbiter.unwrap_or_else(|| claims.unwrap_or_default().into()) }
-    }
-}
-
-impl From<PersistedState> for File {
-    fn from(PersistedState { role, arbiter }: PersistedState) -> Self {
-        let moment = |at: Option<Timestamp>| at.map(Moment::from);
-        let (asked_at, promoted_at) = (moment(role.asked_at), moment(role.promoted_at));
-        let clocks = boot_id().map(|boot| Clocks { boot, asked_at, promoted_at });
-        Self { role, clocks, arbiter: Some(arbiter), claims: None }
-    }
-}
-
-impl From<Claims> for Memory {
-    /// Claims rose as terms do, and whose the highest was is not known. That a promotion is the latest was not
-    /// remembered in a way that can be relied on.
-    fn from(Claims { own, seen }: Claims) -> Self {
-        let highest = own.max(seen);
-        Self {
-            term: own,
-            before: highest,
-            seen: Mark { term: highest, member: String::new() },
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Moment> for Timestamp {
-    fn from(Moment { boot, wall }: Moment) -> Self {
-        Self::new(Duration::from_millis(boot), Duration::from_millis(wall))
-    }
-}
-
-impl From<Timestamp> for Moment {
-    fn from(at: Timestamp) -> Self {
-        let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        Self { boot: milliseconds(at.since_boot()), wall: milliseconds(at.since_unix_epoch()) }
-    }
-}
-
-/// The kernel's random identifier of this boot.
-fn boot_id() -> Option<String> {
-    static BOOT: OnceLock<Option<String>> = OnceLock::new();
-    let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned());
-    BOOT.get_or_init(read).clone()
-}
-
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
     move |source| StateError::Io { action, path, source }
@@ -392,7 +293,11 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Stat
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::term::Mark;
 
     fn read(text: &str) -> PersistedState {
         serde_json::from_str::<File>(text).unwrap().into()
@@ -424,30 +329,6 @@ mod tests {
         assert_eq!(store.load("TEST").unwrap(), None);
         let files: Vec<_> = fs::read_dir(directory.path().join("made/on/demand")).unwrap().collect();
         assert_eq!(files.len(), 2, "the state and the lock, and no temporary file is left: {files:?}");
-    }
-
-    #[test]
-    fn moments_of_another_boot_mean_nothing() {
-        let of_boot = |boot: &str| {
-            let clocks = serde_json::json!({"boot": boot, "asked_at": {"boot": 9_000, "wall": 10_000}, "promoted_at": null});
-            read(&serde_json::json!({"epoch": 7, "primary": true, "clocks": clocks}).to_string())
-                .role
-                .asked_at
-        };
-        assert_eq!(of_boot("another"), None);
-        assert!(of_boot(&boot_id().unwrap()).is_some());
-    }
-
-    #[test]
-    fn files_of_earlier_versions_are_read() {
-        let before_steering = read(r#"{"epoch":7,"primary":true}"#);
-        assert_eq!((u64::from(before_steering.role.epoch), before_steering.arbiter.seen.term), (7, 0));
-        let before_terms = read(
-            r#"{"epoch":7,"primary":true,"promotion":1795228800123,"claims":{"own":3,"seen":4,"superseded_in":7}}"#,
-        );
-        let Memory { term, proven, before, seen, superseded_by, taken } = before_terms.arbiter;
-        assert_eq!((term, proven, before, seen.term, seen.member.as_str()), (3, false, 4, 4, ""));
-        assert_eq!((superseded_by, taken), (None, None));
     }
 
     #[test]
