@@ -168,8 +168,9 @@ impl Rig {
     }
 
     /// All members, all of them backups.
-    pub(crate) fn start_all(&self) -> Vec<Daemon> {
-        let daemons: Vec<_> = (0..self.names.len()).map(|index| self.start(index)).collect();
+    pub(crate) fn start_all<const N: usize>(&self) -> [Daemon; N] {
+        assert_eq!(N, self.names.len());
+        let daemons: [Daemon; N] = std::array::from_fn(|index| self.start(index));
         for daemon in &daemons {
             until_state(daemon, "not-primary");
         }
@@ -198,6 +199,20 @@ impl Rig {
         }
         self.is_primary(index);
         self.report_role(index, "primary");
+    }
+
+    /// The same, until its daemon directs clients to it.
+    pub(crate) fn promote_fully(&self, index: usize, daemon: &Daemon) {
+        self.promote(index);
+        self.until_points_at(index, daemon);
+    }
+
+    /// Waits until nothing withholds traffic from the member.
+    pub(crate) fn until_serves(&self, index: usize, daemon: &Daemon) {
+        until_ruling(daemon, "clear");
+        daemon.wait_for_page(200);
+        self.until_points_at(index, daemon);
+        until_fulfilled(daemon);
     }
 
     /// The member is the primary in truth, whatever instances say.
@@ -369,6 +384,12 @@ pub(crate) fn until_state(daemon: &Daemon, state: &str) {
 
 pub(crate) fn until_ruling(daemon: &Daemon, ruling: &str) {
     until(daemon, ruling, |mirror| mirror["authority"]["ruling"] == ruling);
+}
+
+/// Waits until the member knows that a later one took its place, and its page refuses.
+pub(crate) fn until_superseded(daemon: &Daemon) {
+    until_ruling(daemon, "superseded");
+    daemon.wait_for_page(503);
 }
 
 /// Waits until an alarm is in the log, as an error.

@@ -12,14 +12,11 @@ fn everything_follows_the_primary_there_and_back() {
     let (a, b) = (rig.start(0), rig.start(1));
     until_state(&a, "not-primary");
     until_state(&b, "not-primary");
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    rig.promote_fully(0, &a);
     rig.demote(0, &a);
-    rig.promote(1);
-    rig.until_points_at(1, &b);
+    rig.promote_fully(1, &b);
     rig.demote(1, &b);
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    rig.promote_fully(0, &a);
     until_fulfilled(&a);
     rig.assert_clean();
 }
@@ -31,12 +28,10 @@ fn an_old_primary_that_was_paused_takes_nothing_back() {
         let (a, b) = (rig.start(0), rig.start(1));
         until_state(&a, "not-primary");
         until_state(&b, "not-primary");
-        rig.promote(0);
-        rig.until_points_at(0, &a);
+        rig.promote_fully(0, &a);
         until_fulfilled(&a);
         a.signal(Signal::STOP);
-        rig.promote(1);
-        rig.until_points_at(1, &b);
+        rig.promote_fully(1, &b);
         a.signal(Signal::CONT);
         // It still looks primary to itself, and its next read finds everything taken.
         let ruling = if peers == Peers::Asked { "superseded" } else { "unsure" };
@@ -53,8 +48,7 @@ fn a_restarted_primary_reads_first_and_an_old_one_that_restarts_takes_nothing() 
     let (a, b) = (rig.start(0), rig.start(1));
     until_state(&a, "not-primary");
     until_state(&b, "not-primary");
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    rig.promote_fully(0, &a);
     assert!(a.stop().success());
     let before = rig.cloud.mutations().iter().filter(|m| m.action != "PutMetricData").count();
     let a = rig.start(0);
@@ -64,8 +58,7 @@ fn a_restarted_primary_reads_first_and_an_old_one_that_restarts_takes_nothing() 
     assert_eq!(before, after, "there was nothing to write");
 
     assert!(a.stop().success());
-    rig.promote(1);
-    rig.until_points_at(1, &b);
+    rig.promote_fully(1, &b);
     let a = rig.start(0);
     until_state(&a, "superseded");
     rig.until_considered(0, &a);
@@ -82,7 +75,6 @@ fn throttles_are_outlived() {
     for _ in 0..10 {
         rig.cloud.fault(Fault::new(Effect::Throttle).times(1));
     }
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    rig.promote_fully(0, &a);
     rig.assert_clean();
 }

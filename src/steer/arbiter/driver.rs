@@ -300,10 +300,12 @@ impl Driver {
         let report = match reply {
             Reply::Document(seen) => {
                 let judged = judge(own, &address, self.names[index].as_deref(), &seen);
-                let report = match judged {
+                match judged {
                     Judgement::Peer => {
                         self.names[index].get_or_insert_with(|| seen.member.clone());
-                        PeerReport::Facts(PeerFacts::of(&seen))
+                        let facts = PeerFacts::of(&seen);
+                        document = Some((asked_at, *seen));
+                        PeerReport::Facts(facts)
                     }
                     Judgement::Myself => {
                         problem = Some((
@@ -316,11 +318,7 @@ impl Driver {
                         problem = Some((Problem::Conflict, why.clone()));
                         PeerReport::Conflict(why)
                     }
-                };
-                if report_is_of_a_peer(&report) {
-                    document = Some((asked_at, *seen));
                 }
-                report
             }
             Reply::Success => {
                 page = Some(true);
@@ -434,10 +432,6 @@ impl MemberView {
             agrees: None,
         }
     }
-}
-
-fn report_is_of_a_peer(report: &PeerReport) -> bool {
-    matches!(report, PeerReport::Facts(_))
 }
 
 fn replace<T: PartialEq>(known: &mut T, new: T) -> bool {

@@ -5,14 +5,12 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::rig::{Peers, Rig, until, until_alarm, until_fulfilled, until_ruling, until_state};
+use crate::rig::{
+    Peers, Rig, until, until_alarm, until_fulfilled, until_ruling, until_state, until_superseded,
+};
 use crate::support::fake_peer::{FakePeer, backup, primary};
 use crate::support::relay::Way;
 use crate::support::{Daemon, eventually, mirrorvip};
-
-fn pair(rig: &Rig) -> [Daemon; 2] {
-    <[_; 2]>::try_from(rig.start_all()).ok().expect("two members")
-}
 
 fn take(daemon: &Daemon) {
     let mut command = mirrorvip();
@@ -24,9 +22,8 @@ fn take(daemon: &Daemon) {
 #[test]
 fn nonsense_term_in_the_record_is_held_beside_silent_peers_until_an_operator_takes_it() {
     let rig = Rig::new(Peers::Asked);
-    let [a, b] = pair(&rig);
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    let [a, b] = rig.start_all();
+    rig.promote_fully(0, &a);
     until_fulfilled(&a);
     b.crash();
     rig.write_ownership("x", u64::MAX);
@@ -49,17 +46,12 @@ fn mistaken_answer_of_a_peer_withholds_traffic_only_while_it_lasts() {
     rig.add_peer(0, peer.address());
     let a = rig.start(0);
     until_state(&a, "not-primary");
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    rig.promote_fully(0, &a);
     until_fulfilled(&a);
     peer.report(primary("b", 6));
-    until_ruling(&a, "superseded");
-    a.wait_for_page(503);
+    until_superseded(&a);
     peer.report(backup("b"));
-    until_ruling(&a, "clear");
-    a.wait_for_page(200);
-    rig.until_points_at(0, &a);
-    until_fulfilled(&a);
+    rig.until_serves(0, &a);
     rig.assert_clean();
 }
 
@@ -68,13 +60,12 @@ fn unwritable_state_costs_the_memory_of_the_promotion() {
     let rig = Rig::new(Peers::Asked);
     // Also root cannot make a directory of a file.
     fs::write(rig.state_directory(0), "").expect("the test's directory is writable");
-    let [a, b] = pair(&rig);
+    let [a, b] = rig.start_all();
     let warning = |line: &Value| {
         line["level"] == "WARN" && line.to_string().contains(&rig.state_directory(0).display().to_string())
     };
     eventually("the warning that names the directory", || a.log().iter().any(warning).then_some(()));
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    rig.promote_fully(0, &a);
     until_fulfilled(&a);
 
     // The new process has not seen the promotion. Beside a silent peer it leaves everything as it is; a reachable backup
@@ -104,13 +95,12 @@ fn wrong_secret_is_silence_and_stops_no_seen_promotion() {
     for index in [0, 1] {
         rig.configure(index, &format!("peer_key_file = \"{}\"\n", secrets[0].display()));
     }
-    let [a, b] = pair(&rig);
+    let [a, b] = rig.start_all();
     until(&a, "an answer of the peer", |mirror| {
         let peer = &mirror["members"][1];
         peer["member"] == "b" && peer["reachable"] == true && peer["problem"].is_null()
     });
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    rig.promote_fully(0, &a);
     rig.demote(0, &a);
 
     assert!(b.stop().success());
@@ -123,8 +113,7 @@ fn wrong_secret_is_silence_and_stops_no_seen_promotion() {
             problem.contains("peer_key_file")
         });
     }
-    rig.promote(1);
-    rig.until_points_at(1, &b);
+    rig.promote_fully(1, &b);
     until_fulfilled(&b);
     assert_eq!(b.page(), 200);
     rig.assert_clean();

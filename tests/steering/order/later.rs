@@ -2,7 +2,9 @@
 
 use mirrorvip::simulation::cloud::{Effect, Fault, Service};
 
-use crate::rig::{Peers, Rig, until, until_alarm, until_fulfilled, until_ruling, until_state};
+use crate::rig::{
+    Peers, Rig, until, until_alarm, until_fulfilled, until_ruling, until_state, until_superseded,
+};
 use crate::support::relay::Way;
 use crate::support::{eventually, get};
 
@@ -11,13 +13,11 @@ const TWO: [&str; 2] = ["two-serve", "two-primaries"];
 #[test]
 fn isolated_primary_takes_nothing_and_stops_serving_once_it_is_reached() {
     let rig = Rig::new(Peers::Asked);
-    let [a, b] = <[_; 2]>::try_from(rig.start_all()).ok().expect("two members");
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    let [a, b] = rig.start_all();
+    rig.promote_fully(0, &a);
     rig.set_ways_of(0, Way::Swallowed);
     let cut = rig.cloud.fault(Fault::new(Effect::Hang).by("a"));
-    rig.promote(1);
-    rig.until_points_at(1, &b);
+    rig.promote_fully(1, &b);
     until_fulfilled(&b);
 
     // The cloud can be read again, and the peer cannot be asked yet.
@@ -28,8 +28,7 @@ fn isolated_primary_takes_nothing_and_stops_serving_once_it_is_reached() {
     assert_eq!([a.page(), b.page()], [200, 200], "neither can know");
 
     rig.set_ways_of(0, Way::Open);
-    until_ruling(&a, "superseded");
-    a.wait_for_page(503);
+    until_superseded(&a);
     assert_eq!(b.page(), 200);
     until_ruling(&b, "clear");
     until_alarm(&a, &TWO);
@@ -42,16 +41,14 @@ fn isolated_primary_takes_nothing_and_stops_serving_once_it_is_reached() {
 #[test]
 fn state_reverted_to_an_earlier_promotion_takes_nothing() {
     let rig = Rig::new(Peers::Asked);
-    let [a, b] = <[_; 2]>::try_from(rig.start_all()).ok().expect("two members");
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    let [a, b] = rig.start_all();
+    rig.promote_fully(0, &a);
     assert!(a.stop().success());
     let saved = rig.save_state(0);
     let a = rig.start(0);
     until_state(&a, "primary");
     rig.demote(0, &a);
-    rig.promote(1);
-    rig.until_points_at(1, &b);
+    rig.promote_fully(1, &b);
     until_fulfilled(&b);
     assert!(a.stop().success());
 
@@ -74,13 +71,10 @@ fn state_reverted_to_an_earlier_promotion_takes_nothing() {
 #[test]
 fn superseded_member_stays_out_when_its_successor_falls_silent() {
     let rig = Rig::new(Peers::Asked);
-    let [a, b] = <[_; 2]>::try_from(rig.start_all()).ok().expect("two members");
-    rig.promote(0);
-    rig.until_points_at(0, &a);
-    rig.promote(1);
-    rig.until_points_at(1, &b);
-    until_ruling(&a, "superseded");
-    a.wait_for_page(503);
+    let [a, b] = rig.start_all();
+    rig.promote_fully(0, &a);
+    rig.promote_fully(1, &b);
+    until_superseded(&a);
 
     let stays_out = |a: &crate::support::Daemon| {
         until(a, "the peer to be silent", |mirror| mirror["members"][1]["reachable"] == false);
@@ -113,9 +107,8 @@ fn superseded_member_stays_out_when_its_successor_falls_silent() {
 #[test]
 fn record_that_still_names_an_earlier_primary_authorises_nothing_else() {
     let rig = Rig::new(Peers::Asked);
-    let [a, b] = <[_; 2]>::try_from(rig.start_all()).ok().expect("two members");
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    let [a, b] = rig.start_all();
+    rig.promote_fully(0, &a);
     until_fulfilled(&a);
     assert!(a.stop().success());
     let denied = Fault::new(Effect::AccessDenied).on(Service::Route53).action("ChangeResourceRecordSets");

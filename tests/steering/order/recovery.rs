@@ -2,20 +2,17 @@
 
 use mirrorvip::simulation::cloud::{Effect, Fault, Service, Target};
 
-use crate::rig::{Peers, RECORD, Rig, address, until_alarm, until_fulfilled, until_ruling, until_state};
+use crate::rig::{
+    Peers, RECORD, Rig, address, until_alarm, until_fulfilled, until_ruling, until_state, until_superseded,
+};
+use crate::support::eventually;
 use crate::support::relay::Way;
-use crate::support::{Daemon, eventually};
-
-fn pair(rig: &Rig) -> [Daemon; 2] {
-    <[_; 2]>::try_from(rig.start_all()).ok().expect("two members")
-}
 
 #[test]
 fn primary_that_lost_its_state_serves_and_steers_beside_backups() {
     let rig = Rig::of(&["a", "b", "c"], Peers::Asked);
-    let [a, b, c] = <[_; 3]>::try_from(rig.start_all()).ok().expect("three members");
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    let [a, b, c] = rig.start_all();
+    rig.promote_fully(0, &a);
     assert!(a.stop().success());
     rig.lose_state(0);
     // The record carries its name with a number that it does not know, and leads elsewhere.
@@ -30,8 +27,7 @@ fn primary_that_lost_its_state_serves_and_steers_beside_backups() {
 
     // The others know its term, so the next promotion has a higher one.
     rig.demote(0, &a);
-    rig.promote(1);
-    rig.until_points_at(1, &b);
+    rig.promote_fully(1, &b);
     until_fulfilled(&b);
     let term = b.status()["mirrors"][0]["term"].as_u64().expect("a number");
     assert!(term > 50, "{term}");
@@ -42,39 +38,31 @@ fn primary_that_lost_its_state_serves_and_steers_beside_backups() {
 #[test]
 fn supersession_ends_when_the_later_member_is_a_backup() {
     let rig = Rig::new(Peers::Asked);
-    let [a, b] = pair(&rig);
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    let [a, b] = rig.start_all();
+    rig.promote_fully(0, &a);
     // Promoted by mistake.
-    rig.promote(1);
-    rig.until_points_at(1, &b);
-    until_ruling(&a, "superseded");
-    a.wait_for_page(503);
+    rig.promote_fully(1, &b);
+    until_superseded(&a);
     rig.demote(1, &b);
     rig.is_primary(0);
-    until_ruling(&a, "clear");
-    a.wait_for_page(200);
-    rig.until_points_at(0, &a);
-    until_fulfilled(&a);
+    rig.until_serves(0, &a);
     rig.assert_clean();
 }
 
 #[test]
 fn promotion_beside_a_dead_predecessor_and_a_slow_first_read_takes_the_record() {
     let rig = Rig::new(Peers::Asked);
-    let [a, b] = pair(&rig);
+    let [a, b] = rig.start_all();
     // The backup learns nothing of the promotion, neither from its peer nor from the record.
     rig.set_ways_of(0, Way::Refused);
     let unread =
         rig.cloud.fault(Fault::new(Effect::ServerError(500)).by("b").action("ListResourceRecordSets"));
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    rig.promote_fully(0, &a);
     a.crash();
     rig.cloud.clear_fault(unread);
     let slow = Fault::new(Effect::Delay(std::time::Duration::from_millis(2_200)));
     rig.cloud.fault(slow.on(Service::Route53).action("ListResourceRecordSets").by("b").times(1));
-    rig.promote(1);
-    rig.until_points_at(1, &b);
+    rig.promote_fully(1, &b);
     until_fulfilled(&b);
     rig.assert_clean();
 }
@@ -82,9 +70,8 @@ fn promotion_beside_a_dead_predecessor_and_a_slow_first_read_takes_the_record() 
 #[test]
 fn registration_by_another_tool_stops_no_other_object() {
     let rig = Rig::new(Peers::Asked);
-    let [a, b] = pair(&rig);
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    let [a, b] = rig.start_all();
+    rig.promote_fully(0, &a);
     until_fulfilled(&a);
     assert!(b.stop().success());
     rig.cloud.register(&rig.group, Target { id: address(1), port: 1972 });
@@ -106,10 +93,9 @@ fn registration_by_another_tool_stops_no_other_object() {
 #[test]
 fn nonsense_term_in_the_record_is_overwritten_beside_backups() {
     let rig = Rig::new(Peers::Asked);
-    let [a, b] = pair(&rig);
+    let [a, b] = rig.start_all();
     rig.write_ownership("x", u64::MAX);
-    rig.promote(0);
-    rig.until_points_at(0, &a);
+    rig.promote_fully(0, &a);
     until_fulfilled(&a);
     until_alarm(&a, &["record-term"]);
     assert!(rig.ownership().contains("owner=a term=1 "), "{}", rig.ownership());
