@@ -10,6 +10,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
 mod checkers;
+#[path = "../support/figures.rs"]
+mod figures;
 mod floods;
 mod plans;
 mod servers;

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::checkers::{Answer, Check, Checkers, Lane, Record};
+use crate::figures::quantile;
 use crate::floods::{self, Flood, Sources};
 use crate::now;
 use crate::plans::{Weapon, steer};
 use crate::servers::{Manner, Server};
-use crate::table::{mebibytes, milliseconds, quantile};
+use crate::table::{mebibytes, milliseconds};
 use crate::target::{Health, Stage, Target};
 
 /// Between two flips of the role.

@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::checkers::{Checks, Count};
+use crate::figures::{kernel, processor, quantile};
 use crate::plans::ATTACKS;
 use crate::target::{Health, WATCHDOG};
 
@@ -67,8 +68,9 @@ fn write(out: &mut String, rows: &[Row], seconds: u64) -> fmt::Result {
         "\nEach attack lasts {seconds} s, on a daemon of its own with a probe a second. Load balancers give a check 2 s \
          and its round trips; \"away\" means that each flight of a connection that is open comes so much later. After: \
          the checks of all in the 3 s that follow. Watchdog: the longest time without a word, of {} s that the unit \
-         grants. {}, Linux {}, loopback, attackers and checkers on the same machine. By `tests/attack/run`.",
+         grants. {} cores of {}, Linux {}, loopback, attackers and checkers on the same machine. By `tests/attack/run`.",
         WATCHDOG.as_secs(),
+        cores(),
         processor(),
         kernel(),
     )
@@ -124,18 +126,6 @@ fn watchdog(health: &Health) -> String {
     }
 }
 
-/// The value below which `share` of the `sorted` values lie, by nearest rank; zero when there are none.
-pub(crate) fn quantile(sorted: &[Duration], share: f64) -> Duration {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a count of checks is far below 2^52, and its share is a smaller count"
-    )]
-    let rank = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-}
-
 /// With one decimal.
 pub(crate) fn milliseconds(time: Duration) -> String {
     format!("{:.1}", time.as_secs_f64() * 1_000.0)
@@ -146,16 +136,7 @@ pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
-fn processor() -> String {
+fn cores() -> usize {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let count = info.lines().filter(|line| line.starts_with("processor")).count();
-    let name =
-        info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
-    format!("{count} cores of {}", name.unwrap_or("an unnamed processor"))
-}
-
-fn kernel() -> String {
-    let uname = rustix::system::uname();
-    let release = uname.release().to_string_lossy();
-    release.split('.').take(2).collect::<Vec<_>>().join(".")
+    info.lines().filter(|line| line.starts_with("processor")).count()
 }

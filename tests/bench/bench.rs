@@ -9,6 +9,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
 mod daemon;
+#[path = "../support/figures.rs"]
+mod figures;
 mod flips;
 mod load;
 mod process;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::daemon::{EVERY_SECOND, Schedule};
+use crate::figures::quantile;
 use crate::flips::{Cost, Series};
 use crate::process::{Core, CpuTime};
 use crate::servers::Server;
@@ -231,8 +234,8 @@ impl Round {
     fn of(run: &load::Run) -> Self {
         Self {
             rate: as_f64(run.count()) / run.took.as_secs_f64(),
-            p50: load::quantile(&run.latencies, 0.5),
-            p99: load::quantile(&run.latencies, 0.99),
+            p50: quantile(&run.latencies, 0.5),
+            p99: quantile(&run.latencies, 0.99),
         }
     }
 }

@@ -108,18 +108,6 @@ fn request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nConnection: close\r\n\r\n")
 }
 
-/// The value below which `share` of the `sorted` values lie, by nearest rank; zero when there are none.
-pub(crate) fn quantile(sorted: &[Duration], share: f64) -> Duration {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a count of checks is far below 2^52, and its share is a smaller count"
-    )]
-    let rank = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-}
-
 // === impl Run ===
 
 impl Run {

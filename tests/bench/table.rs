@@ -3,11 +3,10 @@
 mod steering;
 
 use std::fmt::{self, Write as _};
-use std::fs;
 use std::time::Duration;
 
+use crate::figures::{kernel, processor, quantile};
 use crate::flips::Cost;
-use crate::load::quantile;
 use crate::{CONNECTIONS, Checks, Figures, Round, as_f64};
 
 /// The goals, which the project set for itself before it measured anything.
@@ -139,19 +138,6 @@ fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     groups.join(",")
-}
-
-fn processor() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name =
-        info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
-    name.unwrap_or("an unnamed processor").to_owned()
-}
-
-fn kernel() -> String {
-    let uname = rustix::system::uname();
-    let release = uname.release().to_string_lossy();
-    release.split('.').take(2).collect::<Vec<_>>().join(".")
 }
 
 // === impl Checks ===

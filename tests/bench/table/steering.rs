@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{goal, mebibytes, median};
 use crate::as_f64;
-use crate::load::quantile;
+use crate::figures::quantile;
 use crate::steering::{Figures, Outcome, Round, Steady, Times};
 
 /// The goals, which the project set for itself before it measured anything.
