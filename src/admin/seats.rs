@@ -3,7 +3,7 @@
 //! A connection is a stranger's until its first request has been admitted: with the token, where there is one. Strangers
 //! and the admitted have seats of their own, so no number of strangers takes one from a scrape or an operator. Where a
 //! kind is full, the network with the most seats of that kind loses its oldest: an honest client, however distant, has
-//! one or two and keeps them. Clients count by their [network](crate::network).
+//! one or two and keeps them. Clients count by their [`network`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,6 +1,6 @@
 //! Where a connection comes from, as far as fairness goes, and which sources are regular checkers.
 //!
-//! A source is a [network](crate::network), by the TCP peer; what a PROXY header claims counts nowhere here.
+//! A source is a [`network`], by the TCP peer; what a PROXY header claims counts nowhere here.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
