@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config;
-use crate::tls::{Renewing, TlsError};
+use crate::tls::{ReloadingCertificate, TlsError};
 
 mod browser;
 pub mod metrics;
@@ -72,7 +72,7 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 /// How connections are protected.
 #[derive(Clone)]
 pub struct Access {
-    tls: Option<Arc<Renewing>>,
+    tls: Option<Arc<ReloadingCertificate>>,
     token: Option<Arc<Token>>,
 }
 
@@ -194,7 +194,7 @@ impl StartError {
 impl Access {
     /// Reads the files that protect the listener.
     pub fn new(settings: &config::Admin) -> Result<Self, StartError> {
-        let tls = settings.tls.as_ref().map(Renewing::load).transpose()?.map(Arc::new);
+        let tls = settings.tls.as_ref().map(ReloadingCertificate::load).transpose()?.map(Arc::new);
         let token = settings.token_file.as_ref().map(|path| {
             Token::load(path).map(Arc::new).map_err(|source| StartError::Token { path: path.clone(), source })
         });
@@ -209,7 +209,7 @@ impl fmt::Debug for Access {
 }
 
 /// Follows the certificate's files, if there is one; never ends.
-async fn renew(certificate: Option<Arc<Renewing>>) {
+async fn renew(certificate: Option<Arc<ReloadingCertificate>>) {
     if let Some(certificate) = certificate {
         certificate.follow().await;
     }
@@ -219,7 +219,7 @@ async fn renew(certificate: Option<Arc<Renewing>>) {
 /// One connection; the caller bounds its time. What goes wrong on it is the client's affair.
 async fn connection(
     stream: TcpStream,
-    tls: Option<(Arc<Renewing>, Arc<Mutex<Instant>>)>,
+    tls: Option<(Arc<ReloadingCertificate>, Arc<Mutex<Instant>>)>,
     context: Context,
     closing: CancellationToken,
 ) {
@@ -243,7 +243,7 @@ async fn connection(
 /// The TLS handshake. Those whose client has said what it wants take turns; to wait for a client costs nobody a turn.
 async fn handshake(
     stream: TcpStream,
-    certificate: &Renewing,
+    certificate: &ReloadingCertificate,
     next: &Mutex<Instant>,
 ) -> io::Result<TlsStream<TcpStream>> {
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;

@@ -1,7 +1,7 @@
 //! Calls that may hang in the kernel, at most one at a time.
 //!
 //! Looking up a name, opening a file on a network file system and executing a program from one can block
-//! a thread for as long as a server is away, and no signal ends it. An [`Errand`] makes such a call on a
+//! a thread for as long as a server is away, and no signal ends it. A [`SingleFlight`] makes such a call on a
 //! thread of the runtime's blocking pool and remembers it when its caller gives up: the next caller waits
 //! for the old call first. So a hang costs one thread, not one for each call.
 
@@ -11,13 +11,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 /// One blocking call at a time.
 #[derive(Debug)]
-pub(crate) struct Errand<T> {
+pub(crate) struct SingleFlight<T> {
     pending: Option<JoinHandle<T>>,
 }
 
-// === impl Errand ===
+// === impl SingleFlight ===
 
-impl<T: Send + 'static> Errand<T> {
+impl<T: Send + 'static> SingleFlight<T> {
     /// Nothing is under way.
     pub(crate) const fn new() -> Self {
         Self { pending: None }
@@ -60,33 +60,33 @@ mod tests {
     #[tokio::test]
     async fn an_abandoned_call_is_waited_for_and_its_result_discarded() {
         let (release, hang) = mpsc::channel::<()>();
-        let mut errand = Errand::new();
-        let abandoned = errand.run(move || {
+        let mut single_flight = SingleFlight::new();
+        let abandoned = single_flight.run(move || {
             hang.recv().expect("the test holds the sender");
             "old"
         });
         assert!(timeout(Duration::from_millis(1), abandoned).await.is_err());
         // The second call is not even started while the first one hangs.
         let (started, starts) = mpsc::channel::<()>();
-        let second = errand.run(move || {
+        let second = single_flight.run(move || {
             drop(started);
             "second"
         });
         assert!(timeout(Duration::from_millis(1), second).await.is_err());
         assert_eq!(starts.recv(), Err(mpsc::RecvError), "its closure was dropped, not run");
         release.send(()).expect("the first call waits");
-        assert_eq!(errand.run(|| "third").await, "third");
+        assert_eq!(single_flight.run(|| "third").await, "third");
     }
 
     #[tokio::test]
     async fn settle_hands_over_what_was_abandoned() {
         let (release, hang) = mpsc::channel::<u32>();
-        let mut errand = Errand::new();
-        assert_eq!(errand.settle().await, None);
-        let abandoned = errand.run(move || hang.recv().expect("the test holds the sender"));
+        let mut single_flight = SingleFlight::new();
+        assert_eq!(single_flight.settle().await, None);
+        let abandoned = single_flight.run(move || hang.recv().expect("the test holds the sender"));
         assert!(timeout(Duration::from_millis(1), abandoned).await.is_err());
         release.send(7).expect("the call waits");
-        assert_eq!(errand.settle().await, Some(7));
-        assert_eq!(errand.settle().await, None);
+        assert_eq!(single_flight.settle().await, Some(7));
+        assert_eq!(single_flight.settle().await, None);
     }
 }

@@ -135,9 +135,3 @@ impl Finding {
         Self { help: Some(help.into()), ..self }
     }
 }
-
-/// An error with its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

@@ -29,7 +29,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use tokio::signal::unix::{self as signals, SignalKind};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::blocking::Errand;
+use crate::blocking::SingleFlight;
 use crate::observation::NoEvidence;
 
 mod capture;
@@ -56,7 +56,7 @@ const DESCENDANTS_TICK: Duration = Duration::from_millis(5);
 /// Runs one child at a time.
 #[derive(Debug)]
 pub(crate) struct Runner {
-    starting: Errand<Result<Running, NoEvidence>>,
+    starting: SingleFlight<Result<Running, NoEvidence>>,
     running: Option<Running>,
 }
 
@@ -113,7 +113,7 @@ static ORPHANS: Mutex<Vec<(process::Child, Pid)>> = Mutex::new(Vec::new());
 impl Runner {
     /// Makes a runner that has run nothing.
     pub(crate) const fn new() -> Self {
-        Self { starting: Errand::new(), running: None }
+        Self { starting: SingleFlight::new(), running: None }
     }
 
     /// Runs `call` for at most `limit`, to which the clean-up adds at most twice [`GRACE`].

@@ -8,7 +8,7 @@
 //!                 ┌────────────────────────────┼─────────────────────┐
 //!                 ▼                            ▼                     ▼
 //!        health listener (own thread)   admin listener      keeper of the state file,
-//!                                                           warner of unasked mirrors,
+//!                                                           warner of unchecked mirrors,
 //!                                                           arbiter among the peers,
 //!                                                           steering loops (own thread)
 //! ```
@@ -49,7 +49,7 @@ mod files;
 mod keep;
 mod mirrors;
 mod steering;
-mod unasked;
+mod unchecked;
 
 use files::{Files, Secrets};
 use mirrors::Mirrors;
@@ -322,7 +322,7 @@ impl Daemon {
                 let (checkers, clock) = (self.health.checkers(), self.clock.clone());
                 let snapshot = entry.snapshot.clone();
                 let cancelled = cancelled.clone();
-                tasks.spawn(unasked::warn(name.into(), limit, snapshot, checkers, clock, cancelled));
+                tasks.spawn(unchecked::warn(name.into(), limit, snapshot, checkers, clock, cancelled));
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::observation::Role;
 use crate::peer::document::Document;
 use crate::probe::{Reading, file, metrics, qlist};
 use crate::steer::arbiter::{Arbiter, Input, Instance, PeerFacts, PeerReport, Settings};
-use crate::term::{LONGEST_JUMP, Mark, Memory};
+use crate::term::{Claim, LONGEST_JUMP, Memory};
 use crate::wake;
 
 /// Panics when an invariant does not hold for these bytes.
@@ -64,7 +64,7 @@ pub fn peer(bytes: &[u8]) {
         qos_timeout: Duration::from_secs(8),
         refuses: true,
     };
-    let memory = Memory { seen: Mark { term: KNOWN, member: "b".to_owned() }, ..Memory::default() };
+    let memory = Memory { seen: Claim { term: KNOWN, member: "b".to_owned() }, ..Memory::default() };
     let mut arbiter = Arbiter::new(settings, memory, Instance::default());
     let now = Timestamp::new(Duration::from_secs(1_000), Duration::from_secs(1_700_000_000));
     arbiter.handle(now, Input::Poll);

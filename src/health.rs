@@ -41,7 +41,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::peer::document::Profile;
 use crate::snapshot::Snapshot;
-use crate::tls::Renewing;
+use crate::tls::ReloadingCertificate;
 
 mod accept;
 mod agent;
@@ -56,7 +56,7 @@ mod proxy;
 mod respond;
 mod route;
 mod seats;
-mod site;
+mod server_config;
 mod source;
 mod thread;
 
@@ -64,12 +64,12 @@ pub use checkers::{Asked, Checker, Checkers, MAX_CHECKERS};
 pub use listener::StartError;
 pub use respond::page_status;
 pub(crate) use route::NO_SUCH_PAGE;
-pub use site::{Counters, Tally};
+pub use server_config::{Counters, Tally};
 
 use handshakes::Handshakes;
 use listener::Listener;
 use seats::Seats;
-use site::{Plan, Purpose, Service, Site};
+use server_config::{Plan, Purpose, ServerConfig, Service};
 
 /// How long the thread may take to show that it turns. It never works longer than a batch of connections, and
 /// a machine that is this slow fails its load balancer's checks as well.
@@ -220,7 +220,7 @@ impl Server {
     /// Closes the ports, lets requests in flight finish within their deadline, and ends the thread.
     pub async fn stop(self) {
         let Self { plan, thread, ended, .. } = self;
-        let deadline = plan.0.borrow().site.request_timeout + TURN_TIMEOUT;
+        let deadline = plan.0.borrow().server_config.request_timeout + TURN_TIMEOUT;
         drop(plan);
         if timeout(deadline, ended).await.is_err() {
             warn!("the health thread did not end in time");
@@ -269,7 +269,7 @@ fn make_plan(
     open: &[(Arc<Listener>, Purpose)],
     inherited: &[TcpListener],
 ) -> Result<Plan, StartError> {
-    let tls = settings.tls.as_ref().map(Renewing::load).transpose()?.map(Arc::new);
+    let tls = settings.tls.as_ref().map(ReloadingCertificate::load).transpose()?.map(Arc::new);
     let mut listeners = Vec::new();
     for (purpose, addresses) in
         [(Purpose::Page, settings.listen.as_slice()), (Purpose::AgentCheck, settings.agent_check.as_slice())]
@@ -279,5 +279,5 @@ fn make_plan(
         let opened = listener::open_all(addresses, &kept, inherited)?;
         listeners.extend(opened.into_iter().map(|listener| (listener, purpose)));
     }
-    Ok(Plan { site: Arc::new(Site::new(settings, mirrors, tls)), listeners })
+    Ok(Plan { server_config: Arc::new(ServerConfig::new(settings, mirrors, tls)), listeners })
 }

@@ -18,7 +18,7 @@
 //! | *arbiter* | rules whether this member's promotion is the latest, so that it may take traffic: [`steer::arbiter`] |
 //! | *authority* | its ruling: clear, unsure, superseded |
 //! | *ownership record* | which member put a cloud object to itself, and in which term; kept beside the object |
-//! | *warrant* | permit and clear authority of one moment, for one step that moves traffic |
+//! | *write authorization* | permit and clear authority of one moment, for one step that moves traffic |
 //! | *health listener* | the port that load balancers poll, the data plane: [`health`] |
 //! | *admin listener* | status, metrics, wake-up, the control plane: [`admin`] |
 //!
@@ -38,7 +38,7 @@
 //!             state file ◄──── term ────────    │          │ ownership records
 //!                               clear, and a term          │       │
 //!                                               ▼          │       │
-//!             AWS ◄──── step, with a warrant ──── steering loop ◄──┘
+//!             AWS ◄──── step, with write authorization ──── steering loop ◄──┘
 //!                 ───── what is there ──────────► (one a target: observe, plan, apply, observe)
 //! ```
 //!
@@ -57,6 +57,7 @@
 //! | [`observation`] | roles and the reasons for not knowing them; PURE |
 //! | [`role`] | the role machine: observations in, verdicts out; PURE |
 //! | [`snapshot`] | what a probe loop publishes about its mirror |
+//! | [`text`] | what others wrote, made printable; an error with its causes on one line; PURE |
 //! | [`term`] | the number that orders promotions, and what a member remembers about it; PURE |
 //! | [`peer`] | asks the mirror's other members what they are; draws no conclusions |
 //! | [`peer::document`], [`peer::identity`] | what members report to each other; which member an answer comes from; PURE |
@@ -119,10 +120,10 @@
 //! 11. Age is the larger of boot-time and wall-clock elapsed time. *`clock::tests`.*
 //! 12. A reload that fails changes nothing, and one that succeeds drops no listener, verdict, epoch or term of a
 //!     mirror that did not change. *`tests/reload.rs`.*
-//! 13. No step that moves traffic is sent without a warrant of that very moment.
+//! 13. No step that moves traffic is sent without write authorization of that very moment.
 //!     *`steer::run::tests::a_demotion_cancels_what_was_not_sent_and_finishes_what_was`,
 //!     `a_verdict_that_expires_with_nobody_publishing_it_moves_nothing_more`; each target's
-//!     `nothing_is_sent_without_a_warrant` or its like; `tests/steering` looks at every change that the
+//!     `nothing_is_sent_without_write_authorization` or its like; `tests/steering` looks at every change that the
 //!     simulated cloud saw.*
 //! 14. A step in flight is never dropped, and nothing is withdrawn because of silence, an error or a stop.
 //!     *`steer::run::tests::a_stop_finishes_the_step_in_flight_and_withdraws_nothing`,
@@ -158,7 +159,7 @@
 //! 22. The watchdog is fed only by who has seen the probe loops go round and the health port answer, and nothing
 //!     waits for the service manager or its journal.
 //!     *`service::watchdog::tests::a_loop_that_hangs_is_found_on_the_monotonic_clock`;
-//!     `service::knock::tests::silence_counts_where_somebody_was_heard_before`;
+//!     `service::self_check::tests::silence_counts_where_somebody_was_heard_before`;
 //!     `service::manager::tests::a_manager_that_does_not_read_delays_nobody`.*
 //! 23. A signal means the same from the first instruction on, a killed daemon leaves no command behind, and no command sees
 //!     its memory, environment or descriptors. *`tests/daemon/process.rs`.*
@@ -199,5 +200,6 @@ pub mod snapshot;
 pub mod state;
 pub mod steer;
 pub mod term;
+pub mod text;
 pub mod tls;
 pub mod wake;

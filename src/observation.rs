@@ -20,7 +20,7 @@ pub enum Role {
     /// An async member that receives the mirror's journals at present.
     Async(AsyncKind),
     /// Definitely not the primary, nor of use to readers: the instance's own word for it.
-    Other(Standing),
+    Other(OtherRole),
 }
 
 /// Kinds of async members.
@@ -38,7 +38,7 @@ pub enum AsyncKind {
 
 /// Definite states of an instance that is neither primary, backup nor a connected async member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum OtherRole {
     /// The instance is stopped.
     InstanceDown,
     /// The instance starts, stops or changes role; users cannot sign on.
@@ -159,7 +159,7 @@ impl Role {
         [Self::Primary, Self::Backup]
             .into_iter()
             .chain(kinds.map(Self::Async))
-            .chain(Standing::ALL.map(Self::Other))
+            .chain(OtherRole::ALL.map(Self::Other))
     }
 }
 
@@ -169,9 +169,9 @@ impl fmt::Display for Role {
     }
 }
 
-// === impl Standing ===
+// === impl OtherRole ===
 
-impl Standing {
+impl OtherRole {
     /// Every standing there is.
     pub const ALL: [Self; 12] = [
         Self::InstanceDown,
@@ -254,24 +254,6 @@ impl fmt::Display for NoEvidence {
     }
 }
 
-/// Makes text of others fit for a log line or a terminal: control characters, bidirectional overrides and
-/// anything after `limit` characters are replaced.
-///
-/// Escape sequences in what a child printed must not reach the terminal of whoever reads the log.
-pub fn printable(text: &str, limit: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(limit));
-    for (count, c) in text.trim_end().chars().enumerate() {
-        if count == limit {
-            out.push('…');
-            break;
-        }
-        let harmful = c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        out.push(if harmful { '\u{fffd}' } else { c });
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,11 +277,5 @@ mod tests {
         assert!(NoEvidence::NoSuchInstance(String::new()).is_unanswerable());
         assert!(!NoEvidence::TimedOut { after: Duration::ZERO }.is_unanswerable());
         assert!(!NoEvidence::Trouble(String::new()).is_unanswerable());
-    }
-
-    #[test]
-    fn escape_sequences_do_not_survive() {
-        assert_eq!(printable("IRIS\x1b[2J^\u{202e}x\r\n", 80), "IRIS\u{fffd}[2J^\u{fffd}x");
-        assert_eq!(printable("abcdef", 3), "abc…");
     }
 }

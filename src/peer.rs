@@ -28,8 +28,9 @@ use tokio::time::timeout;
 use crate::clock::{Clock, Timestamp};
 use crate::config::HttpTarget;
 use crate::config::steering::Peer;
-use crate::observation::{NoEvidence, printable};
+use crate::observation::NoEvidence;
 use crate::probe::http::{Answer, Client};
+use crate::text::printable;
 
 pub(crate) mod agreement;
 pub mod document;

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::blocking::Errand;
+use crate::blocking::SingleFlight;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Mirror;
 use crate::file::{Content, Directory, Lock, LockError};
@@ -178,7 +178,7 @@ async fn publish(
     clock: Clock,
     cancelled: CancellationToken,
 ) {
-    let mut writing = Errand::new();
+    let mut writing = SingleFlight::new();
     let mut seen: Option<Arc<Observation>> = None;
     let mut failing = false;
     loop {
@@ -210,7 +210,7 @@ async fn publish(
     }
 }
 
-async fn write(writing: &mut Errand<io::Result<()>>, file: &RoleFile, beat: Beat) -> io::Result<()> {
+async fn write(writing: &mut SingleFlight<io::Result<()>>, file: &RoleFile, beat: Beat) -> io::Result<()> {
     let file = file.clone();
     match timeout(WRITE_TIMEOUT, writing.run(move || file.replace(&beat))).await {
         Ok(written) => written,

@@ -82,7 +82,7 @@ pub struct Settings {
 
 /// The last definite role, and until when it may be believed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Standing {
+pub struct LastRole {
     /// The role.
     pub role: Role,
     /// For how long.
@@ -97,7 +97,7 @@ pub struct Tracker {
     evidence: Verdict,
     /// The same, unless another member supersedes this one.
     verdict: Verdict,
-    standing: Option<Standing>,
+    standing: Option<LastRole>,
     epoch: Epoch,
     origin: Option<Origin>,
     /// Whether the role was lost since the epoch began, as far as anybody remembers.
@@ -210,7 +210,7 @@ impl Tracker {
     }
 
     /// The last definite role, however old.
-    pub fn standing(&self) -> Option<&Standing> {
+    pub fn standing(&self) -> Option<&LastRole> {
         self.standing.as_ref()
     }
 
@@ -297,7 +297,7 @@ impl Tracker {
             self.renew(lease);
         } else {
             self.bridging = None;
-            self.standing = Some(Standing { role: Role::Primary, until: lease });
+            self.standing = Some(LastRole { role: Role::Primary, until: lease });
             self.evidence = Verdict::Refuse(Reason::Rising { seen: in_a_row, needed });
         }
     }
@@ -319,7 +319,7 @@ impl Tracker {
     fn renew(&mut self, lease: Lease) {
         self.bridging = None;
         self.held_at = Some(lease.asked_at);
-        self.standing = Some(Standing { role: Role::Primary, until: lease });
+        self.standing = Some(LastRole { role: Role::Primary, until: lease });
         self.evidence = Verdict::Serve { epoch: self.epoch, until: lease };
     }
 
@@ -330,7 +330,7 @@ impl Tracker {
         self.bridging = None;
         self.other_at = Some(lease.asked_at);
         self.evidence = Verdict::Refuse(Reason::NotPrimary(role.clone()));
-        self.standing = Some(Standing { role, until: lease });
+        self.standing = Some(LastRole { role, until: lease });
     }
 
     fn silence(&mut self, cause: NoEvidence, now: Timestamp) {

@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 pub mod credentials;
 mod follow;
-mod knock;
 mod manager;
+mod self_check;
 mod sockets;
 mod watchdog;
 

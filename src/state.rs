@@ -297,7 +297,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::term::Mark;
+    use crate::term::Claim;
 
     fn read(text: &str) -> PersistedState {
         serde_json::from_str::<File>(text).unwrap().into()
@@ -317,9 +317,9 @@ mod tests {
             term: 7,
             proven: true,
             before: 6,
-            seen: Mark { term: 8, member: "b".to_owned() },
+            seen: Claim { term: 8, member: "b".to_owned() },
             superseded_by: Some(crate::term::Successor {
-                mark: Mark { term: 8, member: "b".to_owned() },
+                mark: Claim { term: 8, member: "b".to_owned() },
                 address: "10.0.2.12".to_owned(),
             }),
             taken: None,

@@ -4,23 +4,23 @@
 //! # How it works
 //!
 //! One loop a steering target, level-triggered. Each turn: *observe* what the cloud says, *plan* the steps
-//! from there to what the verdict wishes (pure), *apply* them one by one, *observe again*. A change of
+//! from there to what the verdict calls for (pure), *apply* them one by one, *observe again*. A change of
 //! verdict wakes the loop; so does a timer, and then the turn is a drift check, which keeps connections and
 //! credentials warm and finds missing rights before the failover needs them. Nothing is done because an edge
 //! was seen, so nothing is left undone because an edge was missed.
 //!
 //! # What it may do
 //!
-//! | wish | when | steps that are sent |
+//! | intent | when | steps that are sent |
 //! |---|---|---|
-//! | [`Wish::Lead`] | the verdict serves, and the member is not superseded | all |
-//! | [`Wish::Follow`] | the instance is definitely something else | those that any role may make |
-//! | [`Wish::Hold`] | anything else: silence, expiry, superseded, stopping | those that any role may make |
+//! | [`Intent::Lead`] | the verdict serves, and the member is not superseded | all |
+//! | [`Intent::Follow`] | the instance is definitely something else | those that any role may make |
+//! | [`Intent::Hold`] | anything else: silence, expiry, superseded, stopping | those that any role may make |
 //!
-//! While [authority](arbiter) is in doubt the wish is to lead, so that a member for which nothing is left to do
-//! knows that; but no warrant is minted, so nothing is taken.
+//! While [authority](arbiter) is in doubt the intent is to lead, so that a member for which nothing is left to do
+//! knows that; but no write authorization is minted, so nothing is taken.
 //!
-//! A step that moves traffic needs a warrant, minted right before it from the verdict and the authority
+//! A step that moves traffic needs write authorization, minted right before it from the verdict and the authority
 //! of that very moment. A demotion therefore cancels whatever was not sent. What has been sent is waited for
 //! within its deadline and then verified: dropping a request does not un-send it. The steps that any role
 //! may make are enrolling oneself in a pool of all members, and publishing one's own verdict: as a metric, or as
@@ -45,7 +45,7 @@ use crate::aws::IdentityError;
 use crate::clock::Timestamp;
 use crate::role::{Epoch, Held, Permit, PermitLost, Reason, Verdict};
 use crate::snapshot::Snapshot;
-use crate::term::Mark;
+use crate::term::Claim;
 
 mod accepted;
 pub mod arbiter;
@@ -79,7 +79,7 @@ pub(crate) const FRESH_ANSWERS: Duration = arbiter::FRESH;
 
 /// What a loop should bring about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum Intent {
     /// Clients go to this member.
     Lead {
         /// The promotion in whose name.
@@ -111,26 +111,26 @@ pub(crate) trait Target: Send {
         1
     }
 
-    /// The pause after which a turn is wanted even though the wish is fulfilled; `None` leaves it to the pace
+    /// The pause after which a turn is wanted even though the intent is fulfilled; `None` leaves it to the pace
     /// of drift checks.
     fn pace(&self) -> Option<Duration> {
         None
     }
 
-    /// Reads it. Changes nothing. Bounds its own time. Dropped when the wish changes meanwhile.
+    /// Reads it. Changes nothing. Bounds its own time. Dropped when the intent changes meanwhile.
     fn observe(&mut self) -> impl Future<Output = Result<Self::Observed, CallError>> + Send;
 
-    /// Takes note of what `observed` shows under `wish`. The loop calls it before each plan: what an object
+    /// Takes note of what `observed` shows under `intent`. The loop calls it before each plan: what an object
     /// showed earlier in an epoch tells one that is still to be taken from one that was taken away.
-    fn note(&mut self, _wish: &Wish, _observed: &Self::Observed, _now: Timestamp) {}
+    fn note(&mut self, _intent: &Intent, _observed: &Self::Observed, _now: Timestamp) {}
 
-    /// The object was [taken over](Outlook::TakenOver) in `epoch`, and yet it is certain that no other member is the
+    /// The object was [taken over](Progress::LostOwnership) in `epoch`, and yet it is certain that no other member is the
     /// primary: what was noted in `epoch` is void, the object is to be taken again.
-    fn overrule(&mut self, _epoch: Epoch) {}
+    fn reset_memory(&mut self, _epoch: Epoch) {}
 
-    /// The steps from `observed` to `wish`. PURE. The steps of a plan are in the order in which they must be
-    /// made, except for those that [stand alone](Step::stands_alone); of a fulfilled wish there are none.
-    fn plan(&self, wish: &Wish, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
+    /// The steps from `observed` to `intent`. PURE. The steps of a plan are in the order in which they must be
+    /// made, except for those that [stand alone](Step::stands_alone); of a fulfilled intent there are none.
+    fn plan(&self, intent: &Intent, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
 
     /// What `observed` will be when this member is in and healthy, of an object that has members and their health:
     /// what will follow can then be told beforehand. PURE.
@@ -139,12 +139,12 @@ pub(crate) trait Target: Send {
     }
 
     /// The ownership record that the object carries, if it is of a kind that can carry one and does.
-    fn mark(&self, _observed: &Self::Observed) -> Option<Mark> {
+    fn ownership_record(&self, _observed: &Self::Observed) -> Option<Claim> {
         None
     }
 
     /// Makes one step. `proof` says in whose name; a step that [moves traffic](Step::moves_traffic) is never
-    /// made without a warrant. Bounds its own time, and is not dropped before its end.
+    /// made without write authorization. Bounds its own time, and is not dropped before its end.
     fn apply(
         &mut self,
         step: &Self::Step,
@@ -175,13 +175,13 @@ pub(crate) struct Plan<S> {
     /// The calls, in order.
     pub(crate) steps: Vec<S>,
     /// What remains when they have been made.
-    pub(crate) then: Outlook,
+    pub(crate) then: Progress,
 }
 
 /// What remains after a plan's steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outlook {
-    /// Nothing: the wish is fulfilled.
+pub(crate) enum Progress {
+    /// Nothing: the intent is fulfilled.
     Fulfilled,
     /// The cloud has to do its part (a target has to become healthy, a change to spread): look again soon.
     Waiting {
@@ -190,15 +190,15 @@ pub(crate) enum Outlook {
         /// How long, at least, before another look can show more. Whole accounts share the rate of some APIs.
         pause: Duration,
     },
-    /// Another member has what this one had, or was about to have, in the epoch in which it wishes to lead. That may
+    /// Another member has what this one had, or was about to have, in the epoch in which it intends to lead. That may
     /// be a later promotion, or another tool: the object is left alone unless it is certain that no other member is the
     /// primary. An object that is still to be taken is not meant.
-    TakenOver {
+    LostOwnership {
         /// By whom, as far as the object tells.
         by: String,
     },
     /// It cannot be fulfilled, and asking again does not help: tell the operator.
-    Impossible {
+    Blocked {
         /// Why, and what to change.
         why: String,
     },
@@ -211,22 +211,22 @@ const SOON: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) enum Proof<'a> {
     /// The primary's, proven a moment ago.
-    Warrant(Warrant<'a>),
+    WriteAuthorization(WriteAuthorization<'a>),
     /// Any member's: the step moves no traffic.
     AnyRole,
 }
 
 /// The right to move traffic, of this very moment: a permit that holds and an authority that is clear.
 #[derive(Debug)]
-pub(crate) struct Warrant<'permit> {
+pub(crate) struct WriteAuthorization<'permit> {
     held: Held<'permit>,
     /// The fencing number to write, higher than any that is known to be earlier.
     term: u64,
 }
 
-/// Why there is no warrant.
+/// Why there is no write authorization.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoWarrant {
+pub(crate) enum NotAuthorized {
     /// The verdict does not bear it.
     #[error(transparent)]
     Permit(#[from] PermitLost),
@@ -240,10 +240,10 @@ fn unidentified(error: &IdentityError) -> CallError {
     CallError::new("instance metadata", Class::Retry, format!("{error}. {}", error.help()))
 }
 
-// === impl Wish ===
+// === impl Intent ===
 
-impl Wish {
-    /// What the verdict and the authority of this moment wish for.
+impl Intent {
+    /// What the verdict and the authority of this moment intent for.
     pub(crate) fn at(snapshot: &Snapshot, authority: &Authority, now: Timestamp) -> Self {
         match (snapshot.verdict_at(now), authority) {
             (Verdict::Serve { .. }, Authority::Superseded { .. }) => {
@@ -260,7 +260,7 @@ impl Wish {
         }
     }
 
-    /// Whether both wish for the same, whatever their reasons and terms.
+    /// Whether both intent for the same, whatever their reasons and terms.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Lead { epoch, .. }, Self::Lead { epoch: others, .. }) => epoch == others,
@@ -270,30 +270,30 @@ impl Wish {
     }
 }
 
-// === impl Outlook ===
+// === impl Progress ===
 
-impl Outlook {
+impl Progress {
     /// The cloud has to do `what`, which takes it seconds.
     pub(crate) fn waiting(what: impl Into<String>) -> Self {
         Self::Waiting { what: what.into(), pause: SOON }
     }
 }
 
-// === impl Warrant ===
+// === impl WriteAuthorization ===
 
-impl<'permit> Warrant<'permit> {
-    /// A warrant for one step, if the permit holds and the authority is clear at `now`.
+impl<'permit> WriteAuthorization<'permit> {
+    /// A write authorization for one step, if the permit holds and the authority is clear at `now`.
     pub(crate) fn mint(
         permit: &'permit Permit,
         snapshot: &Snapshot,
         authority: &Authority,
         now: Timestamp,
-    ) -> Result<Self, NoWarrant> {
+    ) -> Result<Self, NotAuthorized> {
         let held = permit.hold(snapshot.verdict(), now)?;
         match authority {
             Authority::Clear { term, .. } => Ok(Self { held, term: *term }),
             doubt @ (Authority::Superseded { .. } | Authority::Unsure { .. }) => {
-                Err(NoWarrant::Authority(doubt.clone()))
+                Err(NotAuthorized::Authority(doubt.clone()))
             }
         }
     }

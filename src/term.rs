@@ -17,7 +17,7 @@ pub const HIGHEST_FIRST: u64 = 1_000_000;
 
 /// A term, and which member holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Mark {
+pub struct Claim {
     /// The term; zero is before the first.
     pub term: u64,
     /// The member's name; empty if it is not known.
@@ -35,7 +35,7 @@ pub struct Memory {
     /// The highest term known when the instance was last definitely not the primary.
     pub before: u64,
     /// The highest term known, and whose.
-    pub seen: Mark,
+    pub seen: Claim,
     /// The member that was promoted later and served when it last answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<Successor>,
@@ -49,7 +49,7 @@ pub struct Memory {
 pub struct Successor {
     /// Its term and name.
     #[serde(flatten)]
-    pub mark: Mark,
+    pub mark: Claim,
     /// The address under which it was asked.
     pub address: String,
 }
@@ -80,7 +80,7 @@ impl Memory {
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let member = if self.member.is_empty() { "an unknown member" } else { &self.member };
         write!(f, "{member} (term {})", self.term)

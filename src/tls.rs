@@ -1,7 +1,7 @@
 //! Certificates: reading them, looking into them, and keeping up with files that change.
 //!
 //! [`load`] and [`inspect`] read the two files of a `tls` table, for the health listener, the admin listener
-//! and `mirrorvip check`. [`Renewing`] re-reads them when they change, so that whatever renews certificates
+//! and `mirrorvip check`. [`ReloadingCertificate`] re-reads them when they change, so that whatever renews certificates
 //! need not know about this daemon: good new files serve from the next connection on, bad ones keep the old
 //! and are told once. Files are read on threads for blocking work, never on a listener's own. This module
 //! does not know what is served.
@@ -71,7 +71,7 @@ pub struct Certificate {
 
 /// A certificate that follows its files.
 #[derive(Debug)]
-pub struct Renewing {
+pub struct ReloadingCertificate {
     files: Tls,
     /// What the files looked like just before they were first loaded.
     loaded: [Option<Stamp>; 2],
@@ -116,7 +116,7 @@ pub fn inspect(files: &Tls) -> Result<Certificate, TlsError> {
     Ok(Certificate {
         not_before: moment(leaf.validity().not_before)?,
         not_after: moment(leaf.validity().not_after)?,
-        subject: crate::observation::printable(&leaf.subject().to_string(), 200),
+        subject: crate::text::printable(&leaf.subject().to_string(), 200),
     })
 }
 
@@ -163,9 +163,9 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, TlsError> {
     })
 }
 
-// === impl Renewing ===
+// === impl ReloadingCertificate ===
 
-impl Renewing {
+impl ReloadingCertificate {
     /// Loads the files for the first time.
     pub fn load(files: &Tls) -> Result<Self, TlsError> {
         let loaded = stamps(files);
@@ -206,7 +206,7 @@ impl Renewing {
                 Some(Err(error)) => {
                     troubled = true;
                     warn!(
-                        error = crate::check::chain(&error),
+                        error = crate::text::chain(&error),
                         "failed to take over the new certificate, the old one stays in use"
                     );
                 }

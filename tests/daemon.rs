@@ -404,7 +404,7 @@ fn every_line_of_the_log_is_json_and_a_change_says_from_to_why_epoch_and_age() {
     eventually("the first change", || daemon.log().into_iter().find(|line| line["to"] == "backup"));
     node.iris.set_role("Failover", "Primary").unwrap();
     daemon.wait_for_page(200);
-    node.iris.set_mode(mirrorvip::simulation::Mode::Rubbish).unwrap();
+    node.iris.set_mode(mirrorvip::simulation::Mode::Corrupt).unwrap();
     eventually("no evidence", || daemon.log().into_iter().find(|line| line["cause"].is_string()));
     let text = daemon.log_text();
     assert!(text.contains("owned"), "what the child printed is shown: {text}");

@@ -19,7 +19,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use mirrorvip::clock::Timestamp;
-use mirrorvip::observation::{NoEvidence, Observation, Role, Standing};
+use mirrorvip::observation::{NoEvidence, Observation, OtherRole, Role};
 use mirrorvip::role::{Settings, Tracker};
 use stateright::{Checker, Model, Property};
 
@@ -226,7 +226,7 @@ impl Mirror {
         let outcome = match answer {
             Some(Truth::Primary) => Ok(Role::Primary),
             Some(Truth::Backup) => Ok(Role::Backup),
-            Some(Truth::Down) => Ok(Role::Other(Standing::InstanceDown)),
+            Some(Truth::Down) => Ok(Role::Other(OtherRole::InstanceDown)),
             Some(Truth::Trouble) => Err(NoEvidence::Trouble(String::new())),
             None => Err(NoEvidence::TimedOut { after: Duration::ZERO }),
         };

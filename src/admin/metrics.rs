@@ -17,7 +17,7 @@ use super::View;
 use crate::clock::{Clock, Timestamp};
 use crate::health::{Counters, page_status};
 use crate::snapshot::Snapshot;
-use crate::steer::report::{Ladder, Report};
+use crate::steer::report::{PromotionTimeline, Report};
 use crate::term::Memory;
 
 mod peers;
@@ -335,7 +335,7 @@ fn sample_target(
 }
 
 /// Seconds from the first rung of a ladder to another one.
-fn since_change(ladder: &Ladder, rung: Option<Timestamp>) -> f64 {
+fn since_change(ladder: &PromotionTimeline, rung: Option<Timestamp>) -> f64 {
     match (ladder.role_changed, rung) {
         (Some(changed), Some(rung)) => changed.age_at(rung).as_secs_f64(),
         (None, _) | (_, None) => f64::NAN,

@@ -10,7 +10,7 @@ use crate::health::{Checker, page_status};
 use crate::observation::Observation;
 use crate::role::{Origin, Verdict};
 use crate::snapshot::{Counters, Snapshot, Transition};
-use crate::term::{Mark, Taken};
+use crate::term::{Claim, Taken};
 
 mod members;
 mod steering;
@@ -91,7 +91,7 @@ pub struct MirrorStatus {
     pub term: u64,
     /// The highest term that this member knows, and whose.
     #[serde(default)]
-    pub seen: Mark,
+    pub seen: Claim,
     /// The operator's decision that is in force; null for none.
     #[serde(default)]
     pub taken: Option<Taken>,

@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 use super::respond::{Context, named};
 use super::{MirrorView, SteeringView, View, status};
-use crate::observation::printable;
 use crate::steer::Authority;
 use crate::steer::arbiter::TakeError;
-use crate::term::{Mark, Taken};
+use crate::term::{Claim, Taken};
+use crate::text::printable;
 
 /// The longest reason, in characters.
 pub const LONGEST_REASON: usize = 200;
@@ -50,7 +50,7 @@ pub struct Offer {
     /// The term of this member's last promotion.
     pub term: u64,
     /// The highest term that this member knows, and whose; the decision's term is above it.
-    pub seen: Mark,
+    pub seen: Claim,
     /// The other members whose page says SUCCESS, as far as they answer: the decision supersedes them.
     pub others_serving: Vec<String>,
     /// The steering targets that will direct clients to this member.

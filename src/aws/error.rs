@@ -8,9 +8,9 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::http::AnswerError;
-use crate::check::chain;
-use crate::observation::printable;
 use crate::steer::{CallError, Class};
+use crate::text::chain;
+use crate::text::printable;
 
 /// What the message of an answer says that has a status and no code.
 pub(super) const WITHOUT_CODE: &str = "without an error code";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_config::imds;
 use aws_config::provider_config::ProviderConfig;
 
-use crate::observation::printable;
+use crate::text::printable;
 
 /// How long the service may take to connect, and to answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -87,7 +87,7 @@ async fn get(client: &imds::Client, path: &str, shown: &'static str) -> Result<S
     let answer = client.get(path).await;
     answer
         .map(|value| value.as_ref().to_owned())
-        .map_err(|error| IdentityError { path: shown, reason: printable(&crate::check::chain(&error), 200) })
+        .map_err(|error| IdentityError { path: shown, reason: printable(&crate::text::chain(&error), 200) })
 }
 
 /// Interfaces are listed by their hardware addresses; the instance's own is that of the primary one.

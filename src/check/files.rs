@@ -6,11 +6,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Finding, Kind, chain};
+use super::{Finding, Kind};
 use crate::admin::Token;
 use crate::clock::Clock;
 use crate::config::{Admin, Config, Mirror, Tls};
 use crate::file::{self, Directory, ReadError};
+use crate::text::chain;
 use crate::tls;
 
 /// Who renews by hand wants to know a month ahead.

@@ -3,7 +3,7 @@
 use super::{Finding, Kind};
 use crate::clock::Clock;
 use crate::config::{Mirror, Probe};
-use crate::observation::{NoEvidence, Outcome, Role, Standing};
+use crate::observation::{NoEvidence, OtherRole, Outcome, Role};
 use crate::probe::Prober;
 
 /// What was found, and the role that each mirror's instance reported.
@@ -35,7 +35,7 @@ pub(super) async fn ask(mirrors: &[Mirror], clock: &Clock) -> (Vec<Finding>, Vec
 fn judge(mirror: &Mirror, outcome: &Outcome, took_ms: u128) -> Finding {
     let subject = format!("mirror {}, {} probe", mirror.name, mirror.probe.kind());
     let cause = match outcome {
-        Ok(Role::Other(Standing::NotMember)) => {
+        Ok(Role::Other(OtherRole::NotMember)) => {
             return Finding::error(
                 Kind::Configuration,
                 subject,
@@ -120,7 +120,7 @@ mod tests {
     fn an_instance_outside_every_mirror_is_an_error() {
         let text = "[[mirror]]\nname = 'PROD'\n[mirror.probe.qlist]\ninstance = 'IRIS'\n";
         let mirror = crate::config::parse(text, "test.toml").unwrap().mirrors.remove(0);
-        let found = judge(&mirror, &Ok(Role::Other(Standing::NotMember)), 1);
+        let found = judge(&mirror, &Ok(Role::Other(OtherRole::NotMember)), 1);
         assert_eq!((found.severity, found.kind), (Severity::Error, Kind::Configuration));
         assert!(found.message.contains("not a member of a mirror"), "{found:?}");
         assert!(found.help.unwrap().contains("`iris list` shows all"));

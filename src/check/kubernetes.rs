@@ -17,7 +17,7 @@ pub async fn online(config: &Config) -> Vec<Finding> {
             findings.push(match Kubernetes::new(table, None).look().await {
                 Ok(value) => {
                     let value = value.unwrap_or_else(|| "not set yet".to_owned());
-                    let value = crate::observation::printable(&value, 63);
+                    let value = crate::text::printable(&value, 63);
                     Finding::good(subject, format!("may be patched; its label {} is {value}", table.label))
                 }
                 Err(error) => failed(&subject, &error),

@@ -9,17 +9,19 @@ use std::sync::Arc;
 use hyper::{StatusCode, Uri};
 use tokio::task::JoinSet;
 
-use super::{Finding, Kind, chain};
+use super::{Finding, Kind};
 use crate::config::steering::{Peer, Target};
 use crate::config::{Config, HttpTarget, Mirror};
 use crate::health::NO_SUCH_PAGE;
-use crate::observation::{NoEvidence, Role, printable};
+use crate::observation::{NoEvidence, Role};
 use crate::peer::document::Identity;
 use crate::peer::key::{Key, KeyError};
 use crate::peer::{self, Pages, Reply, agreement};
 use crate::probe::http::{Answer, Client};
 use crate::state::Store;
 use crate::term::Memory;
+use crate::text::chain;
+use crate::text::printable;
 
 mod reported;
 mod together;

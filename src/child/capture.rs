@@ -8,7 +8,8 @@ use std::{io, pin};
 use tokio::net::unix::pipe;
 
 use super::Finished;
-use crate::observation::{NoEvidence, printable};
+use crate::observation::NoEvidence;
+use crate::text::printable;
 
 /// How much a child may print on standard output.
 pub(crate) const OUTPUT_LIMIT: usize = 64 * 1024;

@@ -14,7 +14,8 @@ use rustix::process::Pid;
 
 use super::{Running, guard};
 use crate::descriptors;
-use crate::observation::{NoEvidence, printable};
+use crate::observation::NoEvidence;
+use crate::text::printable;
 
 /// Environment variables that every command gets: a non-root installation of IRIS finds its instances
 /// through `IRISSYS`. The rest is dropped, so that what happens to be set where the daemon is started, such

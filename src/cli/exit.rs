@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::output;
-use crate::check::chain;
+use crate::text::chain;
 
 /// Exit codes, with the numbers of `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
 /// Style of what matters less.
 pub(super) const FAINT: Style = Style::new().dimmed();
 
-/// Writes to standard output. That the reader has closed it (`| head`) is the reader's wish and no error.
+/// Writes to standard output. That the reader has closed it (`| head`) is the reader's intent and no error.
 pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {

@@ -31,7 +31,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
     }
     let errors: Vec<_> = previews.iter().filter_map(|preview| preview.error.as_ref()).collect();
     Ok(match errors.as_slice() {
-        [] if previews.iter().any(|preview| matches!(preview.then, Then::Impossible(_))) => Exit::Config,
+        [] if previews.iter().any(|preview| matches!(preview.then, Then::Blocked(_))) => Exit::Config,
         [] => Exit::Ok,
         errors if errors.iter().any(|error| error.denied) => Exit::Permission,
         _ => Exit::Unavailable,
@@ -63,8 +63,8 @@ fn for_people(preview: &Preview) -> String {
         }
         (Then::Fulfilled, None) => Ok(()),
         (Then::WaitsFor(what), None) => writeln!(text, "  then waits for {what}, and plans anew"),
-        (Then::TakenOver(by), None) => writeln!(text, "  {DOUBTFUL}held by{DOUBTFUL:#} {by}"),
-        (Then::Impossible(why), None) => writeln!(text, "  {BAD}impossible{BAD:#} {why}"),
+        (Then::LostOwnership(by), None) => writeln!(text, "  {DOUBTFUL}held by{DOUBTFUL:#} {by}"),
+        (Then::Blocked(why), None) => writeln!(text, "  {BAD}impossible{BAD:#} {why}"),
         (Then::Unknown, None) => writeln!(text, "  {BAD}not known{BAD:#}"),
     };
     if !once_healthy.is_empty() {

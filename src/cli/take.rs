@@ -10,8 +10,8 @@ use super::admin::{AdminOptions, Listener};
 use super::output::{DOUBTFUL, FAINT, GOOD};
 use super::{Exit, Failure, Global, output, run};
 use crate::admin::take::{Decision, Offer, Outcome, Refusal, check_reason};
-use crate::observation::printable;
 use crate::probe::http::Answer;
+use crate::text::printable;
 
 /// Longer texts of the daemon are not shown whole.
 const LONGEST_TEXT: usize = 1_000;
@@ -188,7 +188,7 @@ fn report(outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::term::{Mark, Taken};
+    use crate::term::{Claim, Taken};
 
     fn plain(text: &str) -> String {
         anstream::adapter::strip_str(text).to_string()
@@ -203,7 +203,7 @@ mod tests {
                 .to_owned(),
             serving: false,
             term: 6,
-            seen: Mark { term: 7, member: "db2".to_owned() },
+            seen: Claim { term: 7, member: "db2".to_owned() },
             others_serving: vec!["db2 (10.0.2.12)".to_owned()],
             targets: vec!["route53 db.example.internal".to_owned()],
         };

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::observation::printable;
+use crate::text::printable;
 
 /// How many problems a report shows; whoever has more repairs these first.
 const SHOWN: usize = 50;

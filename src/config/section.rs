@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Problem, Problems, Reported, Span, quoted};
 use super::keys::{self, WhenAbsent};
-use crate::observation::printable;
+use crate::text::printable;
 
 /// How many entries a list may have. Nobody has more mirrors, addresses or logs on one node.
 const LIST: usize = 64;

@@ -14,12 +14,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::StartError;
 use super::mirrors::PeerKeyError;
 use crate::admin;
-use crate::blocking::Errand;
-use crate::check::chain;
+use crate::blocking::SingleFlight;
 use crate::config::Config;
 use crate::file;
 use crate::peer::key::{Key, random_identifier};
 use crate::state::{Access, PersistedState, StateError, Store};
+use crate::text::chain;
 use crate::tls;
 
 /// How long the state directory may take. Load balancers are answered after it.
@@ -31,9 +31,9 @@ const SECRETS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reads for one daemon; a call that hangs is not repeated beside itself.
 #[derive(Debug)]
 pub(super) struct Files {
-    states: Errand<(Option<String>, States)>,
-    claiming: Errand<Identifier>,
-    secrets: Errand<Result<Secrets, StartError>>,
+    states: SingleFlight<(Option<String>, States)>,
+    claiming: SingleFlight<Identifier>,
+    secrets: SingleFlight<Result<Secrets, StartError>>,
 }
 
 /// What the process before left.
@@ -63,7 +63,7 @@ pub(super) struct Secrets {
 
 impl Files {
     pub(super) const fn new() -> Self {
-        Self { states: Errand::new(), claiming: Errand::new(), secrets: Errand::new() }
+        Self { states: SingleFlight::new(), claiming: SingleFlight::new(), secrets: SingleFlight::new() }
     }
 
     /// What `store` remembers of `mirrors`, which this daemon has not known so far. Takes the store for this process.

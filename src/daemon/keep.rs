@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::check::chain;
 use crate::role::Remembered;
 use crate::snapshot::Snapshot;
 use crate::state::{PersistedState, StateError, Store};
 use crate::steer::arbiter::Channels;
+use crate::text::chain;
 
 /// Between two attempts after a failure: a full disk is not made better by asking each second.
 const RETRY: Duration = Duration::from_secs(30);

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::files::Memory;
-use crate::check::chain;
 use crate::clock::Clock;
 use crate::config;
 use crate::config::steering::Superseded;
@@ -30,6 +29,7 @@ use crate::snapshot::Snapshot;
 use crate::state::{PersistedState, StateError};
 use crate::steer::arbiter::{Channels, Instance};
 use crate::term;
+use crate::text::chain;
 use crate::wake;
 
 /// The mirrors of the present configuration, in its order, and their loops.

@@ -96,12 +96,12 @@ impl Steering {
         self.region = told(entries.iter().flat_map(|entry| &entry.config.targets)).map(Into::into);
         let (mut kept, mut ended) = (Vec::new(), Vec::new());
         for mirror in std::mem::take(&mut self.mirrors) {
-            let goes_on = entries.iter().any(|entry| mirror.goes_on(entry));
-            if goes_on { kept.push(mirror) } else { ended.push(mirror) }
+            let is_unchanged = entries.iter().any(|entry| mirror.is_unchanged(entry));
+            if is_unchanged { kept.push(mirror) } else { ended.push(mirror) }
         }
         make_way(ended.into_iter().flat_map(Mirror::into_tasks).collect()).await;
         for entry in entries.iter().filter(|entry| is_steered(entry)) {
-            let position = kept.iter().position(|mirror| mirror.goes_on(entry));
+            let position = kept.iter().position(|mirror| mirror.is_unchanged(entry));
             let mut mirror = match position {
                 Some(position) => kept.swap_remove(position),
                 None => self.begin(entry),
@@ -177,7 +177,7 @@ impl Steering {
         let found: Vec<Option<Loop>> = targets
             .iter()
             .map(|target| {
-                let position = old.iter().position(|known| self.goes_on(known, target));
+                let position = old.iter().position(|known| self.is_unchanged(known, target));
                 position.map(|position| old.swap_remove(position))
             })
             .collect();
@@ -214,7 +214,7 @@ impl Steering {
     }
 
     /// Whether `known` steers `target` as it would if it began anew.
-    fn goes_on(&self, known: &Loop, target: &Target) -> bool {
+    fn is_unchanged(&self, known: &Loop, target: &Target) -> bool {
         let same_place = match target {
             Target::Route53(_) => known.region == self.region,
             Target::Elbv2(_) | Target::ClassicElb(_) | Target::Route(_) => true,
@@ -228,7 +228,7 @@ impl Steering {
 
 impl Mirror {
     /// Whether this is the steering of `entry`'s mirror, whatever its targets.
-    fn goes_on(&self, entry: &Entry) -> bool {
+    fn is_unchanged(&self, entry: &Entry) -> bool {
         self.name == entry.config.name
             && self.snapshot.same_channel(&entry.snapshot)
             && self.peers == entry.config.peers

@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::cloud::Cloud;
 use super::{ASK_INTERVAL, ASK_TIMEOUT, DemoError, MIRROR_NAME, PAGE_PATH, STALE_AFTER, TIMING, http};
-use crate::observation::printable;
 use crate::simulation::{FakeIris, INSTANCE_NAME, MemberId};
+use crate::text::printable;
 
 /// How often the first start of all is tried with other ports.
 const START_ATTEMPTS: u32 = 3;

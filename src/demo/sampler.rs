@@ -44,7 +44,7 @@ pub(crate) struct Witness {
 #[derive(Clone, Copy, Debug)]
 struct Run {
     window: Window,
-    goes_on: bool,
+    is_unchanged: bool,
 }
 
 impl Witness {
@@ -59,16 +59,16 @@ impl Witness {
         let run = &mut self.runs[member.index()];
         if page != Page::SUCCESS {
             if let Some(run) = run {
-                run.goes_on = false;
+                run.is_unchanged = false;
             }
             return None;
         }
         let asked = match run {
-            Some(run) if run.goes_on => run.window.asked,
+            Some(run) if run.is_unchanged => run.window.asked,
             Some(_) | None => window.asked,
         };
         let mine = Window { asked, answered: window.answered };
-        *run = Some(Run { window: mine, goes_on: true });
+        *run = Some(Run { window: mine, is_unchanged: true });
         if let Some((excused, longest)) = &mut self.excused
             && *excused == member
         {

@@ -27,8 +27,8 @@ use super::status;
 use super::timeline::{BAD, DEED, DIM, GOOD, PLAIN, Timeline, span};
 use super::{BALANCER, DemoError, TIMING, balancer};
 use crate::clock::{Clock, Timestamp};
-use crate::observation::printable;
 use crate::simulation::{Change, Event, Instance, MemberId, SimulatedMirror, Status};
+use crate::text::printable;
 
 /// How often the daemons' processes are looked at.
 const LIFE_CHECK_INTERVAL: Duration = Duration::from_millis(100);

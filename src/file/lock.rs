@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::{ReadError, read_rest, temporary_name};
 use crate::clock::Clock;
-use crate::observation::printable;
+use crate::text::printable;
 
 /// The longest name of a holder that is read and shown, in bytes.
 const LONGEST: u64 = 256;

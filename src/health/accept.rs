@@ -31,7 +31,7 @@ use super::connection::Connection;
 use super::head::MAX_HEAD;
 use super::listener::Listener;
 use super::proxy::{self, Prefix};
-use super::site::{Purpose, Service, Site, count};
+use super::server_config::{Purpose, ServerConfig, Service, count};
 
 /// How many connections are accepted before the rest of the thread has a turn. One batch takes about a
 /// millisecond.
@@ -191,7 +191,7 @@ impl Reception {
     }
 
     fn batch(&mut self, listener: &AsyncFd<Arc<Listener>>) -> Batch {
-        let site = self.service.site();
+        let server_config = self.service.server_config();
         for _ in 0..BATCH {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             match rustix::net::acceptfrom_with(listener, flags) {
@@ -200,7 +200,7 @@ impl Reception {
                     self.accepted = self.accepted.wrapping_add(1);
                     if let Some(Ok(peer)) = peer.map(SocketAddr::try_from) {
                         let peer = peer.ip().to_canonical();
-                        if let Some(socket) = self.meet(socket, peer, &site) {
+                        if let Some(socket) = self.meet(socket, peer, &server_config) {
                             self.silent.push((socket, peer));
                         }
                     }
@@ -234,28 +234,28 @@ impl Reception {
     /// Answers those whose request has come by now. The others are kept for another look, unless this is the
     /// `last` one or they are many.
     fn look_at_silent(&mut self, last: bool) {
-        let site = self.service.site();
+        let server_config = self.service.server_config();
         let hand_over = last || self.silent.len() >= BATCH;
         for (socket, peer) in std::mem::take(&mut self.silent) {
-            match self.meet(socket, peer, &site) {
+            match self.meet(socket, peer, &server_config) {
                 None => {}
-                Some(socket) if hand_over => self.hand_over(socket, peer, &site, 0),
+                Some(socket) if hand_over => self.hand_over(socket, peer, &server_config, 0),
                 Some(socket) => self.silent.push((socket, peer)),
             }
         }
     }
 
     /// Answers at sight, or hands over to a task; gives the socket back if nothing has come yet.
-    fn meet(&mut self, socket: OwnedFd, peer: IpAddr, site: &Arc<Site>) -> Option<OwnedFd> {
-        if self.purpose == Purpose::AgentCheck || site.tls.is_some() {
-            self.hand_over(socket, peer, site, 0);
+    fn meet(&mut self, socket: OwnedFd, peer: IpAddr, server_config: &Arc<ServerConfig>) -> Option<OwnedFd> {
+        if self.purpose == Purpose::AgentCheck || server_config.tls.is_some() {
+            self.hand_over(socket, peer, server_config, 0);
             return None;
         }
         match rustix::net::recv(&socket, &mut self.buffer[..], RecvFlags::empty()) {
             Ok((0, _)) => None,
             Ok((received, _)) => {
-                if !self.answer(&socket, peer, site, received) {
-                    self.hand_over(socket, peer, site, received);
+                if !self.answer(&socket, peer, server_config, received) {
+                    self.hand_over(socket, peer, server_config, received);
                 }
                 None
             }
@@ -265,10 +265,10 @@ impl Reception {
     }
 
     /// Answers the request in the buffer if it is whole and nothing stands behind it.
-    fn answer(&self, socket: &OwnedFd, peer: IpAddr, site: &Site, received: usize) -> bool {
-        let mut caller = site.caller(peer);
+    fn answer(&self, socket: &OwnedFd, peer: IpAddr, server_config: &ServerConfig, received: usize) -> bool {
+        let mut caller = server_config.caller(peer);
         let mut bytes = &self.buffer[..received];
-        if site.proxy_protocol {
+        if server_config.proxy_protocol {
             match proxy::split(bytes) {
                 Prefix::Absent => {}
                 Prefix::Header { length, client } => {
@@ -278,7 +278,9 @@ impl Reception {
                 Prefix::Partial | Prefix::Malformed => return false,
             }
         }
-        let Some(answer) = site.hear(caller, bytes, 0, self.service.clock.now()) else { return false };
+        let Some(answer) = server_config.hear(caller, bytes, 0, self.service.clock.now()) else {
+            return false;
+        };
         if !answer.heard_out {
             return false;
         }
@@ -290,15 +292,15 @@ impl Reception {
         let sent = rustix::net::send(socket, &answer.response.bytes, send_flags)
             .and_then(|_| rustix::net::shutdown(socket, Shutdown::Write));
         match sent {
-            Ok(()) => self.service.record(site, caller, &answer.response),
+            Ok(()) => self.service.record(server_config, caller, &answer.response),
             Err(errno) => debug!(%errno, "a client left before its answer"),
         }
         true
     }
 
-    fn hand_over(&self, socket: OwnedFd, peer: IpAddr, site: &Arc<Site>, received: usize) {
-        let caller = site.caller(peer);
-        if !caller.admitted && (self.purpose == Purpose::AgentCheck || site.tls.is_some()) {
+    fn hand_over(&self, socket: OwnedFd, peer: IpAddr, server_config: &Arc<ServerConfig>, received: usize) {
+        let caller = server_config.caller(peer);
+        if !caller.admitted && (self.purpose == Purpose::AgentCheck || server_config.tls.is_some()) {
             // There is no way to say 403 there that would not cost a handshake.
             return;
         }
@@ -317,10 +319,10 @@ impl Reception {
             stream,
             caller,
             received: self.buffer[..received].to_vec(),
-            site: Arc::clone(site),
+            server_config: Arc::clone(server_config),
             service: Arc::clone(&self.service),
         };
-        let (seats, limit) = (&self.service.seats, site.max_connections);
+        let (seats, limit) = (&self.service.seats, server_config.max_connections);
         let shed = match self.purpose {
             Purpose::Page => seats.take(limit, caller.source, connection.serve_page()),
             Purpose::AgentCheck => seats.take(limit, caller.source, connection.serve_agent()),

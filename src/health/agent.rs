@@ -20,7 +20,7 @@
 
 use std::borrow::Cow;
 
-use crate::observation::{Role, Standing};
+use crate::observation::{OtherRole, Role};
 use crate::role::{Reason, Verdict};
 
 /// The longest line of a client that is looked at, in bytes.
@@ -35,7 +35,7 @@ pub(super) fn line(verdict: &Verdict) -> Cow<'static, str> {
     match verdict {
         Verdict::Serve { .. } => Cow::Borrowed("up ready\n"),
         Verdict::Refuse(Reason::Stopping) => Cow::Borrowed("drain\n"),
-        Verdict::Refuse(Reason::NotPrimary(Role::Other(Standing::NotMember))) => Cow::Borrowed("maint\n"),
+        Verdict::Refuse(Reason::NotPrimary(Role::Other(OtherRole::NotMember))) => Cow::Borrowed("maint\n"),
         Verdict::Refuse(Reason::NotPrimary(role)) => down(role.word()),
         Verdict::Refuse(Reason::NoEvidence(cause)) => down(cause.word()),
         Verdict::Refuse(
@@ -59,8 +59,8 @@ mod tests {
         let refuse = |reason| line(&Verdict::Refuse(reason)).into_owned();
         assert_eq!(refuse(Reason::Stopping), "drain\n");
         assert_eq!(refuse(Reason::NotPrimary(Role::Backup)), "down #backup\n");
-        assert_eq!(refuse(Reason::NotPrimary(Role::Other(Standing::NotMember))), "maint\n");
-        assert_eq!(refuse(Reason::NotPrimary(Role::Other(Standing::InstanceDown))), "down #down\n");
+        assert_eq!(refuse(Reason::NotPrimary(Role::Other(OtherRole::NotMember))), "maint\n");
+        assert_eq!(refuse(Reason::NotPrimary(Role::Other(OtherRole::InstanceDown))), "down #down\n");
         assert_eq!(refuse(Reason::NoEvidence(NoEvidence::Trouble("x y".into()))), "down #trouble\n");
         assert_eq!(refuse(Reason::Expired), "down #expired\n");
         assert_eq!(refuse(Reason::Starting), "down #starting\n");

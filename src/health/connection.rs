@@ -22,7 +22,7 @@ use super::agent;
 use super::prefixed::Prefixed;
 use super::proxy::{self, Prefix};
 use super::respond::{About, Response};
-use super::site::{Answer, Caller, Service, Site, count};
+use super::server_config::{Answer, Caller, ServerConfig, Service, count};
 
 /// How much is read and dropped after the answer, so that closing does not reset the connection.
 const LINGER_BYTES: usize = 64 * 1024;
@@ -39,7 +39,7 @@ pub(super) struct Connection {
     pub(super) caller: Caller,
     /// What was read from it already.
     pub(super) received: Vec<u8>,
-    pub(super) site: Arc<Site>,
+    pub(super) server_config: Arc<ServerConfig>,
     pub(super) service: Arc<Service>,
 }
 
@@ -50,9 +50,9 @@ impl Connection {
     pub(super) async fn serve_page(self) {
         let service = Arc::clone(&self.service);
         let opened = Instant::now();
-        let head_due = opened + self.site.header_timeout;
+        let head_due = opened + self.server_config.header_timeout;
         let whole = if self.caller.admitted { Duration::MAX } else { STRANGERS_TIME };
-        let all_due = opened + self.site.request_timeout.min(whole);
+        let all_due = opened + self.server_config.request_timeout.min(whole);
         ended(timeout_at(all_due, self.page(head_due)).await, &service);
     }
 
@@ -60,32 +60,34 @@ impl Connection {
     pub(super) async fn serve_agent(self) {
         let service = Arc::clone(&self.service);
         let opened = Instant::now();
-        let head_due = opened + self.site.header_timeout;
-        let all_due = opened + self.site.request_timeout;
+        let head_due = opened + self.server_config.header_timeout;
+        let all_due = opened + self.server_config.request_timeout;
         ended(timeout_at(all_due, self.agent(head_due)).await, &service);
     }
 
     async fn page(mut self, head_due: Instant) -> io::Result<()> {
         let mut caller = self.caller;
-        if self.site.proxy_protocol {
+        if self.server_config.proxy_protocol {
             match timeout_at(head_due, self.prefix()).await {
                 Ok(client) => caller.client = client?.unwrap_or(caller.client),
-                Err(_elapsed) if self.site.tls.is_some() => return Err(io::ErrorKind::TimedOut.into()),
+                Err(_elapsed) if self.server_config.tls.is_some() => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
                 // The same deadline is met again below, and answered there.
                 Err(_elapsed) => {}
             }
         }
-        let Some(tls) = self.site.tls.clone() else {
-            let Self { mut stream, received, site, service, .. } = self;
+        let Some(tls) = self.server_config.tls.clone() else {
+            let Self { mut stream, received, server_config, service, .. } = self;
             // Holds the answer back until our side is closed, so that both go in one segment.
             sockopt::set_tcp_cork(&stream, true)?;
-            return Talk { site: &site, service: &service, caller }
+            return Exchange { server_config: &server_config, service: &service, caller }
                 .exchange(&mut stream, received, head_due)
                 .await;
         };
         // Boxed: a handshake's state would make every plain connection's task large.
         Box::pin(async move {
-            let Self { stream, received, site, service, .. } = self;
+            let Self { stream, received, server_config, service, .. } = self;
             stream.set_nodelay(true)?;
             let greeting = LazyConfigAcceptor::new(Acceptor::default(), Prefixed::new(received, stream));
             let handshake = async {
@@ -97,7 +99,9 @@ impl Connection {
                 io::Result::Ok(stream)
             };
             let mut stream = timeout_at(head_due, handshake).await??;
-            Talk { site: &site, service: &service, caller }.exchange(&mut stream, Vec::new(), head_due).await
+            Exchange { server_config: &server_config, service: &service, caller }
+                .exchange(&mut stream, Vec::new(), head_due)
+                .await
         })
         .await
     }
@@ -130,25 +134,27 @@ impl Connection {
         if !caller.admitted {
             return Ok(());
         }
-        let mirror = if let [_] = self.site.mirrors.as_slice() {
+        let mirror = if let [_] = self.server_config.mirrors.as_slice() {
             Some(0)
         } else {
             if let Ok(read) = timeout_at(head_due, self.line()).await {
                 read?;
             }
             let line = self.received.split(|&b| b == b'\n').next().unwrap_or_default();
-            std::str::from_utf8(line).ok().and_then(|name| self.site.routes.mirror_named(name.trim()))
+            std::str::from_utf8(line)
+                .ok()
+                .and_then(|name| self.server_config.routes.mirror_named(name.trim()))
         };
         let Some(mirror) = mirror else {
             self.stream.write_all(agent::UNKNOWN_MIRROR.as_bytes()).await?;
             return linger(&mut self.stream, &mut self.received).await;
         };
         let now = self.service.clock.now();
-        let verdict = self.site.mirrors[mirror].snapshot.borrow().verdict_at(now);
+        let verdict = self.server_config.mirrors[mirror].snapshot.borrow().verdict_at(now);
         self.stream.write_all(agent::line(&verdict).as_bytes()).await?;
         let about = Some(About { mirror, verdict: true });
         let sent = Response { status: agent::status(&verdict), bytes: (&[][..]).into(), about };
-        self.service.record(&self.site, caller, &sent);
+        self.service.record(&self.server_config, caller, &sent);
         linger(&mut self.stream, &mut self.received).await
     }
 
@@ -165,15 +171,15 @@ impl Connection {
 }
 
 /// One request and one answer.
-struct Talk<'a> {
-    site: &'a Site,
+struct Exchange<'a> {
+    server_config: &'a ServerConfig,
     service: &'a Service,
     caller: Caller,
 }
 
-// === impl Talk ===
+// === impl Exchange ===
 
-impl Talk<'_> {
+impl Exchange<'_> {
     async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: &mut S,
@@ -193,7 +199,7 @@ impl Talk<'_> {
         };
         stream.write_all(&answer.response.bytes).await?;
         stream.flush().await?;
-        self.service.record(self.site, self.caller, &answer.response);
+        self.service.record(self.server_config, self.caller, &answer.response);
         if answer.heard_out { stream.shutdown().await } else { linger(stream, &mut received).await }
     }
 
@@ -205,7 +211,7 @@ impl Talk<'_> {
     ) -> io::Result<Option<Answer>> {
         let mut seen = 0;
         loop {
-            let answer = self.site.hear(self.caller, received, seen, self.service.clock.now());
+            let answer = self.server_config.hear(self.caller, received, seen, self.service.clock.now());
             if answer.is_some() {
                 return Ok(answer);
             }
@@ -214,7 +220,11 @@ impl Talk<'_> {
             if stream.read_buf(received).await? == 0 {
                 let now = self.service.clock.now();
                 let asked = !received.is_empty();
-                return Ok(if asked { self.site.hear_last(self.caller, received, now) } else { None });
+                return Ok(if asked {
+                    self.server_config.hear_last(self.caller, received, now)
+                } else {
+                    None
+                });
             }
         }
     }

@@ -20,11 +20,12 @@ use super::Mirror;
 use super::head::{Head, Method};
 use super::route::{Asked, Page, Routes};
 use crate::clock::Timestamp;
-use crate::observation::{Role, printable};
+use crate::observation::Role;
 use crate::peer::document::{Document, Profile};
 use crate::peer::key::SIGNATURE;
 use crate::role::{Reason, Verdict};
 use crate::snapshot::Snapshot;
+use crate::text::printable;
 
 /// How long the reason on a role's page may be, in characters.
 const MAX_REASON: usize = 200;

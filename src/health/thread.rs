@@ -14,8 +14,8 @@ use tracing::{debug, error, info};
 
 use super::accept::Acceptor;
 use super::listener::Listener;
-use super::site::{Plan, Purpose, Service};
-use crate::tls::Renewing;
+use super::server_config::{Plan, Purpose, Service};
+use crate::tls::ReloadingCertificate;
 
 /// How long the thread's end may wait for a look at a certificate file that hangs.
 const FILES_TIMEOUT: Duration = Duration::from_millis(100);
@@ -40,7 +40,7 @@ pub(super) struct AbortOnPanic;
 struct Supervisor {
     service: Arc<Service>,
     acceptors: Vec<Running>,
-    follower: Option<(Arc<Renewing>, AbortHandle)>,
+    follower: Option<(Arc<ReloadingCertificate>, AbortHandle)>,
     tasks: JoinSet<()>,
     /// Gives the slots for handshakes, for as long as there are connections.
     giver: JoinSet<()>,
@@ -123,7 +123,7 @@ impl Supervisor {
                 self.accept_from(listener, *purpose);
             }
         }
-        self.follow_certificate(plan.site.tls.as_ref());
+        self.follow_certificate(plan.server_config.tls.as_ref());
     }
 
     fn accept_from(&mut self, listener: &Arc<Listener>, purpose: Purpose) {
@@ -150,7 +150,7 @@ impl Supervisor {
         );
     }
 
-    fn follow_certificate(&mut self, wanted: Option<&Arc<Renewing>>) {
+    fn follow_certificate(&mut self, wanted: Option<&Arc<ReloadingCertificate>>) {
         match (&self.follower, wanted) {
             (None, None) => return,
             (Some((running, _)), Some(wanted)) if Arc::ptr_eq(running, wanted) => return,

@@ -18,7 +18,7 @@ use super::key::Key;
 use crate::clock::Timestamp;
 use crate::observation::Role;
 use crate::role::Tracker;
-use crate::term::{Mark, Memory};
+use crate::term::{Claim, Memory};
 
 /// Names and identifiers are at most this long, in bytes.
 const LONGEST_WORD: usize = 128;
@@ -54,7 +54,7 @@ pub struct Document {
     /// Whether that is certainly the promotion that the instance holds.
     pub(crate) proven: bool,
     /// The highest term that the member knows, and whose.
-    pub(crate) seen: Mark,
+    pub(crate) seen: Claim,
     /// Whether the member may take traffic: `clear`, `unsure` or `superseded`.
     pub(crate) authority: String,
     /// How long before this answer the promotion was seen, in seconds of boot time. For people: nothing rests on it.
@@ -67,7 +67,7 @@ pub struct Profile {
     pub(crate) identity: Identity,
     pub(crate) term: u64,
     pub(crate) proven: bool,
-    pub(crate) seen: Mark,
+    pub(crate) seen: Claim,
     pub(crate) authority: &'static str,
     /// With which answers are signed.
     pub(crate) key: Option<Arc<Key>>,
@@ -191,7 +191,7 @@ pub(crate) mod tests {
             serving: false,
             term: 0,
             proven: false,
-            seen: Mark::default(),
+            seen: Claim::default(),
             authority: "unsure".to_owned(),
             promoted_seconds_ago: None,
         }

@@ -51,7 +51,8 @@ use std::time::Duration;
 
 use super::{EVIDENCE_LENGTH, Reading};
 use crate::child::{Call, Finished, Runner};
-use crate::observation::{NoEvidence, Outcome, Role, Standing, printable};
+use crate::observation::{NoEvidence, OtherRole, Outcome, Role};
+use crate::text::printable;
 
 /// Asks by running a command.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ fn rule(code: Option<i32>, first_line: &str, evidence: &str) -> Outcome {
     match (code, Role::from_word(first_line)) {
         (Some(0), None | Some(Role::Primary)) => Ok(Role::Primary),
         (Some(0), Some(_)) => contradiction(),
-        (Some(1), None) => Ok(Role::Other(Standing::NotPrimary)),
+        (Some(1), None) => Ok(Role::Other(OtherRole::NotPrimary)),
         (Some(1), Some(Role::Primary)) => contradiction(),
         (Some(1), Some(role)) => Ok(role),
         (Some(126), _) => Err(NoEvidence::Denied(format!("the command {evidence}"))),

@@ -18,10 +18,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::timeout;
 
 use super::{EVIDENCE_LENGTH, Reading};
-use crate::blocking::Errand;
+use crate::blocking::SingleFlight;
 use crate::clock::{Clock, Timestamp};
 use crate::file;
-use crate::observation::{AsyncKind, NoEvidence, Outcome, Role, printable};
+use crate::observation::{AsyncKind, NoEvidence, Outcome, Role};
+use crate::text::printable;
 
 /// How much of the file is read; its first line must end in it.
 const LIMIT: usize = 4 * 1024;
@@ -36,7 +37,7 @@ pub struct File {
     timeout: Duration,
     stale_after: Duration,
     clock: Clock,
-    reading: Errand<io::Result<Published>>,
+    reading: SingleFlight<io::Result<Published>>,
     heartbeat: Option<Heartbeat>,
 }
 
@@ -63,7 +64,14 @@ impl File {
     /// A probe that reads `path`.
     pub(super) fn new(path: &Path, timeout: Duration, stale_after: Duration, clock: &Clock) -> Self {
         let clock = clock.clone();
-        Self { path: path.to_owned(), timeout, stale_after, clock, reading: Errand::new(), heartbeat: None }
+        Self {
+            path: path.to_owned(),
+            timeout,
+            stale_after,
+            clock,
+            reading: SingleFlight::new(),
+            heartbeat: None,
+        }
     }
 
     pub(super) async fn ask(&mut self) -> Reading {

@@ -21,7 +21,8 @@ use hyper::StatusCode;
 use super::http::{Answer, Client};
 use super::{EVIDENCE_LENGTH, Reading};
 use crate::config::HttpTarget;
-use crate::observation::{NoEvidence, Outcome, Role, Standing, printable};
+use crate::observation::{NoEvidence, OtherRole, Outcome, Role};
+use crate::text::printable;
 
 /// How long the page may be. It has seven bytes; the rest is for what a proxy may say in its place.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -70,7 +71,7 @@ fn parse(status: StatusCode, body: &[u8]) -> (Outcome, String) {
         printable(&format!("HTTP {} `{}`", status.as_u16(), printable(word, BODY_SHOWN)), EVIDENCE_LENGTH);
     let outcome = match (status.as_u16(), word) {
         (200, "SUCCESS") => Ok(Role::Primary),
-        (503, "FAILED") => Ok(Role::Other(Standing::NotPrimary)),
+        (503, "FAILED") => Ok(Role::Other(OtherRole::NotPrimary)),
         (500, "FAILED") => Err(NoEvidence::Failed(format!("the gateway cannot answer: {shown}"))),
         (401 | 403, _) => Err(NoEvidence::Denied(format!("the gateway refuses to answer: {shown}"))),
         (404, _) => Err(NoEvidence::NoSuchInstance(format!("no status page there, correct `url`: {shown}"))),

@@ -27,9 +27,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::EVIDENCE_LENGTH;
-use crate::blocking::Errand;
+use crate::blocking::SingleFlight;
 use crate::config::HttpTarget;
-use crate::observation::{NoEvidence, printable};
+use crate::observation::NoEvidence;
+use crate::text::printable;
 
 mod trust;
 
@@ -49,7 +50,7 @@ pub(crate) struct Client {
     body_limit: usize,
     authorization: Option<String>,
     trust: Trust,
-    looking_up: Errand<io::Result<Vec<SocketAddr>>>,
+    looking_up: SingleFlight<io::Result<Vec<SocketAddr>>>,
 }
 
 /// A request to change something.
@@ -83,7 +84,7 @@ impl Client {
             body_limit,
             authorization: None,
             trust: Trust::new(target.ca_file.clone()),
-            looking_up: Errand::new(),
+            looking_up: SingleFlight::new(),
         }
     }
 

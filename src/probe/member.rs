@@ -4,7 +4,7 @@
 //! Only `Failover` with `Primary` is the primary. A combination that makes no sense is no evidence: it
 //! says that the words do not mean what we think they mean.
 
-use crate::observation::{AsyncKind, NoEvidence, Outcome, Role, Standing};
+use crate::observation::{AsyncKind, NoEvidence, OtherRole, Outcome, Role};
 
 /// Mirror member type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,29 +67,31 @@ pub(crate) fn rule(member: MemberType, status: MirrorStatus, evidence: &str) -> 
         }
         // An instance without a mirror reports an uninitialised one in some of its interfaces.
         (MemberType::NotMember, S::Blank | S::NotMember | S::NotInitialized) => {
-            Ok(Role::Other(Standing::NotMember))
+            Ok(Role::Other(OtherRole::NotMember))
         }
         (MemberType::NotMember, _) => contradiction(),
         (MemberType::Failover | MemberType::Async(_), S::Blank | S::NotMember) => contradiction(),
         (MemberType::Failover, S::Primary) => Ok(Role::Primary),
         (MemberType::Failover, S::Backup) => Ok(Role::Backup),
-        (MemberType::Failover, S::Connected) => Ok(Role::Other(Standing::Connected)),
+        (MemberType::Failover, S::Connected) => Ok(Role::Other(OtherRole::Connected)),
         (MemberType::Failover, S::ConnectedTo { .. }) => contradiction(),
         (MemberType::Async(_), S::Primary | S::Backup) => contradiction(),
         (MemberType::Async(kind), S::Connected) => Ok(Role::Async(kind)),
         (MemberType::Async(_), S::ConnectedTo { connected, of }) if connected > of => contradiction(),
-        (MemberType::Async(_), S::ConnectedTo { connected: 0, .. }) => Ok(Role::Other(Standing::Waiting)),
+        (MemberType::Async(_), S::ConnectedTo { connected: 0, .. }) => Ok(Role::Other(OtherRole::Waiting)),
         (MemberType::Async(kind), S::ConnectedTo { .. }) => Ok(Role::Async(kind)),
-        (MemberType::Failover | MemberType::Async(_), S::Transition) => Ok(Role::Other(Standing::Transition)),
+        (MemberType::Failover | MemberType::Async(_), S::Transition) => {
+            Ok(Role::Other(OtherRole::Transition))
+        }
         (MemberType::Failover | MemberType::Async(_), S::Synchronizing) => {
-            Ok(Role::Other(Standing::Synchronizing))
+            Ok(Role::Other(OtherRole::Synchronizing))
         }
-        (MemberType::Failover | MemberType::Async(_), S::Waiting) => Ok(Role::Other(Standing::Waiting)),
-        (MemberType::Failover | MemberType::Async(_), S::Stopped) => Ok(Role::Other(Standing::Stopped)),
-        (MemberType::Failover | MemberType::Async(_), S::Crashed) => Ok(Role::Other(Standing::Crashed)),
+        (MemberType::Failover | MemberType::Async(_), S::Waiting) => Ok(Role::Other(OtherRole::Waiting)),
+        (MemberType::Failover | MemberType::Async(_), S::Stopped) => Ok(Role::Other(OtherRole::Stopped)),
+        (MemberType::Failover | MemberType::Async(_), S::Crashed) => Ok(Role::Other(OtherRole::Crashed)),
         (MemberType::Failover | MemberType::Async(_), S::NotInitialized) => {
-            Ok(Role::Other(Standing::NotInitialized))
+            Ok(Role::Other(OtherRole::NotInitialized))
         }
-        (MemberType::Failover | MemberType::Async(_), S::Down) => Ok(Role::Other(Standing::MirrorDown)),
+        (MemberType::Failover | MemberType::Async(_), S::Down) => Ok(Role::Other(OtherRole::MirrorDown)),
     }
 }

@@ -23,7 +23,8 @@ use super::http::{Answer, Client};
 use super::member::{MemberType, MirrorStatus, rule};
 use super::{EVIDENCE_LENGTH, Reading};
 use crate::config::HttpTarget;
-use crate::observation::{AsyncKind, NoEvidence, Outcome, Role, printable};
+use crate::observation::{AsyncKind, NoEvidence, Outcome, Role};
+use crate::text::printable;
 
 /// How long the answer may be. It has about 50 kB; more on an instance with many databases.
 const BODY_LIMIT: usize = 1024 * 1024;

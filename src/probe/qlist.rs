@@ -25,7 +25,8 @@ use std::time::Duration;
 use super::member::{MemberType, MirrorStatus, rule};
 use super::{EVIDENCE_LENGTH, Reading};
 use crate::child::{Call, Finished, Runner};
-use crate::observation::{AsyncKind, NoEvidence, Outcome, Role, Standing, printable};
+use crate::observation::{AsyncKind, NoEvidence, OtherRole, Outcome, Role};
+use crate::text::printable;
 
 /// How many other instances are named when the one asked for is missing.
 const NAMES_SHOWN: usize = 8;
@@ -141,10 +142,10 @@ fn read(fields: &[&str]) -> Outcome {
     let Some(status) = fields.get(3) else { return Err(too_few(fields, "the instance status is field 4")) };
     let status = status.to_ascii_lowercase();
     if starts_with_word(&status, "down", ",") {
-        return Ok(Role::Other(Standing::InstanceDown));
+        return Ok(Role::Other(OtherRole::InstanceDown));
     }
     if starts_with_word(&status, "sign-on inhibited", ",:") {
-        return Ok(Role::Other(Standing::SignOnInhibited));
+        return Ok(Role::Other(OtherRole::SignOnInhibited));
     }
     if !starts_with_word(&status, "running", ",") {
         return Err(unrecognised("instance status", fields[3]));
@@ -162,7 +163,7 @@ fn read(fields: &[&str]) -> Outcome {
         return Err(NoEvidence::Trouble(shown));
     }
     if member_word.is_empty() && matches!(mirror_word.as_str(), "" | "not member") {
-        return Ok(Role::Other(Standing::NotMember));
+        return Ok(Role::Other(OtherRole::NotMember));
     }
     match (member_type(&member_word), mirror_status(&mirror_word)) {
         (Some(member), Some(mirror)) => rule(member, mirror, &shown),
@@ -236,7 +237,7 @@ impl<'a> Line<'a> {
         self.text.contains('^') && self.name().eq_ignore_ascii_case(instance.trim())
     }
 
-    /// Whether this is the line of any instance. Rubbish with carets in it tells nothing about which instances
+    /// Whether this is the line of any instance. Corrupt with carets in it tells nothing about which instances
     /// there are.
     fn names_an_instance(self) -> bool {
         let name = self.name();

@@ -113,7 +113,7 @@ async fn a_directory_that_comes_late_is_written_to() {
     let directory = tempfile::tempdir().unwrap();
     let file = RoleFile::of("PROD", &directory.path().join("later"));
     let beat = Beat { text: "backup\n".to_owned(), modified: Duration::from_secs(1) };
-    let mut writing = Errand::new();
+    let mut writing = SingleFlight::new();
     assert!(write(&mut writing, &file, beat.clone()).await.is_err());
     fs::create_dir(directory.path().join("later")).unwrap();
     write(&mut writing, &file, beat).await.unwrap();

@@ -17,7 +17,7 @@ use std::{env, process};
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::observation::printable;
+use crate::text::printable;
 
 /// The longest status, in characters. The manager drops datagrams above 4096 bytes, and a character takes up to
 /// four.

@@ -15,7 +15,7 @@ use std::net::{SocketAddr, TcpListener};
 use listenfd::ListenFd;
 
 use crate::config::Config;
-use crate::observation::printable;
+use crate::text::printable;
 
 /// More sockets than any unit passes, and fewer than would fill the memory by a slip in the environment.
 const MAX_SOCKETS: usize = 128;

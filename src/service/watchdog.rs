@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::knock::Knocker;
+use super::self_check::SelfCheck;
 use crate::admin::{MirrorView, View};
 use crate::health::Pulse;
 
@@ -32,7 +32,7 @@ pub(super) struct Inspector {
     patience: Duration,
     pulse: Pulse,
     rounds: HashMap<Arc<str>, Round>,
-    knocker: Knocker,
+    self_check: SelfCheck,
     ill: bool,
 }
 
@@ -59,7 +59,7 @@ enum Illness {
 impl Inspector {
     /// For a watchdog that bites after `patience`.
     pub(super) fn new(patience: Duration, pulse: Pulse) -> Self {
-        Self { patience, pulse, rounds: HashMap::new(), knocker: Knocker::default(), ill: false }
+        Self { patience, pulse, rounds: HashMap::new(), self_check: SelfCheck::default(), ill: false }
     }
 
     /// How long to wait between two looks.
@@ -91,7 +91,7 @@ impl Inspector {
         if !self.pulse.is_turning().await {
             return Err(Illness::Thread);
         }
-        let silent = self.knocker.knock(&view.health, &view.tally, patience).await;
+        let silent = self.self_check.knock(&view.health, &view.tally, patience).await;
         if silent.is_empty() { Ok(()) } else { Err(Illness::Door(silent)) }
     }
 

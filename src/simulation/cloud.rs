@@ -68,8 +68,8 @@ mod record;
 mod route53;
 mod server;
 mod settings;
+mod state;
 mod sts;
-mod world;
 mod xml;
 mod zone;
 
@@ -84,7 +84,7 @@ pub use settings::{ClassicBalancer, HealthCheck, Kind, Member, Service, Settings
 use imds::Metadata;
 use objects::PoolName;
 use server::Api;
-use world::Shared;
+use state::Shared;
 
 /// A running cloud; it ends when this is dropped.
 pub struct SimulatedCloud {

@@ -38,7 +38,7 @@ pub enum Mode {
     /// Prints nothing and does not end, until the mode is changed or its directory is removed.
     Hang,
     /// Prints bytes that are not a line: control characters, broken UTF-8, carets.
-    Rubbish,
+    Corrupt,
     /// Prints without end, for as long as somebody reads.
     Flood,
     /// Prints nothing and exits 0.
@@ -145,7 +145,7 @@ impl FakeIris {
             Mode::Answer => "answer".to_owned(),
             Mode::Slow(delay) => format!("slow {:.3}", delay.as_secs_f64()),
             Mode::Hang => "hang".to_owned(),
-            Mode::Rubbish => "rubbish".to_owned(),
+            Mode::Corrupt => "rubbish".to_owned(),
             Mode::Flood => "flood".to_owned(),
             Mode::Nothing => "nothing".to_owned(),
             Mode::Die => "die".to_owned(),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::PersistedState;
 use crate::clock::Timestamp;
 use crate::role::Remembered;
-use crate::term::{Mark, Memory};
+use crate::term::{Claim, Memory};
 
 /// The file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ impl From<Claims> for Memory {
         Self {
             term: own,
             before: highest,
-            seen: Mark { term: highest, member: String::new() },
+            seen: Claim { term: highest, member: String::new() },
             ..Self::default()
         }
     }

@@ -44,11 +44,11 @@ mod tests {
 
     use super::*;
     use crate::role::Epoch;
-    use crate::term::Mark;
+    use crate::term::Claim;
 
     fn state(primary: bool, term: u64, proven: bool, superseded_by: Option<u64>) -> PersistedState {
         let role = serde_json::from_value(serde_json::json!({"epoch": term, "primary": primary})).unwrap();
-        let mark = |term| Mark { term, member: "b".to_owned() };
+        let mark = |term| Claim { term, member: "b".to_owned() };
         let superseded_by =
             superseded_by.map(|term| Successor { mark: mark(term), address: "10.0.2.12".to_owned() });
         let arbiter = Memory { term, proven, before: term, seen: mark(term), superseded_by, taken: None };

@@ -28,7 +28,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::observation::Role;
 use crate::role::{Remembered, Tracker};
-use crate::term::{Mark, Memory, Taken};
+use crate::term::{Claim, Memory, Taken};
 
 mod alarm;
 pub(crate) mod driver;
@@ -130,7 +130,7 @@ pub enum Input {
         /// The steering target.
         target: Arc<str>,
         /// What it carries.
-        mark: Option<Mark>,
+        mark: Option<Claim>,
     },
     /// This target is steered no more.
     Gone {
@@ -189,7 +189,7 @@ pub struct Arbiter {
     instance: Instance,
     members: Members,
     /// What ownership records carry.
-    records: BTreeMap<Arc<str>, Mark>,
+    records: BTreeMap<Arc<str>, Claim>,
     round: Option<Round>,
     /// When the last round ended of which nothing was outdated.
     answered_at: Option<Timestamp>,
@@ -388,7 +388,7 @@ impl Arbiter {
         }
     }
 
-    fn read(&mut self, target: Arc<str>, mark: Option<Mark>) {
+    fn read(&mut self, target: Arc<str>, mark: Option<Claim>) {
         match mark.filter(|mark| self.memory.believes(mark.term)) {
             Some(mark) => {
                 // Who may write there has shown who it is: a lost number is found again.
@@ -403,7 +403,7 @@ impl Arbiter {
         }
     }
 
-    fn learn(&mut self, mark: &Mark) {
+    fn learn(&mut self, mark: &Claim) {
         if !self.memory.believes(mark.term) {
             return;
         }
@@ -432,8 +432,8 @@ impl Arbiter {
         }
     }
 
-    fn own_mark(&self) -> Mark {
-        Mark { term: self.memory.term, member: self.settings.member.clone() }
+    fn own_mark(&self) -> Claim {
+        Claim { term: self.memory.term, member: self.settings.member.clone() }
     }
 }
 

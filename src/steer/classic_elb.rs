@@ -7,13 +7,13 @@
 use aws_config::{Region, SdkConfig};
 
 use super::pool::{Memory, Rules};
-use super::{CallError, Class, Plan, Proof, Step as _, Wish};
+use super::{CallError, Class, Intent, Plan, Proof, Step as _};
 use crate::aws::Identity;
 use crate::aws::query::{QueryClient, Service, Xml};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, Value};
-use crate::observation::printable;
 use crate::role::Epoch;
+use crate::text::printable;
 
 mod plan;
 #[cfg(test)]
@@ -107,16 +107,16 @@ impl super::Target for ClassicElb {
         Ok(Observed { me, instances })
     }
 
-    fn note(&mut self, wish: &Wish, observed: &Observed, now: Timestamp) {
-        self.memory.note(wish, &plan::view(&self.settings, observed), self.reads, now);
+    fn note(&mut self, intent: &Intent, observed: &Observed, now: Timestamp) {
+        self.memory.note(intent, &plan::view(&self.settings, observed), self.reads, now);
     }
 
-    fn overrule(&mut self, epoch: Epoch) {
+    fn reset_memory(&mut self, epoch: Epoch) {
         self.memory.forget(epoch);
     }
 
-    fn plan(&self, wish: &Wish, observed: &Observed, now: Timestamp) -> Plan<Call> {
-        plan::plan(&self.settings, &self.memory, wish, observed, now)
+    fn plan(&self, intent: &Intent, observed: &Observed, now: Timestamp) -> Plan<Call> {
+        plan::plan(&self.settings, &self.memory, intent, observed, now)
     }
 
     fn once_healthy(&self, observed: &Observed) -> Option<Observed> {
@@ -124,8 +124,8 @@ impl super::Target for ClassicElb {
     }
 
     async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
-        if step.moves_traffic() && !matches!(proof, Proof::Warrant(_)) {
-            return Err(CallError::new(step.action(), Class::Stop, "no warrant: not sent"));
+        if step.moves_traffic() && !matches!(proof, Proof::WriteAuthorization(_)) {
+            return Err(CallError::new(step.action(), Class::Stop, "no write authorization: not sent"));
         }
         let client = self.client().await?;
         // One attempt: the loop proves each anew.

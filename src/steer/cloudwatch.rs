@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use aws_config::{Region, SdkConfig};
 
-use super::{CallError, Outlook, Plan, Proof, Step, Wish, unidentified};
+use super::{CallError, Intent, Plan, Progress, Proof, Step, unidentified};
 use crate::aws::Identity;
 use crate::aws::query::{QueryClient, Service};
 use crate::clock::Timestamp;
@@ -146,10 +146,10 @@ impl super::Target for CloudWatch {
         Ok(Observed { member: self.member().await?, accepted: self.accepted })
     }
 
-    fn plan(&self, wish: &Wish, observed: &Observed, now: Timestamp) -> Plan<Publish> {
-        let leads = match wish {
-            Wish::Lead { .. } => true,
-            Wish::Follow | Wish::Hold { .. } => false,
+    fn plan(&self, intent: &Intent, observed: &Observed, now: Timestamp) -> Plan<Publish> {
+        let leads = match intent {
+            Intent::Lead { .. } => true,
+            Intent::Follow | Intent::Hold { .. } => false,
         };
         let fresh = observed
             .accepted
@@ -163,7 +163,7 @@ impl super::Target for CloudWatch {
             at: now,
         };
         let steps = if fresh { Vec::new() } else { vec![publish()] };
-        Plan { steps, then: Outlook::Fulfilled }
+        Plan { steps, then: Progress::Fulfilled }
     }
 
     async fn apply(&mut self, step: &Publish, _proof: Proof<'_>) -> Result<(), CallError> {

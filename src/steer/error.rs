@@ -1,7 +1,7 @@
 //! What can go wrong with a call, and whose turn it is then. Every error is classified once, here, and here foreign
 //! words become fit for people, logs and terminals.
 
-use crate::observation::printable;
+use crate::text::printable;
 
 /// How much of a message is kept, in characters: of a service's own words less is taken, help comes on top.
 const LONGEST_MESSAGE: usize = 1_000;

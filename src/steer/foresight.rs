@@ -13,7 +13,7 @@ use crate::peer::identity::{Judgement, judge};
 use crate::peer::key::Key;
 use crate::peer::{Peers, Reply, Report};
 use crate::state::PersistedState;
-use crate::term::{Mark, Memory};
+use crate::term::{Claim, Memory};
 
 /// What is known of a mirror before a promotion.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Foresight {
     }
 
     /// The ruling on a promotion at `now`, when objects carry these ownership records.
-    pub(crate) fn promotion(&self, records: &[(Arc<str>, Option<Mark>)], now: Timestamp) -> Authority {
+    pub(crate) fn promotion(&self, records: &[(Arc<str>, Option<Claim>)], now: Timestamp) -> Authority {
         let mut arbiter = Arbiter::new(self.settings.clone(), self.memory.clone(), Instance::default());
         let other = Instance { role: LastRole::Other(Some(now)), other_at: Some(now), ..Instance::default() };
         let mut outputs = arbiter.handle(now, Input::Instance(other));

@@ -10,7 +10,7 @@
 //!   the daemon on a primary runs nothing. When the remembered state is lost, a primary counts as newly
 //!   promoted and the command is run again; so it must bear to be run twice.
 //! - A demotion is a definite other role. Silence, doubt and a stop of the daemon are none.
-//! - Only the primary runs it for a promotion: it needs a warrant, as a change of a record does. For a demotion
+//! - Only the primary runs it for a promotion: it needs write authorization, as a change of a record does. For a demotion
 //!   there is nothing to prove.
 //! - It ends within its deadline or is killed, with its whole process group; so is what it leaves running
 //!   behind it, unless that begins a session of its own (`setsid`). No shell reads it. Standard output beyond
@@ -32,7 +32,7 @@
 
 use tokio::sync::watch;
 
-use super::{CallError, Class, Plan, Proof, Target, Wish};
+use super::{CallError, Class, Intent, Plan, Proof, Target};
 use crate::child::{Call, Runner};
 use crate::clock::Timestamp;
 use crate::config::steering;
@@ -111,22 +111,23 @@ impl Target for Hook {
         Ok(Observed { facts, memory: self.memory.clone() })
     }
 
-    fn plan(&self, wish: &Wish, observed: &Observed, _now: Timestamp) -> Plan<Run> {
+    fn plan(&self, intent: &Intent, observed: &Observed, _now: Timestamp) -> Plan<Run> {
         let when = When { on_promotion: self.settings.on_promotion, on_demotion: self.settings.on_demotion };
-        plan::plan(when, wish, observed)
+        plan::plan(when, intent, observed)
     }
 
     async fn apply(&mut self, step: &Run, proof: Proof<'_>) -> Result<(), CallError> {
         match (step.event, proof) {
-            (Event::Promotion, Proof::Warrant(warrant)) if u64::from(warrant.epoch()) == step.epoch => {}
-            (Event::Promotion, Proof::Warrant(warrant)) => {
-                let text = format!("planned in epoch {}, and it is {}", step.epoch, warrant.epoch());
+            (Event::Promotion, Proof::WriteAuthorization(authorization))
+                if u64::from(authorization.epoch()) == step.epoch => {}
+            (Event::Promotion, Proof::WriteAuthorization(authorization)) => {
+                let text = format!("planned in epoch {}, and it is {}", step.epoch, authorization.epoch());
                 return Err(CallError::new(ACTION, Class::Observe, text));
             }
             (Event::Promotion, Proof::AnyRole) => {
-                return Err(CallError::new(ACTION, Class::Stop, "a promotion needs a warrant"));
+                return Err(CallError::new(ACTION, Class::Stop, "a promotion needs write authorization"));
             }
-            (Event::Demotion, Proof::Warrant(_) | Proof::AnyRole) => {}
+            (Event::Demotion, Proof::WriteAuthorization(_) | Proof::AnyRole) => {}
         }
         let call = self.call(step);
         let failure = match self.runner.run(&call, self.settings.timeout).await {

@@ -35,16 +35,16 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{CallError, Class, Outlook, Plan, Proof, Step, Wish};
-use crate::blocking::Errand;
+use super::{CallError, Class, Intent, Plan, Progress, Proof, Step};
+use crate::blocking::SingleFlight;
 use crate::clock::{Clock, Timestamp};
 use crate::config::HttpTarget;
 use crate::config::steering::{self, Value};
 use crate::file;
-use crate::observation::printable;
 use crate::probe::http::{Answer, Client, Patch};
 use crate::role::{Reason, Verdict};
 use crate::snapshot::Snapshot;
+use crate::text::printable;
 
 #[cfg(test)]
 mod tests;
@@ -88,7 +88,7 @@ pub(crate) struct Kubernetes {
     client: Option<Client>,
     /// Whether the verdict of the last look wanted nothing.
     undecided: bool,
-    access: Errand<Result<Access, CallError>>,
+    access: SingleFlight<Result<Access, CallError>>,
 }
 
 /// What the label is about.
@@ -154,7 +154,7 @@ pub(crate) fn name(settings: &steering::Kubernetes) -> String {
 impl Kubernetes {
     /// The label that `settings` name. Without a `view` it can be looked at and planned for, not written.
     pub(crate) fn new(settings: &steering::Kubernetes, view: Option<View>) -> Self {
-        Self { settings: settings.clone(), view, client: None, undecided: false, access: Errand::new() }
+        Self { settings: settings.clone(), view, client: None, undecided: false, access: SingleFlight::new() }
     }
 
     /// Reads the pod. For `mirrorvip check`: the label's value, if it has one.
@@ -187,7 +187,7 @@ impl super::Target for Kubernetes {
     type Observed = Observed;
     type Step = SetLabel;
 
-    /// From *starting* to silence the wish stays the same, so that nothing wakes the loop.
+    /// From *starting* to silence the intent stays the same, so that nothing wakes the loop.
     fn pace(&self) -> Option<Duration> {
         self.undecided.then_some(UNDECIDED)
     }
@@ -201,11 +201,11 @@ impl super::Target for Kubernetes {
         Ok(Observed { label, version: metadata.resource_version, wanted })
     }
 
-    fn plan(&self, wish: &Wish, observed: &Observed, _now: Timestamp) -> Plan<SetLabel> {
-        let wanted = match wish {
-            Wish::Lead { .. } => Some(PRIMARY),
+    fn plan(&self, intent: &Intent, observed: &Observed, _now: Timestamp) -> Plan<SetLabel> {
+        let wanted = match intent {
+            Intent::Lead { .. } => Some(PRIMARY),
             // What was looked at while this member led says nothing about what it is since.
-            Wish::Follow | Wish::Hold { .. } => observed.wanted.filter(|wanted| *wanted != PRIMARY),
+            Intent::Follow | Intent::Hold { .. } => observed.wanted.filter(|wanted| *wanted != PRIMARY),
         };
         let steps = match wanted {
             Some(value) if observed.label.as_deref() != Some(value) => {
@@ -213,7 +213,7 @@ impl super::Target for Kubernetes {
             }
             Some(_) | None => Vec::new(),
         };
-        Plan { steps, then: Outlook::Fulfilled }
+        Plan { steps, then: Progress::Fulfilled }
     }
 
     async fn apply(&mut self, step: &SetLabel, _proof: Proof<'_>) -> Result<(), CallError> {

@@ -1,4 +1,4 @@
-//! How fast to try again, and how often to write at all. PURE: time and chance come in as parameters.
+//! How fast to try again, and how often to write at all. PURE: time and jitter come in as parameters.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -47,8 +47,8 @@ pub(crate) struct Budget {
 // === impl Backoff ===
 
 impl Backoff {
-    /// The pause after another failure; `awaited` is whether a promotion waits, `chance` is uniform in 0..1.
-    pub(crate) fn failed(&mut self, class: Class, awaited: bool, chance: f64) -> Duration {
+    /// The pause after another failure; `awaited` is whether a promotion waits, `jitter` is uniform in 0..1.
+    pub(crate) fn failed(&mut self, class: Class, awaited: bool, jitter: f64) -> Duration {
         let (first, longest) = match (class, awaited) {
             (Class::Throttled, _) => (FIRST_PAUSE_THROTTLED, LONGEST_PAUSE_THROTTLED),
             (Class::Retry, true) => (FIRST_PAUSE, LONGEST_PAUSE_AWAITED),
@@ -57,7 +57,7 @@ impl Backoff {
         };
         let ceiling = first.saturating_mul(1 << self.failures.min(16)).min(longest);
         self.failures = self.failures.saturating_add(1);
-        ceiling.mul_f64(chance.clamp(0.0, 1.0))
+        ceiling.mul_f64(jitter.clamp(0.0, 1.0))
     }
 
     /// It worked.

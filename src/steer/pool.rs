@@ -5,7 +5,7 @@
 //! APIs nor what identifies a member; strangers, who belong to another mirror or to nobody, are left out of
 //! the [`View`] and so cannot be touched.
 //!
-//! | pool | wish | moves |
+//! | pool | intent | moves |
 //! |---|---|---|
 //! | all members | any | add this member if it is absent; nobody is ever removed: health checks decide |
 //! | primary only | lead | add this member; wait until it is healthy, or long enough; then remove the others |
@@ -23,7 +23,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::accepted::Accepted;
-use super::{Outlook, Wish};
+use super::{Intent, Progress};
 use crate::clock::Timestamp;
 use crate::config::steering::Pool;
 use crate::role::Epoch;
@@ -108,51 +108,51 @@ struct InEpoch {
     was_alone: bool,
 }
 
-/// The moves from what `view` shows to what `wish` wants.
+/// The moves from what `view` shows to what `intent` wants.
 pub(crate) fn plan<K: Clone + fmt::Display + PartialEq>(
     rules: Rules,
     memory: &Memory<K>,
-    wish: &Wish,
+    intent: &Intent,
     view: &View<K>,
     now: Timestamp,
-) -> (Vec<Move<K>>, Outlook) {
+) -> (Vec<Move<K>>, Progress) {
     let just_added = memory.accepted.may_be_unseen(&Change::In(view.me.clone()), now);
     if just_added && view.own_health().is_none() {
-        return (Vec::new(), Outlook::waiting(format!("the registration of {} to be seen", view.me)));
+        return (Vec::new(), Progress::waiting(format!("the registration of {} to be seen", view.me)));
     }
-    match (rules.pool, wish) {
-        (Pool::AllMembers, Wish::Lead { .. }) => enrol(view, true),
-        (Pool::AllMembers, Wish::Follow | Wish::Hold { .. }) => enrol(view, false),
-        (Pool::PrimaryOnly, Wish::Lead { epoch, .. }) => {
+    match (rules.pool, intent) {
+        (Pool::AllMembers, Intent::Lead { .. }) => enrol(view, true),
+        (Pool::AllMembers, Intent::Follow | Intent::Hold { .. }) => enrol(view, false),
+        (Pool::PrimaryOnly, Intent::Lead { epoch, .. }) => {
             // Who is out itself looks at everybody: another who is in may have removed it.
             let (gone, still_in) = match view.own_health() {
                 Some(_) => memory.just_removed(view, now),
                 None => (Vec::new(), view.clone()),
             };
             let (moves, then) = take(rules, &memory.in_epoch(*epoch), &still_in, now);
-            if then == Outlook::Fulfilled && !gone.is_empty() {
-                return (moves, Outlook::waiting(format!("the removal of {} to be seen", gone.join(", "))));
+            if then == Progress::Fulfilled && !gone.is_empty() {
+                return (moves, Progress::waiting(format!("the removal of {} to be seen", gone.join(", "))));
             }
             (moves, then)
         }
-        (Pool::PrimaryOnly, Wish::Follow | Wish::Hold { .. }) => (Vec::new(), Outlook::Fulfilled),
+        (Pool::PrimaryOnly, Intent::Follow | Intent::Hold { .. }) => (Vec::new(), Progress::Fulfilled),
     }
 }
 
 // === all members ===
 
 /// `awaited`: whether clients wait for this member to become healthy.
-fn enrol<K: Clone + fmt::Display + PartialEq>(view: &View<K>, awaited: bool) -> (Vec<Move<K>>, Outlook) {
+fn enrol<K: Clone + fmt::Display + PartialEq>(view: &View<K>, awaited: bool) -> (Vec<Move<K>>, Progress) {
     match view.own_health() {
         None if awaited => {
-            (vec![Move::Add(view.me.clone())], Outlook::waiting(format!("{} to be healthy", view.me)))
+            (vec![Move::Add(view.me.clone())], Progress::waiting(format!("{} to be healthy", view.me)))
         }
-        None => (vec![Move::Add(view.me.clone())], Outlook::Fulfilled),
-        Some(Health::Unused(why)) => (Vec::new(), Outlook::Impossible { why: why.clone() }),
+        None => (vec![Move::Add(view.me.clone())], Progress::Fulfilled),
+        Some(Health::Unused(why)) => (Vec::new(), Progress::Blocked { why: why.clone() }),
         Some(Health::Unknown(why) | Health::Failing(why)) if awaited => {
-            (Vec::new(), Outlook::waiting(format!("{} to be healthy ({why})", view.me)))
+            (Vec::new(), Progress::waiting(format!("{} to be healthy ({why})", view.me)))
         }
-        Some(Health::Healthy | Health::Unknown(_) | Health::Failing(_)) => (Vec::new(), Outlook::Fulfilled),
+        Some(Health::Healthy | Health::Unknown(_) | Health::Failing(_)) => (Vec::new(), Progress::Fulfilled),
     }
 }
 
@@ -163,28 +163,28 @@ fn take<K: Clone + fmt::Display + PartialEq>(
     seen: &Seen,
     view: &View<K>,
     now: Timestamp,
-) -> (Vec<Move<K>>, Outlook) {
+) -> (Vec<Move<K>>, Progress) {
     let others = view.others();
     match view.own_health() {
         None if seen.was_in && !others.is_empty() => (Vec::new(), taken_over(&others)),
         None => (
             vec![Move::Add(view.me.clone())],
-            Outlook::waiting(format!("{} to be healthy{}", view.me, after(&others))),
+            Progress::waiting(format!("{} to be healthy{}", view.me, after(&others))),
         ),
-        Some(Health::Unused(why)) => (Vec::new(), Outlook::Impossible { why: why.clone() }),
+        Some(Health::Unused(why)) => (Vec::new(), Progress::Blocked { why: why.clone() }),
         Some(own) if seen.was_alone => guard(own, view, &others),
-        Some(Health::Healthy) => (remove(&others), Outlook::Fulfilled),
+        Some(Health::Healthy) => (remove(&others), Progress::Fulfilled),
         Some(Health::Unknown(why) | Health::Failing(why)) => {
             let waited = seen.registered_at.map_or(Duration::ZERO, |at| at.age_at(now));
             if waited < rules.healthy_within {
                 let what = format!("{} to be healthy ({why}){}", view.me, after(&others));
-                (Vec::new(), Outlook::waiting(what))
+                (Vec::new(), Progress::waiting(what))
             } else {
                 let what = format!(
                     "{} to be healthy ({why}) after more than {:?}: the others do not stay for that",
                     view.me, rules.healthy_within
                 );
-                (remove(&others), Outlook::waiting(what))
+                (remove(&others), Progress::waiting(what))
             }
         }
     }
@@ -195,7 +195,7 @@ fn guard<K: Clone + fmt::Display + PartialEq>(
     own: &Health,
     view: &View<K>,
     others: &[&Entry<K>],
-) -> (Vec<Move<K>>, Outlook) {
+) -> (Vec<Move<K>>, Progress) {
     let those = |wanted: fn(&Health) -> bool| -> Vec<&Entry<K>> {
         others.iter().copied().filter(|entry| wanted(&entry.health)).collect()
     };
@@ -207,13 +207,13 @@ fn guard<K: Clone + fmt::Display + PartialEq>(
     let unknown = those(|health| matches!(health, Health::Unknown(_)));
     let then = match own {
         _ if !unknown.is_empty() => {
-            Outlook::waiting(format!("the health of {}, which somebody else registered", list(&unknown)))
+            Progress::waiting(format!("the health of {}, which somebody else registered", list(&unknown)))
         }
-        Health::Healthy => Outlook::Fulfilled,
+        Health::Healthy => Progress::Fulfilled,
         Health::Unknown(why) | Health::Failing(why) => {
-            Outlook::waiting(format!("{} to be healthy ({why})", view.me))
+            Progress::waiting(format!("{} to be healthy ({why})", view.me))
         }
-        Health::Unused(why) => Outlook::Impossible { why: why.clone() },
+        Health::Unused(why) => Progress::Blocked { why: why.clone() },
     };
     (remove(&useless), then)
 }
@@ -225,8 +225,8 @@ fn remove<K: Clone>(others: &[&Entry<K>]) -> Vec<Move<K>> {
     vec![Move::Remove(others.iter().map(|entry| entry.key.clone()).collect())]
 }
 
-fn taken_over<K: fmt::Display>(by: &[&Entry<K>]) -> Outlook {
-    Outlook::TakenOver { by: list(by) }
+fn taken_over<K: fmt::Display>(by: &[&Entry<K>]) -> Progress {
+    Progress::LostOwnership { by: list(by) }
 }
 
 fn after<K: fmt::Display>(others: &[&Entry<K>]) -> String {
@@ -266,14 +266,14 @@ impl<K> Default for Memory<K> {
 }
 
 impl<K: Clone + fmt::Display + PartialEq> Memory<K> {
-    /// Takes note of what the pool showed under `wish`. `read` numbers the reads of the pool: what was read
+    /// Takes note of what the pool showed under `intent`. `read` numbers the reads of the pool: what was read
     /// before the epoch began, and serves to save a read, tells nothing about the epoch.
-    pub(crate) fn note(&mut self, wish: &Wish, view: &View<K>, read: u64, now: Timestamp) {
+    pub(crate) fn note(&mut self, intent: &Intent, view: &View<K>, read: u64, now: Timestamp) {
         self.accepted.looked(now);
-        let epoch = match wish {
-            Wish::Lead { epoch, .. } => *epoch,
+        let epoch = match intent {
+            Intent::Lead { epoch, .. } => *epoch,
             // Kept: the same epoch may go on after a doubt.
-            Wish::Follow | Wish::Hold { .. } => return,
+            Intent::Follow | Intent::Hold { .. } => return,
         };
         let begun = InEpoch { epoch, first_read: read, registered_at: None, was_in: false, was_alone: false };
         let current = match self.seen.take() {

@@ -17,13 +17,13 @@ use super::kubernetes::Kubernetes;
 use super::names;
 use super::route::Route;
 use super::route53::Route53;
-use super::{Authority, CallError, Outlook, Plan, Step as _, Wish};
+use super::{Authority, CallError, Intent, Plan, Progress, Step as _};
 use crate::aws::session::Session;
 use crate::clock::{Clock, Timestamp};
 use crate::config::steering::{self, Target};
 use crate::config::{Config, Mirror};
 use crate::state::Store;
-use crate::term::Mark;
+use crate::term::Claim;
 
 /// What a promotion would do to one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,9 +65,9 @@ pub enum Then {
     /// To wait for this, and to plan anew.
     WaitsFor(String),
     /// Nothing, because another member has it.
-    TakenOver(String),
+    LostOwnership(String),
     /// It cannot be done.
-    Impossible(String),
+    Blocked(String),
     /// The object could not be looked at.
     Unknown,
 }
@@ -89,12 +89,12 @@ pub struct Unknown {
 struct Look {
     preview: Preview,
     /// The ownership record that it carries.
-    mark: Option<Mark>,
+    mark: Option<Claim>,
     plan: Planner,
 }
 
-/// Completes a preview by the plan for a wish.
-type Planner = Box<dyn FnOnce(Preview, &Wish, Timestamp) -> Preview + Send>;
+/// Completes a preview by the plan for an intent.
+type Planner = Box<dyn FnOnce(Preview, &Intent, Timestamp) -> Preview + Send>;
 
 /// What a promotion of every mirror of `config` would do now.
 pub async fn promotion(config: &Config, clock: &Clock) -> Vec<Preview> {
@@ -114,10 +114,10 @@ pub async fn promotion(config: &Config, clock: &Clock) -> Vec<Preview> {
         let records: Vec<_> =
             looks.iter().map(|look| (look.preview.target.as_str().into(), look.mark.clone())).collect();
         let authority = foresight.promotion(&records, clock.now());
-        let wish = match &authority {
-            Authority::Clear { term, certain } => Wish::Lead { epoch, term: *term, certain: *certain },
-            Authority::Unsure { term, .. } => Wish::Lead { epoch, term: *term, certain: false },
-            Authority::Superseded { .. } => Wish::Hold { reason: authority.to_string() },
+        let intent = match &authority {
+            Authority::Clear { term, certain } => Intent::Lead { epoch, term: *term, certain: *certain },
+            Authority::Unsure { term, .. } => Intent::Lead { epoch, term: *term, certain: false },
+            Authority::Superseded { .. } => Intent::Hold { reason: authority.to_string() },
         };
         let withheld = match &authority {
             Authority::Clear { .. } => None,
@@ -130,7 +130,7 @@ pub async fn promotion(config: &Config, clock: &Clock) -> Vec<Preview> {
                 table => table.moves_traffic(),
             };
             let preview = Preview { withheld: withheld.clone().filter(|_| is_withheld), ..look.preview };
-            (look.plan)(preview, &wish, now)
+            (look.plan)(preview, &intent, now)
         }));
     }
     previews
@@ -184,7 +184,7 @@ fn region_of(arn: &str) -> String {
 impl Look {
     /// Nothing is left to plan.
     fn at(preview: Preview) -> Self {
-        Self { preview, mark: None, plan: Box::new(|preview, _wish, _now| preview) }
+        Self { preview, mark: None, plan: Box::new(|preview, _intent, _now| preview) }
     }
 }
 
@@ -209,9 +209,10 @@ impl Preview {
             Ok(observed) => observed,
             Err(error) => return Look::at(self.failed(&error)),
         };
-        let mark = target.mark(&observed);
-        let plan =
-            move |preview: Self, wish: &Wish, now: Timestamp| preview.plan(target, &observed, wish, now);
+        let mark = target.ownership_record(&observed);
+        let plan = move |preview: Self, intent: &Intent, now: Timestamp| {
+            preview.plan(target, &observed, intent, now)
+        };
         Look { preview: self, mark, plan: Box::new(plan) }
     }
 
@@ -219,20 +220,20 @@ impl Preview {
         self,
         mut target: T,
         observed: &T::Observed,
-        wish: &Wish,
+        intent: &Intent,
         now: Timestamp,
     ) -> Self {
-        target.note(wish, observed, now);
+        target.note(intent, observed, now);
         let calls = |steps: &[T::Step]| -> Vec<Call> {
             let call = |step: &T::Step| Call { call: step.to_string(), moves_traffic: step.moves_traffic() };
             steps.iter().map(call).collect()
         };
-        let Plan { steps, then } = target.plan(wish, observed, now);
+        let Plan { steps, then } = target.plan(intent, observed, now);
         let once_healthy = match &then {
-            Outlook::Waiting { .. } => {
-                target.once_healthy(observed).map(|later| calls(&target.plan(wish, &later, now).steps))
+            Progress::Waiting { .. } => {
+                target.once_healthy(observed).map(|later| calls(&target.plan(intent, &later, now).steps))
             }
-            Outlook::Fulfilled | Outlook::TakenOver { .. } | Outlook::Impossible { .. } => None,
+            Progress::Fulfilled | Progress::LostOwnership { .. } | Progress::Blocked { .. } => None,
         };
         Self {
             calls: calls(&steps),
@@ -255,13 +256,13 @@ impl Preview {
 
 // === impl Then ===
 
-impl From<Outlook> for Then {
-    fn from(outlook: Outlook) -> Self {
-        match outlook {
-            Outlook::Fulfilled => Self::Fulfilled,
-            Outlook::Waiting { what, pause: _ } => Self::WaitsFor(what),
-            Outlook::TakenOver { by } => Self::TakenOver(by),
-            Outlook::Impossible { why } => Self::Impossible(why),
+impl From<Progress> for Then {
+    fn from(progress: Progress) -> Self {
+        match progress {
+            Progress::Fulfilled => Self::Fulfilled,
+            Progress::Waiting { what, pause: _ } => Self::WaitsFor(what),
+            Progress::LostOwnership { by } => Self::LostOwnership(by),
+            Progress::Blocked { why } => Self::Blocked(why),
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct Report {
     /// The last error, and when it came.
     pub last_error: Option<(Timestamp, CallError)>,
     /// What happened when in the present or the last epoch.
-    pub ladder: Option<Ladder>,
+    pub ladder: Option<PromotionTimeline>,
     /// Calls by action and result; the result is `ok` or the [class](super::Class::word) of the error.
     pub calls: BTreeMap<(Arc<str>, &'static str), u64>,
     /// How often the object was changed by others and put right.
@@ -41,7 +41,7 @@ pub struct Report {
 pub enum State {
     /// It has not been looked at yet.
     Starting,
-    /// It is as this member wishes.
+    /// It is as this member intends.
     Fulfilled,
     /// Steps are being made.
     Working,
@@ -63,7 +63,7 @@ pub enum State {
     /// So many writes in so short a time: somebody else writes, too.
     Contested,
     /// Somebody has to change something first.
-    Impossible {
+    Blocked {
         /// What.
         why: String,
     },
@@ -71,7 +71,7 @@ pub enum State {
 
 /// The moments between the instance's change of role and clients following it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ladder {
+pub struct PromotionTimeline {
     /// Which promotion.
     pub epoch: Epoch,
     /// When the question was asked whose answer was *primary*; `None` if the transition is forgotten.
@@ -138,7 +138,7 @@ impl State {
             Self::Holding { .. } => "holding",
             Self::Failing { .. } => "failing",
             Self::Contested => "contested",
-            Self::Impossible { .. } => "impossible",
+            Self::Blocked { .. } => "impossible",
         }
     }
 
@@ -150,14 +150,14 @@ impl State {
             Self::Waiting { what: text }
             | Self::Holding { why: text }
             | Self::Failing { how: text }
-            | Self::Impossible { why: text } => Some(text),
+            | Self::Blocked { why: text } => Some(text),
         }
     }
 }
 
-// === impl Ladder ===
+// === impl PromotionTimeline ===
 
-impl Ladder {
+impl PromotionTimeline {
     /// The ladder of the epoch in which `snapshot` serves, with its first two rungs.
     pub(super) fn begin(epoch: Epoch, snapshot: &Snapshot) -> Self {
         let flipped = snapshot.transitions.iter().rev().find(|t| t.epoch == epoch && t.origin.is_some());

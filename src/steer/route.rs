@@ -4,7 +4,7 @@
 //! An overlay address lies outside the VPC's own network, so that routes decide where it is: clients in the
 //! VPC's subnets and behind its transit gateway reach it, whichever zone the primary is in. `ReplaceRoute` is
 //! atomic for its table; several tables change one after the other. It swaps nothing for something expected:
-//! the last writer wins, so what keeps a stale writer out is the [warrant](super::Warrant), and what finds it
+//! the last writer wins, so what keeps a stale writer out is the [write authorization](super::WriteAuthorization), and what finds it
 //! is that the route was this member's before.
 //!
 //! Each table is steered for itself: one that is gone or refuses is told and holds up no other. So the read asks
@@ -21,19 +21,19 @@ use std::collections::BTreeMap;
 
 use aws_config::{Region, SdkConfig};
 
-use super::{CallError, Class, Plan, Proof, Wish, unidentified};
+use super::{CallError, Class, Intent, Plan, Proof, unidentified};
 use crate::aws::Identity;
 use crate::aws::query::{QueryClient, Service, Xml};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, Value};
-use crate::observation::printable;
 use crate::role::Epoch;
+use crate::text::printable;
 
 mod plan;
 #[cfg(test)]
 mod tests;
 
-use plan::{Call, Destination, Hop, Memory, Observed, Table, Way};
+use plan::{Call, Destination, Memory, NextHop, Observed, RouteState, Table};
 
 const DESCRIBE: &str = "DescribeRouteTables";
 
@@ -95,7 +95,7 @@ impl Route {
     }
 
     /// Where the route of each table leads, by the table's id.
-    async fn describe(&mut self) -> Result<BTreeMap<String, Way>, CallError> {
+    async fn describe(&mut self) -> Result<BTreeMap<String, RouteState>, CallError> {
         let client = self.client().await?;
         let ids = (1..).zip(&self.tables).map(|(n, id)| (format!("Filter.1.Value.{n}"), id.clone()));
         let filter = ("Filter.1.Name".to_owned(), "route-table-id".to_owned());
@@ -115,7 +115,7 @@ impl Route {
         Err(CallError::new(DESCRIBE, Class::Retry, format!("the answer goes on after {PAGES} pages")))
     }
 
-    async fn me(&mut self) -> Result<Hop, CallError> {
+    async fn me(&mut self) -> Result<NextHop, CallError> {
         let id = match (&self.target, &mut self.interface) {
             (Value::Is(id), _) => id.clone(),
             (Value::Auto, Some(known)) => known.clone(),
@@ -124,7 +124,7 @@ impl Route {
                 unknown.insert(asked.map_err(|error| unidentified(&error))?).clone()
             }
         };
-        Hop::of(&id).ok_or_else(|| {
+        NextHop::of(&id).ok_or_else(|| {
             let id = printable(&id, ID_LENGTH);
             CallError::new(DESCRIBE, Class::Stop, format!("a route leads to eni-... or i-..., not to {id}"))
         })
@@ -143,30 +143,35 @@ impl super::Target for Route {
         let me = self.me().await?;
         let mut found = self.describe().await?;
         let tables = self.tables.iter();
-        let tables = tables.map(|id| Table { id: id.clone(), way: found.remove(id).unwrap_or(Way::NoTable) });
+        let tables =
+            tables.map(|id| Table { id: id.clone(), way: found.remove(id).unwrap_or(RouteState::NoTable) });
         let tables = tables.collect();
         self.reads += 1;
         Ok(Observed { me, tables })
     }
 
-    fn note(&mut self, wish: &Wish, observed: &Observed, now: Timestamp) {
-        self.memory.note(wish, observed, self.reads, now);
+    fn note(&mut self, intent: &Intent, observed: &Observed, now: Timestamp) {
+        self.memory.note(intent, observed, self.reads, now);
     }
 
-    fn overrule(&mut self, epoch: Epoch) {
+    fn reset_memory(&mut self, epoch: Epoch) {
         self.memory.forget(epoch);
     }
 
-    fn plan(&self, wish: &Wish, observed: &Observed, now: Timestamp) -> Plan<Call> {
-        plan::plan(&self.destination, &self.memory, wish, observed, now)
+    fn plan(&self, intent: &Intent, observed: &Observed, now: Timestamp) -> Plan<Call> {
+        plan::plan(&self.destination, &self.memory, intent, observed, now)
     }
 
     async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
         let action = step.action();
         match proof {
-            Proof::Warrant(_) => {}
+            Proof::WriteAuthorization(_) => {}
             Proof::AnyRole => {
-                return Err(CallError::new(action, Class::Stop, "it moves traffic, and there is no warrant"));
+                return Err(CallError::new(
+                    action,
+                    Class::Stop,
+                    "it moves traffic, and there is no write authorization",
+                ));
             }
         }
         // One attempt: the loop proves each anew.
@@ -181,18 +186,18 @@ impl super::Target for Route {
 
 /// Where `table` leads what goes to `destination`. Routes that a gateway propagates do not count: one that is
 /// created takes precedence over them.
-fn way(table: &Xml, destination: &Destination) -> Way {
+fn way(table: &Xml, destination: &Destination) -> RouteState {
     let route = table.list("routeSet").find(|route| {
         let to = route.text_of("destinationCidrBlock").or_else(|| route.text_of("destinationIpv6CidrBlock"));
         to.is_some_and(|to| Destination::parse(to) == *destination)
             && route.text_of("origin") != Some("EnableVgwRoutePropagation")
     });
-    let Some(route) = route else { return Way::Nowhere };
+    let Some(route) = route else { return RouteState::Nowhere };
     let text = |name| route.text_of(name).map(|id| printable(id, ID_LENGTH));
     if route.text_of("gatewayId") == Some("local") {
-        return Way::Local;
+        return RouteState::Local;
     }
-    Way::To {
+    RouteState::To {
         interface: text("networkInterfaceId"),
         instance: text("instanceId"),
         other: OTHER_WAYS.iter().find_map(|name| text(name)),

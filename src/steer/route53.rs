@@ -4,7 +4,7 @@
 //!
 //! | call | when |
 //! |---|---|
-//! | `ListResourceRecordSets` | each look: one page that begins at the record, never the whole zone; a second one that begins at the mark, when the first did not contain it |
+//! | `ListResourceRecordSets` | each look: one page that begins at the record, never the whole zone; a second one that begins at the ownership record, when the first did not contain it |
 //! | `ChangeResourceRecordSets` | to write, one batch; it succeeds or fails as a whole |
 //! | `GetChange` | each look while our last change has not reached every name server (INSYNC) |
 //!
@@ -13,23 +13,23 @@
 //! [`Observe`](Class::Observe). So ends, too, a batch that is sent again after its first answer got lost; the
 //! next look finds it done. Only the number of that change is unknown, so nobody waits for it to spread.
 //!
-//! The SDK repeats reads by itself and writes never: each attempt to write needs a warrant of its own.
+//! The SDK repeats reads by itself and writes never: each attempt to write needs write authorization of its own.
 
 use aws_config::SdkConfig;
 use aws_sdk_route53::types::{ChangeBatch, ChangeStatus, ResourceRecordSet};
 use aws_sdk_route53::{Client, Config};
 
-use super::{CallError, Class, Outlook, Plan, Proof, Target, Wish};
+use super::{CallError, Class, Intent, Plan, Progress, Proof, Target};
 use crate::aws::error::call_error;
 use crate::aws::{Identity, single_attempt};
 use crate::clock::Timestamp;
 use crate::config::steering::{self, RecordType, RecordValue, Value, Write};
 use crate::role::Epoch;
-use crate::term::Mark;
+use crate::term::Claim;
 
 mod error;
-mod mark;
 mod memory;
+mod ownership;
 mod plan;
 mod record;
 #[cfg(test)]
@@ -53,9 +53,9 @@ const IDENTIFY: &str = "instance metadata";
 const PAGE: i32 = 8;
 
 /// What a TXT record beside a record says about its owner; `None` if it is no ownership record that can be read.
-pub(crate) fn ownership(record: &ResourceRecordSet) -> Option<Mark> {
-    let mark::Mark { owner, term, .. } = mark::Mark::of(record).ok()?;
-    Some(Mark { term, member: owner })
+pub(crate) fn ownership(record: &ResourceRecordSet) -> Option<Claim> {
+    let ownership::OwnershipRecord { owner, term, .. } = ownership::OwnershipRecord::of(record).ok()?;
+    Some(Claim { term, member: owner })
 }
 
 /// A record, and how this member looks after it.
@@ -238,48 +238,52 @@ impl Target for Route53 {
         Ok(Observed { record, mark, spreading: self.spreading.clone() })
     }
 
-    fn note(&mut self, wish: &Wish, observed: &Observed, now: Timestamp) {
-        let (Wish::Lead { epoch, .. }, Some(desired)) = (wish, &self.desired) else { return };
-        let plan = desired.plan(wish, observed, now);
-        let is_there = matches!(plan.then, Outlook::Fulfilled | Outlook::Waiting { .. });
+    fn note(&mut self, intent: &Intent, observed: &Observed, now: Timestamp) {
+        let (Intent::Lead { epoch, .. }, Some(desired)) = (intent, &self.desired) else { return };
+        let plan = desired.plan(intent, observed, now);
+        let is_there = matches!(plan.then, Progress::Fulfilled | Progress::Waiting { .. });
         let leads_here = plan.steps.is_empty() && is_there;
         self.memory.note(*epoch, leads_here, self.reads);
     }
 
-    fn overrule(&mut self, epoch: Epoch) {
+    fn reset_memory(&mut self, epoch: Epoch) {
         self.memory.forget(epoch);
     }
 
-    fn plan(&self, wish: &Wish, observed: &Observed, now: Timestamp) -> Plan<Batch> {
+    fn plan(&self, intent: &Intent, observed: &Observed, now: Timestamp) -> Plan<Batch> {
         match &self.desired {
             Some(desired) => {
-                let plan = desired.plan(wish, observed, now);
-                match (self.settings.write, wish, &observed.record) {
-                    (Write::Upsert, Wish::Lead { epoch, .. }, Some(record))
+                let plan = desired.plan(intent, observed, now);
+                match (self.settings.write, intent, &observed.record) {
+                    (Write::Upsert, Intent::Lead { epoch, .. }, Some(record))
                         if !plan.steps.is_empty() && self.memory.led_here(*epoch) =>
                     {
-                        Plan { steps: Vec::new(), then: Outlook::TakenOver { by: describe(record) } }
+                        Plan { steps: Vec::new(), then: Progress::LostOwnership { by: describe(record) } }
                     }
                     (Write::Upsert | Write::CompareAndSwap, _, _) => plan,
                 }
             }
             None => Plan {
                 steps: Vec::new(),
-                then: Outlook::waiting("the instance metadata service to tell the address"),
+                then: Progress::waiting("the instance metadata service to tell the address"),
             },
         }
     }
 
-    fn mark(&self, observed: &Observed) -> Option<Mark> {
+    fn ownership_record(&self, observed: &Observed) -> Option<Claim> {
         observed.ownership()
     }
 
     async fn apply(&mut self, step: &Batch, proof: Proof<'_>) -> Result<(), CallError> {
-        let Proof::Warrant(warrant) = proof else {
-            return Err(CallError::new(CHANGE, Class::Stop, "a record is never changed without a warrant"));
+        let Proof::WriteAuthorization(authorization) = proof else {
+            return Err(CallError::new(
+                CHANGE,
+                Class::Stop,
+                "a record is never changed without write authorization",
+            ));
         };
-        if warrant.term() != step.term {
-            let text = format!("planned with term {}, and it is {}", step.term, warrant.term());
+        if authorization.term() != step.term {
+            let text = format!("planned with term {}, and it is {}", step.term, authorization.term());
             return Err(CallError::new(CHANGE, Class::Observe, text));
         }
         let batch = ChangeBatch::builder()
@@ -305,7 +309,7 @@ impl Target for Route53 {
             tracing::warn!(
                 target_name = self.name,
                 owner = self.owner,
-                "adopted a record that bore no mark of an owner: from here on only mirrorvip should write it"
+                "adopted a record that bore no ownership record of an owner: from here on only mirrorvip should write it"
             );
         }
         Ok(())

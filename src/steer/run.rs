@@ -3,13 +3,13 @@
 //! | after | the next look |
 //! |---|---|
 //! | a step that was made | at once: done means verified |
-//! | all is as wished | at the next drift check |
+//! | all is as intended | at the next drift check |
 //! | the cloud has to do its part | in a second, or when the target says that it can show |
 //! | a read or write that failed in passing | after its own backoff, soon while a promotion waits; a refused write leaves what was read valid |
 //! | a lost swap | at once, a few times, then as a failure |
 //! | an error that asking again does not help | at the next drift check |
 //! | no authority, or too many writes | in some seconds |
-//! | a wish that changed | at once, and a read under way is dropped for it |
+//! | an intent that changed | at once, and a read under way is dropped for it |
 //! | a drift interval that changed | at once |
 //!
 //! The first write of a promotion that was seen does not wait for a read: the last drift check's is the start
@@ -27,19 +27,19 @@ use tokio_util::sync::CancellationToken;
 use super::arbiter::{ArbiterHandle, Authority};
 use super::error::{CallError, Class};
 use super::pace::{Backoff, Budget};
-use super::report::{Ladder, Report, State};
-use super::{NoWarrant, Outlook, Plan, Proof, SOON, Step, Target, Warrant, Wish};
+use super::report::{PromotionTimeline, Report, State};
+use super::{Intent, NotAuthorized, Plan, Progress, Proof, SOON, Step, Target, WriteAuthorization};
 use crate::clock::{Clock, Timestamp};
 use crate::role::Epoch;
 use crate::snapshot::Snapshot;
 
+mod inputs;
 mod journal;
 #[cfg(test)]
 mod tests;
-mod world;
 
+use inputs::{LoopInputs, TurnInput};
 use journal::Journal;
-use world::{Aim, World};
 
 /// Between two looks while nothing may be written.
 const HOLDING: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ const OVERRULED: u32 = 3;
 
 /// What a loop needs besides its target.
 #[derive(Debug)]
-pub(super) struct Surroundings {
+pub(super) struct LoopContext {
     pub(super) mirror: Arc<str>,
     pub(super) snapshot: watch::Receiver<Snapshot>,
     pub(super) arbiter: ArbiterHandle,
@@ -78,12 +78,12 @@ pub(super) struct Surroundings {
     /// How often to look when nothing happens.
     pub(super) drift: watch::Receiver<Duration>,
     /// Uniform in 0..1.
-    pub(super) chance: fn() -> f64,
+    pub(super) jitter: fn() -> f64,
     pub(super) cancelled: CancellationToken,
 }
 
 /// Steers until it is cancelled; a step in flight is finished first. Withdraws nothing.
-pub(super) async fn run<T: Target>(target: T, around: Surroundings) {
+pub(super) async fn run<T: Target>(target: T, around: LoopContext) {
     Loop::new(target, around).run().await;
 }
 
@@ -91,9 +91,9 @@ pub(super) async fn run<T: Target>(target: T, around: Surroundings) {
 struct Loop<T: Target> {
     target: T,
     name: Arc<str>,
-    world: World,
+    inputs: LoopInputs,
     journal: Journal,
-    chance: fn() -> f64,
+    jitter: fn() -> f64,
     /// The last read, and when it was begun.
     known: Option<(T::Observed, Timestamp)>,
     /// Whether the last read is still what is there: the write after it was refused unseen.
@@ -107,8 +107,8 @@ struct Loop<T: Target> {
     publications: Budget,
     /// The epoch that was begun to be steered last.
     begun: Option<Epoch>,
-    /// The wish that was fulfilled last, as long as it is the wish.
-    fulfilled: Option<Wish>,
+    /// The intent that was fulfilled last, as long as it is the intent.
+    fulfilled: Option<Intent>,
     /// Whether steps were made since then.
     repairing: bool,
 }
@@ -117,23 +117,23 @@ struct Loop<T: Target> {
 enum Read<O> {
     Seen(O),
     Failed(Duration),
-    /// The wish changed meanwhile.
+    /// The intent changed meanwhile.
     Overtaken,
 }
 
 // === impl Loop ===
 
 impl<T: Target> Loop<T> {
-    fn new(target: T, around: Surroundings) -> Self {
-        let Surroundings { mirror, snapshot, arbiter, report, clock, drift, chance, cancelled } = around;
+    fn new(target: T, around: LoopContext) -> Self {
+        let LoopContext { mirror, snapshot, arbiter, report, clock, drift, jitter, cancelled } = around;
         let name: Arc<str> = report.borrow().target.clone();
         Self {
             journal: Journal::new(mirror, Arc::clone(&name), report, clock.clone()),
-            world: World { snapshot, authority: arbiter.authority(), arbiter, clock, drift, cancelled },
+            inputs: LoopInputs { snapshot, authority: arbiter.authority(), arbiter, clock, drift, cancelled },
             moves: Budget::new(MOVES.max(FAILOVERS * target.parts()), WINDOW),
             target,
             name,
-            chance,
+            jitter,
             known: None,
             still_valid: false,
             reads: Backoff::default(),
@@ -148,25 +148,25 @@ impl<T: Target> Loop<T> {
     }
 
     async fn run(mut self) {
-        while !self.world.cancelled.is_cancelled() {
-            let mut aim = self.world.aim();
+        while !self.inputs.cancelled.is_cancelled() {
+            let mut aim = self.inputs.aim();
             let pause = self.turn(&mut aim).await;
-            let left = self.moves.left(self.world.clock.now());
+            let left = self.moves.left(self.inputs.clock.now());
             self.journal.publish(left);
-            let cancelled = self.world.cancelled.clone();
+            let cancelled = self.inputs.cancelled.clone();
             // Cancel-safe: a timer, and changes that stay to be seen.
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => {}
-                () = self.world.stirred(|now| now.calls_for_another_look(&aim)) => {}
+                () = self.inputs.stirred(|now| now.calls_for_another_look(&aim)) => {}
                 () = sleep(pause) => {}
             }
         }
     }
 
     /// One turn: look, plan, make the steps. Returns how long to wait for the next one.
-    async fn turn(&mut self, aim: &mut Aim) -> Duration {
-        if self.fulfilled.as_ref().is_some_and(|wish| !wish.agrees_with(&aim.wish)) {
+    async fn turn(&mut self, aim: &mut TurnInput) -> Duration {
+        if self.fulfilled.as_ref().is_some_and(|intent| !intent.agrees_with(&aim.intent)) {
             (self.fulfilled, self.repairing) = (None, false);
         }
         let (observed, fresh) = match self.known_start(aim) {
@@ -177,11 +177,11 @@ impl<T: Target> Loop<T> {
                 Read::Overtaken => return Duration::ZERO,
             },
         };
-        let now = self.world.clock.now();
-        self.target.note(&aim.wish, &observed, now);
-        let plan = self.target.plan(&aim.wish, &observed, now);
+        let now = self.inputs.clock.now();
+        self.target.note(&aim.intent, &observed, now);
+        let plan = self.target.plan(&aim.intent, &observed, now);
         if fresh {
-            self.world.arbiter.read(&self.name, self.target.mark(&observed)).await;
+            self.inputs.arbiter.read(&self.name, self.target.ownership_record(&observed)).await;
         }
         let Plan { steps, then } = plan;
         match (steps.is_empty(), fresh) {
@@ -193,43 +193,44 @@ impl<T: Target> Loop<T> {
     }
 
     /// What is known to be there without looking again.
-    fn known_start(&mut self, aim: &Aim) -> Option<T::Observed> {
-        let begins = match &aim.wish {
-            Wish::Lead { epoch, .. } => {
+    fn known_start(&mut self, aim: &TurnInput) -> Option<T::Observed> {
+        let begins = match &aim.intent {
+            Intent::Lead { epoch, .. } => {
                 let begins = self.begun.replace(*epoch) != Some(*epoch);
                 if begins {
-                    let ladder = Ladder::begin(*epoch, &self.world.snapshot.borrow());
+                    let ladder = PromotionTimeline::begin(*epoch, &self.inputs.snapshot.borrow());
                     self.journal.ladder(ladder);
                 }
                 begins && aim.promoted
             }
-            Wish::Follow | Wish::Hold { .. } => false,
+            Intent::Follow | Intent::Hold { .. } => false,
         };
         let still_valid = std::mem::take(&mut self.still_valid);
-        let now = self.world.clock.now();
+        let now = self.inputs.clock.now();
         let (observed, at) = self.known.as_ref()?;
         // A write shows whether what it rests on is true. That nothing is to be done is proven by a read only:
         // who is promoted again soon remembers the object as its own. That there is enough to withdraw
         // something, too.
-        let begins_with_more =
-            || self.target.plan(&aim.wish, observed, now).steps.first().is_some_and(|step| !step.withdraws());
+        let begins_with_more = || {
+            self.target.plan(&aim.intent, observed, now).steps.first().is_some_and(|step| !step.withdraws())
+        };
         let usable = (begins || still_valid) && at.age_at(now) < self.known_for() && begins_with_more();
         usable.then(|| observed.clone())
     }
 
     fn known_for(&self) -> Duration {
-        KNOWN_FOR.max(self.world.drift() * 2)
+        KNOWN_FOR.max(self.inputs.drift() * 2)
     }
 
-    async fn read(&mut self, aim: &Aim) -> Read<T::Observed> {
-        let at = self.world.clock.now();
-        let Self { target, world, .. } = self;
+    async fn read(&mut self, aim: &TurnInput) -> Read<T::Observed> {
+        let at = self.inputs.clock.now();
+        let Self { target, inputs, .. } = self;
         // A read may be dropped: it changes nothing. A promotion does not wait for one that hangs.
-        let cancelled = world.cancelled.clone();
+        let cancelled = inputs.cancelled.clone();
         let result = tokio::select! {
             biased;
             () = cancelled.cancelled() => return Read::Overtaken,
-            () = world.changed(|now| !now.wish.agrees_with(&aim.wish)) => return Read::Overtaken,
+            () = inputs.changed(|now| !now.intent.agrees_with(&aim.intent)) => return Read::Overtaken,
             result = target.observe() => result,
         };
         match result {
@@ -245,7 +246,7 @@ impl<T: Target> Loop<T> {
                 Read::Failed(match class {
                     Class::Retry | Class::Throttled | Class::Observe => {
                         let awaited = self.is_awaited(aim);
-                        self.reads.failed(class, awaited, (self.chance)())
+                        self.reads.failed(class, awaited, (self.jitter)())
                     }
                     Class::Stop => self.drift(),
                 })
@@ -254,23 +255,23 @@ impl<T: Target> Loop<T> {
     }
 
     /// There is nothing to send.
-    async fn rest(&mut self, aim: &mut Aim, then: Outlook) -> Duration {
+    async fn rest(&mut self, aim: &mut TurnInput, then: Progress) -> Duration {
         match then {
-            Outlook::Fulfilled => {
+            Progress::Fulfilled => {
                 self.writes.succeeded();
                 self.lost_swaps = 0;
                 let repaired = std::mem::take(&mut self.repairing);
-                self.fulfilled = Some(aim.wish.clone());
+                self.fulfilled = Some(aim.intent.clone());
                 self.overruled = 0;
-                self.journal.fulfilled(&aim.wish, repaired);
+                self.journal.fulfilled(&aim.intent, repaired);
                 self.drift()
             }
-            Outlook::Waiting { what, pause } => {
+            Progress::Waiting { what, pause } => {
                 self.journal.enter(State::Waiting { what });
                 pause
             }
-            Outlook::TakenOver { by } => self.taken_over(aim, &by).await,
-            Outlook::Impossible { why } => {
+            Progress::LostOwnership { by } => self.taken_over(aim, &by).await,
+            Progress::Blocked { why } => {
                 self.journal.impossible(why);
                 self.drift()
             }
@@ -279,14 +280,14 @@ impl<T: Target> Loop<T> {
 
     /// Another member has the object. That is no evidence of a promotion, and the steering of no other object stops;
     /// this one is left alone unless it is certain that no other member is the primary.
-    async fn taken_over(&mut self, aim: &mut Aim, by: &str) -> Duration {
-        let authority = self.world.arbiter.consult().await;
-        match (&authority, &aim.wish) {
-            (Authority::Clear { certain: true, .. }, Wish::Lead { epoch, .. })
+    async fn taken_over(&mut self, aim: &mut TurnInput, by: &str) -> Duration {
+        let authority = self.inputs.arbiter.consult().await;
+        match (&authority, &aim.intent) {
+            (Authority::Clear { certain: true, .. }, Intent::Lead { epoch, .. })
                 if self.overruled < OVERRULED =>
             {
                 self.overruled += 1;
-                self.target.overrule(*epoch);
+                self.target.reset_memory(*epoch);
                 return Duration::ZERO;
             }
             (Authority::Clear { .. }, _) => {
@@ -303,15 +304,15 @@ impl<T: Target> Loop<T> {
     }
 
     /// Makes the steps in their order, as far as each may be made.
-    async fn make(&mut self, aim: &mut Aim, steps: Vec<T::Step>, fresh: bool) -> Duration {
+    async fn make(&mut self, aim: &mut TurnInput, steps: Vec<T::Step>, fresh: bool) -> Duration {
         if self.target.pace().is_none() {
             self.repairing |= self.fulfilled.is_some();
         }
         let count = steps.len();
         let (mut touched, mut accepted, mut failed) = (false, false, None::<CallError>);
         for (made, step) in steps.into_iter().enumerate() {
-            if self.world.cancelled.is_cancelled() || !self.world.aim().wish.agrees_with(&aim.wish) {
-                self.journal.cancelled(count - made, "the wish changed");
+            if self.inputs.cancelled.is_cancelled() || !self.inputs.aim().intent.agrees_with(&aim.intent) {
+                self.journal.cancelled(count - made, "the intent changed");
                 return Duration::ZERO;
             }
             if step.withdraws() && !fresh {
@@ -326,10 +327,10 @@ impl<T: Target> Loop<T> {
                         return pause;
                     }
                 }
-            } else if self.publications.left(self.world.clock.now()) > 0 {
+            } else if self.publications.left(self.inputs.clock.now()) > 0 {
                 let result = self.target.apply(&step, Proof::AnyRole).await;
                 if result.is_ok() {
-                    self.publications.spend(self.world.clock.now());
+                    self.publications.spend(self.inputs.clock.now());
                 }
                 result
             } else {
@@ -368,30 +369,30 @@ impl<T: Target> Loop<T> {
 
     /// Whether `step` is still to be made as the object is now, after the arbiter was asked: while it was, another member
     /// may have removed this one.
-    async fn is_still_planned(&mut self, aim: &Aim, step: &T::Step) -> bool {
-        let at = self.world.clock.now();
+    async fn is_still_planned(&mut self, aim: &TurnInput, step: &T::Step) -> bool {
+        let at = self.inputs.clock.now();
         let Ok(observed) = self.target.observe().await else { return false };
-        let now = self.world.clock.now();
-        self.target.note(&aim.wish, &observed, now);
-        let steps = self.target.plan(&aim.wish, &observed, now).steps;
+        let now = self.inputs.clock.now();
+        self.target.note(&aim.intent, &observed, now);
+        let steps = self.target.plan(&aim.intent, &observed, now).steps;
         // What something must be put in place for first is not withdrawn yet.
         let planned = steps.iter().take_while(|first| first.withdraws()).any(|first| first == step);
         self.known = Some((observed, at));
         planned
     }
 
-    /// Makes one step that needs a warrant; the error is how long to wait because there is none.
+    /// Makes one step that needs write authorization; the error is how long to wait because there is none.
     async fn move_traffic(
         &mut self,
-        aim: &mut Aim,
+        aim: &mut TurnInput,
         step: &T::Step,
     ) -> Result<Result<(), CallError>, Duration> {
-        let authority = self.world.arbiter.consult().await;
+        let authority = self.inputs.arbiter.consult().await;
         if step.withdraws() && !self.is_still_planned(aim, step).await {
             return Err(Duration::ZERO);
         }
-        let now = self.world.clock.now();
-        if self.world.cancelled.is_cancelled() {
+        let now = self.inputs.clock.now();
+        if self.inputs.cancelled.is_cancelled() {
             return Err(Duration::ZERO);
         }
         if self.moves.left(now) == 0 {
@@ -405,26 +406,26 @@ impl<T: Target> Loop<T> {
             return Err(Duration::ZERO);
         }
         let Some(permit) = &aim.permit else {
-            // Only a wish to lead plans such a step, and only a verdict that permits wishes to lead.
+            // Only an intent to lead plans such a step, and only a verdict to serve produces that intent.
             self.journal.enter(State::Holding { why: "there is no permit".to_owned() });
             return Err(HOLDING);
         };
-        let snapshot = self.world.snapshot.borrow().clone();
-        match Warrant::mint(permit, &snapshot, &authority, now) {
-            Ok(warrant) => {
+        let snapshot = self.inputs.snapshot.borrow().clone();
+        match WriteAuthorization::mint(permit, &snapshot, &authority, now) {
+            Ok(authorization) => {
                 self.journal.working();
-                let result = self.target.apply(step, Proof::Warrant(warrant)).await;
+                let result = self.target.apply(step, Proof::WriteAuthorization(authorization)).await;
                 if result.is_ok() {
-                    self.moves.spend(self.world.clock.now());
+                    self.moves.spend(self.inputs.clock.now());
                 }
                 Ok(result)
             }
-            Err(NoWarrant::Permit(lost)) => {
+            Err(NotAuthorized::Permit(lost)) => {
                 self.journal.cancelled(1, &lost.to_string());
-                // The wish has changed, or is about to: a verdict that expired is published a moment later.
+                // The intent has changed, or is about to: a verdict that expired is published a moment later.
                 Err(SOON)
             }
-            Err(no @ NoWarrant::Authority(_)) => {
+            Err(no @ NotAuthorized::Authority(_)) => {
                 aim.clear = false;
                 self.journal.held(&step.to_string(), &no.to_string());
                 Err(HOLDING)
@@ -433,7 +434,7 @@ impl<T: Target> Loop<T> {
     }
 
     /// How long to wait after a write that failed; `untouched` is whether what was read is certainly still so.
-    fn after_failure(&mut self, aim: &Aim, class: Class, untouched: bool) -> Duration {
+    fn after_failure(&mut self, aim: &TurnInput, class: Class, untouched: bool) -> Duration {
         let awaited = self.is_awaited(aim);
         match class {
             Class::Observe if self.lost_swaps < SWAPS => {
@@ -442,22 +443,22 @@ impl<T: Target> Loop<T> {
             }
             Class::Throttled => {
                 self.still_valid = untouched;
-                self.writes.failed(class, awaited, (self.chance)())
+                self.writes.failed(class, awaited, (self.jitter)())
             }
-            Class::Observe | Class::Retry => self.writes.failed(class, awaited, (self.chance)()),
+            Class::Observe | Class::Retry => self.writes.failed(class, awaited, (self.jitter)()),
             Class::Stop => self.drift(),
         }
     }
 
     /// Whether a promotion waits for this loop: clients are not known to be directed here.
-    fn is_awaited(&self, aim: &Aim) -> bool {
-        matches!(aim.wish, Wish::Lead { .. }) && (self.fulfilled.is_none() || self.repairing)
+    fn is_awaited(&self, aim: &TurnInput) -> bool {
+        matches!(aim.intent, Intent::Lead { .. }) && (self.fulfilled.is_none() || self.repairing)
     }
 
     /// Until the next drift check: a tenth more or less, so that the members' reads do not march in step.
     fn drift(&self) -> Duration {
         // What is published is published on time.
-        let drift = || self.world.drift().mul_f64(0.9 + 0.2 * (self.chance)());
+        let drift = || self.inputs.drift().mul_f64(0.9 + 0.2 * (self.jitter)());
         self.target.pace().unwrap_or_else(drift)
     }
 }

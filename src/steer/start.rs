@@ -17,7 +17,7 @@ use super::kubernetes::{Kubernetes, View};
 use super::report::{Report, State};
 use super::route::Route;
 use super::route53::Route53;
-use super::run::{Surroundings, run};
+use super::run::{LoopContext, run};
 use crate::aws::{self, region};
 use crate::clock::Clock;
 use crate::config::steering::{self, RecordValue, Value};
@@ -53,7 +53,7 @@ pub(crate) async fn start(
     cancelled: CancellationToken,
 ) {
     let (mirror, drift) = (Arc::clone(&member.mirror), member.drift.clone());
-    let around = Surroundings { mirror, snapshot, arbiter, report, clock, drift, chance, cancelled };
+    let around = LoopContext { mirror, snapshot, arbiter, report, clock, drift, jitter, cancelled };
     // The services' clients are large; one is boxed a loop.
     match target {
         steering::Target::Elbv2(table) => {
@@ -92,13 +92,13 @@ pub(crate) async fn start(
 }
 
 /// The SDK's configuration for `region`; `None` when cancelled before it was known.
-async fn sdk(region: &Value, around: &Surroundings) -> Option<SdkConfig> {
+async fn sdk(region: &Value, around: &LoopContext) -> Option<SdkConfig> {
     let region = region_of(region, around).await?;
     Some(aws::sdk_config(&region).await)
 }
 
 /// The region that `value` means; `None` when cancelled before it was known.
-async fn region_of(value: &Value, around: &Surroundings) -> Option<String> {
+async fn region_of(value: &Value, around: &LoopContext) -> Option<String> {
     loop {
         let region = match value {
             Value::Is(region) => Ok(region.clone()),
@@ -124,7 +124,7 @@ async fn region_of(value: &Value, around: &Surroundings) -> Option<String> {
 }
 
 /// Until the region should be asked for again.
-async fn pause(around: &Surroundings) {
+async fn pause(around: &LoopContext) {
     let (mut snapshot, clock) = (around.snapshot.clone(), around.clock.clone());
     let awaited = async {
         // Where the writer has ended, the daemon is stopping.
@@ -148,7 +148,7 @@ async fn pause(around: &Surroundings) {
 async fn global_region(
     table: &steering::Route53,
     told: Option<&str>,
-    around: &Surroundings,
+    around: &LoopContext,
 ) -> Option<String> {
     let known = around.cancelled.run_until_cancelled(region::known(told)).await?;
     match (known, &table.value) {
@@ -168,7 +168,7 @@ async fn global_region(
 }
 
 /// A number in 0..1 that nobody can foresee, for jitter; not for secrets.
-fn chance() -> f64 {
+fn jitter() -> f64 {
     use std::hash::{BuildHasher, Hasher};
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
     // 32 bits are exact in an f64, and plenty for a pause.
@@ -199,14 +199,14 @@ mod tests {
         let snapshots = watch::Sender::new(Snapshot::new(Tracker::new(settings, None)));
         let (_drift, drift) = watch::channel(Duration::from_secs(30));
         let (_authority, authority) = watch::channel(Authority::Unsure { why: String::new(), term: 0 });
-        let around = Surroundings {
+        let around = LoopContext {
             mirror: "PROD".into(),
             snapshot: snapshots.subscribe(),
             arbiter: ArbiterHandle::new(mpsc::channel(1).0, authority),
             report: watch::Sender::new(Report::new("pool".into(), clock.now())),
             clock: clock.clone(),
             drift,
-            chance,
+            jitter,
             cancelled: CancellationToken::new(),
         };
         pause(&around).await;
@@ -230,8 +230,8 @@ mod tests {
 
     #[test]
     fn chance_is_within_its_bounds_and_not_always_the_same() {
-        let drawn: Vec<f64> = (0..1_000).map(|_| chance()).collect();
-        assert!(drawn.iter().all(|chance| (0.0..1.0).contains(chance)));
-        assert!(drawn.iter().any(|chance| *chance < 0.5) && drawn.iter().any(|chance| *chance >= 0.5));
+        let drawn: Vec<f64> = (0..1_000).map(|_| jitter()).collect();
+        assert!(drawn.iter().all(|jitter| (0.0..1.0).contains(jitter)));
+        assert!(drawn.iter().any(|jitter| *jitter < 0.5) && drawn.iter().any(|jitter| *jitter >= 0.5));
     }
 }

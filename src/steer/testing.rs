@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::{Authority, Proof, Warrant, Wish};
+use super::{Authority, Intent, Proof, WriteAuthorization};
 use crate::clock::Timestamp;
 use crate::observation::{Observation, Role};
 use crate::role::{Epoch, Permit, Remembered, Settings, Tracker};
@@ -14,9 +14,9 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::new(Duration::from_secs(1_000 + seconds), Duration::from_secs(1_700_000_000 + seconds))
 }
 
-/// The wish to lead in epoch `number`, which must be above zero, with a term of that number.
-pub(crate) fn lead(number: u64) -> Wish {
-    Wish::Lead { epoch: epoch(number), term: number, certain: false }
+/// The intent to lead in epoch `number`, which must be above zero, with a term of that number.
+pub(crate) fn lead(number: u64) -> Intent {
+    Intent::Lead { epoch: epoch(number), term: number, certain: false }
 }
 
 /// Epoch `number`, reached as a member reaches it.
@@ -56,6 +56,8 @@ impl Serving {
     /// The proof for a step at `at(0)`; its term is the number of the epoch.
     pub(crate) fn proof(&self) -> Proof<'_> {
         let clear = Authority::Clear { term: self.snapshot.tracker().epoch().into(), certain: false };
-        Proof::Warrant(Warrant::mint(&self.permit, &self.snapshot, &clear, at(0)).expect("it serves"))
+        Proof::WriteAuthorization(
+            WriteAuthorization::mint(&self.permit, &self.snapshot, &clear, at(0)).expect("it serves"),
+        )
     }
 }

@@ -82,7 +82,7 @@ fn errors_name_the_file_and_what_to_do() {
 #[tokio::test(start_paused = true)]
 async fn follows_good_files_and_survives_bad_ones() {
     let made = files();
-    let renewing = Arc::new(Renewing::load(&made.files).unwrap());
+    let renewing = Arc::new(ReloadingCertificate::load(&made.files).unwrap());
     let first = renewing.current();
     let mut changes = renewing.current.subscribe();
     let mut follower = tokio::task::JoinSet::new();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mirrorvip::clock::Timestamp;
 use mirrorvip::role::{Remembered, Tracker};
 use mirrorvip::steer::arbiter::{self, Arbiter, Input, Instance, Output, PeerReport};
-use mirrorvip::term::{HIGHEST_FIRST, Mark, Memory, Taken};
+use mirrorvip::term::{Claim, HIGHEST_FIRST, Memory, Taken};
 use stateright::{Model, Property};
 
 mod action;

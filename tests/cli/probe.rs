@@ -140,7 +140,7 @@ fn a_command_that_this_user_may_not_run_is_77() {
 #[test]
 fn what_children_print_is_made_harmless() {
     let asked = asked("unused");
-    asked.node.iris.set_mode(Mode::Rubbish).unwrap();
+    asked.node.iris.set_mode(Mode::Corrupt).unwrap();
     for flags in [&[][..], &["--color", "always"], &["--json"]] {
         let output = probe_with(&asked.node.config_file()).args(flags).output().unwrap();
         assert_eq!(output.status.code(), Some(69));

@@ -17,7 +17,7 @@ fn a_command_that_hangs() {
 
 #[test]
 fn a_command_that_prints_rubbish() {
-    fails_closed(Mode::Rubbish, "unparsable");
+    fails_closed(Mode::Corrupt, "unparsable");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use mirrorvip::config::Health;
-use mirrorvip::observation::{Role, Standing};
+use mirrorvip::observation::{OtherRole, Role};
 
 use crate::harness::{FOR_EVER, Rig, ask, ask_and_shut, connect, eventually, read_all, settings};
 
@@ -30,7 +30,7 @@ fn one_mirror_is_told_at_once() {
     assert_eq!(ask_and_shut(address, ""), "up ready\n");
     rig.says(0, Ok(Role::Backup));
     assert_eq!(line(), "down #backup\n");
-    rig.says(0, Ok(Role::Other(Standing::NotMember)));
+    rig.says(0, Ok(Role::Other(OtherRole::NotMember)));
     assert_eq!(line(), "maint\n");
     rig.stopping();
     assert_eq!(line(), "drain\n");
@@ -87,7 +87,7 @@ fn a_real_haproxy_follows_every_line() {
     rig.restarted();
     rig.says(0, Ok(Role::Primary));
     becomes("UP");
-    rig.says(0, Ok(Role::Other(Standing::NotMember)));
+    rig.says(0, Ok(Role::Other(OtherRole::NotMember)));
     becomes("MAINT");
     rig.says(0, Ok(Role::Backup));
     becomes("MAINT");

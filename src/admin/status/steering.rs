@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::precise;
 use crate::admin::SteeringView;
 use crate::clock::Timestamp;
-use crate::steer::report::{Ladder, Report};
+use crate::steer::report::{PromotionTimeline, Report};
 use crate::steer::{Authority, CallError};
 
 /// Whether a member may take traffic.
@@ -135,7 +135,7 @@ fn error(at: Timestamp, error: &CallError) -> ErrorStatus {
     }
 }
 
-fn ladder(ladder: &Ladder) -> LadderStatus {
+fn ladder(ladder: &PromotionTimeline) -> LadderStatus {
     LadderStatus {
         epoch: ladder.epoch.into(),
         role_changed: ladder.role_changed.map(precise),

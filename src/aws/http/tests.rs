@@ -40,7 +40,7 @@ async fn outcomes(url: &str) -> Vec<(&'static str, Option<CallError>)> {
 
 async fn ask_metadata(url: &str) -> Option<String> {
     let client = crate::aws::identity::client().endpoint(url).expect("an address is an endpoint");
-    client.build().get("/latest/meta-data/instance-id").await.err().map(|error| crate::check::chain(&error))
+    client.build().get("/latest/meta-data/instance-id").await.err().map(|error| crate::text::chain(&error))
 }
 
 #[tokio::test]

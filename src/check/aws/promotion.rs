@@ -9,13 +9,13 @@ use crate::config::{Config, Mirror};
 use crate::state::Store;
 use crate::steer::Authority;
 use crate::steer::foresight::Foresight;
-use crate::term::Mark;
+use crate::term::Claim;
 
 /// A record, and what its ownership record says.
 #[derive(Clone, Debug)]
 pub(super) struct Ownership {
     pub(super) record: String,
-    pub(super) mark: Option<Mark>,
+    pub(super) mark: Option<Claim>,
 }
 
 /// Findings about a promotion of `mirror` today; `records` are `None` when some object cannot be read.
@@ -117,7 +117,7 @@ mod tests {
         let with_peer = mirror("[[mirror.peer]]\naddress = '10.0.2.12'\npage = 'http://10.0.2.12/'");
         let clear = |certain| Authority::Clear { term: 8, certain };
         let of = |member: &str, term| {
-            let mark = Mark { term, member: member.to_owned() };
+            let mark = Claim { term, member: member.to_owned() };
             vec![Ownership { record: "db.example.internal".to_owned(), mark: Some(mark) }]
         };
         let judged = |authority, records: &[Ownership]| judge(&with_peer, &authority, Some(records));

@@ -17,9 +17,9 @@ use crate::aws::help::is_denied;
 use crate::aws::query::{QueryClient, Service, Xml};
 use crate::aws::session::Session;
 use crate::config::steering::{ClassicElb, Elbv2, Route, Route53, Write};
-use crate::observation::printable;
 use crate::steer::route53::{self, canonical};
 use crate::steer::{CallError, Class, classic_elb, elbv2};
+use crate::text::printable;
 
 /// How much of a text is kept, in characters; paths of health checks have up to 1024.
 const TEXT: usize = 1024;

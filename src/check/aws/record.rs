@@ -10,7 +10,7 @@ use crate::aws::help::help;
 use crate::config::steering::{RecordType, RecordValue, Route, Route53, Value, Write};
 use crate::steer::CallError;
 use crate::steer::route53::canonical;
-use crate::term::Mark;
+use crate::term::Claim;
 
 /// Resolvers that keep a record for longer than this make it the longest part of a failover.
 const LONG_TTL: u32 = 60;
@@ -27,7 +27,7 @@ pub(crate) struct Records {
     /// The texts of the TXT record beside it.
     pub(crate) mark: Vec<String>,
     /// What the ownership record says, if it is one and can be read.
-    pub(crate) owner: Option<Mark>,
+    pub(crate) owner: Option<Claim>,
     /// That nobody may ask how far a change has spread.
     pub(crate) unfollowed: Option<CallError>,
 }

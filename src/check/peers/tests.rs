@@ -7,7 +7,7 @@ use super::*;
 use crate::peer::document::Document;
 use crate::peer::document::tests::backup;
 use crate::peer::key::SIGNATURE;
-use crate::term::Mark;
+use crate::term::Claim;
 
 type Asked = Result<Answer, NoEvidence>;
 
@@ -123,7 +123,7 @@ fn a_member_that_is_not_the_configured_peer_is_an_error() {
         Severity::Warning,
         "runs mirrorvip 0.0.1",
     );
-    let nonsense = Document { seen: Mark { term: u64::MAX, member: "c".to_owned() }, ..b.clone() };
+    let nonsense = Document { seen: Claim { term: u64::MAX, member: "c".to_owned() }, ..b.clone() };
     one(&found(&nonsense), Severity::Error, "is not believed, because the highest one known here is 0");
 
     let mut expecting = config("");

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::blocking::Errand;
-use crate::check::chain;
+use crate::blocking::SingleFlight;
 use crate::config::removed::removed;
 use crate::config::{Config, LoadError, Reading, Source};
 use crate::daemon::Daemon;
 use crate::service::Manager;
+use crate::text::chain;
 
 /// How long a file that removes something must stay as it is.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ const ROUNDS: u32 = 30;
 /// The reload under way, if there is one.
 pub(super) struct Reloading {
     source: Source,
-    reading: Errand<Result<Reading, LoadError>>,
+    reading: SingleFlight<Result<Reading, LoadError>>,
     step: Step,
 }
 
@@ -71,7 +71,7 @@ pub(super) enum Refusal {
 impl Reloading {
     /// None is under way. They will read `source`.
     pub(super) fn new(source: Source) -> Self {
-        Self { source, reading: Errand::new(), step: Step::Idle }
+        Self { source, reading: SingleFlight::new(), step: Step::Idle }
     }
 
     /// Begins one; [`decide`](Self::decide) goes on with it.

@@ -6,7 +6,7 @@ use super::super::output::{BAD, DOUBTFUL, FAINT, GOOD};
 use crate::admin::status::{
     AuthorityStatus, CheckerStatus, MirrorStatus, Status, SteeringStatus, TransitionStatus,
 };
-use crate::term::{Mark, Taken};
+use crate::term::{Claim, Taken};
 
 mod members;
 
@@ -91,7 +91,7 @@ fn render_mirror(text: &mut String, mirror: &MirrorStatus, now: &str) {
 /// Whether this member may take traffic, and by whose decision.
 fn render_authority(text: &mut String, mirror: &MirrorStatus) {
     let Some(AuthorityStatus { ruling, reason, .. }) = &mirror.authority else { return };
-    let Mark { term: highest, member } = &mirror.seen;
+    let Claim { term: highest, member } = &mirror.seen;
     let seen = match *highest {
         0 => String::new(),
         _ if *highest == mirror.term => ", the highest known".to_owned(),
@@ -248,7 +248,7 @@ PROD  primary  page 200 SUCCESS
     fn term_and_decision_in_force_are_shown() {
         let mut status = document();
         let mirror = &mut status.mirrors[0];
-        (mirror.term, mirror.seen) = (6, Mark { term: 7, member: "db2".to_owned() });
+        (mirror.term, mirror.seen) = (6, Claim { term: 7, member: "db2".to_owned() });
         mirror.authority = Some(AuthorityStatus {
             ruling: "superseded".to_owned(),
             reason: Some("db2 (term 7) was promoted later".to_owned()),
@@ -261,7 +261,7 @@ PROD  primary  page 200 SUCCESS
         assert!(text.contains("  ruling    superseded: db2 (term 7) was promoted later\n"), "{text}");
 
         let mirror = &mut status.mirrors[0];
-        (mirror.term, mirror.seen) = (8, Mark { term: 8, member: "db1".to_owned() });
+        (mirror.term, mirror.seen) = (8, Claim { term: 8, member: "db1".to_owned() });
         mirror.taken = Some(Taken {
             reason: "db2 is lost".to_owned(),
             user: "anna from 127.0.0.1".to_owned(),

@@ -9,11 +9,11 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::health::head::{MAX_HEAD, Parsed, parse};
-use crate::observation::{AsyncKind, NoEvidence, Observation, Outcome, Standing};
+use crate::observation::{AsyncKind, NoEvidence, Observation, OtherRole, Outcome};
 use crate::peer::document::Identity;
 use crate::peer::key::Key;
 use crate::role::{Settings, Tracker};
-use crate::term::{Mark, Memory};
+use crate::term::{Claim, Memory};
 
 const NOW: Timestamp = Timestamp::new(Duration::from_secs(100), Duration::from_secs(1_000));
 const STALE_AFTER: Duration = Duration::from_secs(4);
@@ -39,7 +39,7 @@ fn profile(mirror: &str, key: Option<Key>) -> watch::Receiver<Profile> {
         run: "e".repeat(32),
         digest: "3b1f".to_owned(),
     };
-    let seen = Mark { term: 8, member: "db2".to_owned() };
+    let seen = Claim { term: 8, member: "db2".to_owned() };
     let memory = Memory { term: 7, seen, ..Memory::default() };
     let profile = Profile {
         proven: true,
@@ -126,7 +126,7 @@ fn pages_of_roles() {
         (&Ok(Role::Primary), [200, 503, 503]),
         (&Ok(Role::Backup), [503, 200, 503]),
         (&reporting, [503, 503, 200]),
-        (&Ok(Role::Other(Standing::Connected)), [503, 503, 503]),
+        (&Ok(Role::Other(OtherRole::Connected)), [503, 503, 503]),
         (&Err(NoEvidence::CommandMissing("x".into())), [503, 503, 503]),
     ];
     for (outcome, expected) in table {

@@ -14,10 +14,11 @@ use rustls_pki_types::pem::PemObject;
 use tokio_rustls::TlsConnector;
 use tracing::warn;
 
-use crate::blocking::Errand;
+use crate::blocking::SingleFlight;
 use crate::file::{self, Stamp};
-use crate::observation::{NoEvidence, printable};
+use crate::observation::NoEvidence;
 use crate::probe::EVIDENCE_LENGTH;
+use crate::text::printable;
 
 /// How large a `ca_file` may be. The whole of Mozilla's list takes 250 KiB.
 const LIMIT: u64 = 4 * 1024 * 1024;
@@ -29,7 +30,7 @@ pub(super) struct Trust {
     current: Option<Arc<ClientConfig>>,
     /// Of the file as it was last looked at, good or bad.
     version: Version,
-    reading: Errand<Loaded>,
+    reading: SingleFlight<Loaded>,
 }
 
 /// Tells one version of a file from another.
@@ -51,7 +52,7 @@ enum Loaded {
 
 impl Trust {
     pub(super) const fn new(ca_file: Option<PathBuf>) -> Self {
-        Self { ca_file, current: None, version: Version::None, reading: Errand::new() }
+        Self { ca_file, current: None, version: Version::None, reading: SingleFlight::new() }
     }
 
     /// A connector that trusts them. Cancel-safe.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::objects::PoolName;
 use super::pool::{Failure, ToCheck};
 use super::settings::HealthCheck;
-use super::world::Shared;
+use super::state::Shared;
 
 /// What is checked is a real process on a machine that may be busy: no deadline is shorter.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);

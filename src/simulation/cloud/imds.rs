@@ -12,8 +12,8 @@ use super::api::Rendered;
 use super::fault::Effect;
 use super::server::{Reply, Serve};
 use super::settings::{ACCOUNT, Member};
+use super::state::Shared;
 use super::sts::role;
-use super::world::Shared;
 
 /// Header of the request for a token, and of its answer, which the Rust SDK needs.
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use super::api::{self, Rendered, Request};
 use super::fault::Effect;
-use super::world::Shared;
+use super::state::Shared;
 
 /// Longest body that is read.
 const LONGEST_BODY: usize = 1 << 20;

@@ -85,7 +85,7 @@ fn misbehaves_as_told() {
     let die = run(&fake, &["qlist", "IRIS"]);
     assert_eq!((die.status.signal(), die.stdout), (Some(9), Vec::new()));
 
-    fake.set_mode(Mode::Rubbish).expect("writable");
+    fake.set_mode(Mode::Corrupt).expect("writable");
     let rubbish = run(&fake, &["qlist", "IRIS"]);
     assert!(rubbish.stdout.contains(&0x1b) && std::str::from_utf8(&rubbish.stdout).is_err());
 

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{Authority, FRESH};
 use crate::peer::TIMEOUT;
-use crate::term::{Mark, Taken};
+use crate::term::{Claim, Taken};
 
 /// Speaks with the arbiter of one mirror.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub enum TakeError {
 #[derive(Debug)]
 pub(crate) enum Message {
     /// A loop read what its object carries.
-    Read { target: Arc<str>, mark: Option<Mark> },
+    Read { target: Arc<str>, mark: Option<Claim> },
     /// A loop is about to take traffic.
     Consult { answer: oneshot::Sender<Authority> },
     /// This target is steered no more.
@@ -56,7 +56,7 @@ impl ArbiterHandle {
     }
 
     /// Reports what the object of `target` carries.
-    pub(in crate::steer) async fn read(&self, target: &Arc<str>, mark: Option<Mark>) {
+    pub(in crate::steer) async fn read(&self, target: &Arc<str>, mark: Option<Claim>) {
         // Where the arbiter has ended, the daemon is stopping.
         let _ = self.messages.send(Message::Read { target: Arc::clone(target), mark }).await;
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::peer::document::Document;
-use crate::term::{Mark, Memory};
+use crate::term::{Claim, Memory};
 
 /// What came back from a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ pub struct PeerFacts {
     /// Whether that is certainly the promotion that the instance holds.
     pub proven: bool,
     /// The highest term that it knows.
-    pub seen: Mark,
+    pub seen: Claim,
 }
 
 /// What a peer's instance is.
@@ -136,7 +136,7 @@ impl Members {
         report: PeerReport,
         current: bool,
         memory: &Memory,
-    ) -> Vec<Mark> {
+    ) -> Vec<Claim> {
         let Some(peer) = self.peers.get_mut(index) else { return Vec::new() };
         let report = match report {
             PeerReport::Facts(facts) => {
@@ -158,7 +158,7 @@ impl Members {
                 // What a member knows of itself is no news to it, even if its own term was lost with its state.
                 let own = if facts.seen.member == facts.member { facts.seen.term } else { 0 };
                 peer.heard = peer.heard.max(facts.term).max(own);
-                vec![Mark { term: facts.term, member: facts.member.clone() }, facts.seen.clone()]
+                vec![Claim { term: facts.term, member: facts.member.clone() }, facts.seen.clone()]
             }
             PeerReport::Page { .. }
             | PeerReport::Silent(_)
@@ -171,7 +171,7 @@ impl Members {
 
     /// Takes note of a term. Returns whether that is news, which the member's last answer may not know.
     /// `highest` is whether it is above every term known before.
-    pub(super) fn heard(&mut self, mark: &Mark, highest: bool) -> bool {
+    pub(super) fn heard(&mut self, mark: &Claim, highest: bool) -> bool {
         if let Some(peer) = self.peers.iter_mut().find(|peer| peer.member.as_ref() == Some(&mark.member)) {
             let news = mark.term > peer.heard;
             if news {
@@ -200,11 +200,11 @@ impl Members {
     }
 
     /// The peer that serves with the highest term above `term`, and its address.
-    pub(super) fn serving_above(&self, term: u64, now: Timestamp) -> Option<(Mark, String)> {
+    pub(super) fn serving_above(&self, term: u64, now: Timestamp) -> Option<(Claim, String)> {
         let serving = self.peers.iter().filter_map(|peer| {
             let facts =
                 peer.present(self.qos_timeout, now).filter(|facts| facts.serving && facts.term > term)?;
-            Some((Mark { term: facts.term, member: facts.member.clone() }, peer.address.clone()))
+            Some((Claim { term: facts.term, member: facts.member.clone() }, peer.address.clone()))
         });
         serving.max()
     }
@@ -227,9 +227,10 @@ impl Members {
     }
 
     /// Every term of another member that these reported, however long ago, with whose it is.
-    pub(super) fn marks(&self) -> impl Iterator<Item = Mark> {
-        let of =
-            |facts: &PeerFacts| [Mark { term: facts.term, member: facts.member.clone() }, facts.seen.clone()];
+    pub(super) fn marks(&self) -> impl Iterator<Item = Claim> {
+        let of = |facts: &PeerFacts| {
+            [Claim { term: facts.term, member: facts.member.clone() }, facts.seen.clone()]
+        };
         self.peers.iter().filter_map(|peer| peer.facts.as_ref()).flat_map(move |(_, facts)| of(facts))
     }
 

@@ -18,7 +18,7 @@
 
 use super::{Arbiter, Authority, FRESH};
 use crate::clock::Timestamp;
-use crate::term::{Mark, Successor};
+use crate::term::{Claim, Successor};
 
 impl Arbiter {
     /// The ruling at `now`. Where it is clear, the term is above every known one afterwards.
@@ -122,9 +122,9 @@ impl Arbiter {
     }
 
     /// The highest term of another member, whatever that member is now: who came after it may be out of reach.
-    fn highest(&self) -> Option<Mark> {
+    fn highest(&self) -> Option<Claim> {
         let known = std::iter::once(self.memory.seen.clone()).chain(self.records.values().cloned());
-        let of_others = |mark: &Mark| {
+        let of_others = |mark: &Claim| {
             mark.term > 0 && !self.members.is_me(&mark.member) && self.memory.believes(mark.term)
         };
         known.chain(self.members.marks()).filter(of_others).max()

@@ -63,8 +63,8 @@ fn meet(one: &mut Bench, other: &mut Bench) {
     other.round([first]);
 }
 
-fn mark(member: &str, term: u64) -> Mark {
-    Mark { term, member: member.to_owned() }
+fn mark(member: &str, term: u64) -> Claim {
+    Claim { term, member: member.to_owned() }
 }
 
 /// What a member remembers whose promotion with `term` was the highest.
@@ -83,7 +83,7 @@ fn backup(member: &str, term: u64) -> PeerReport {
 }
 
 /// The same from one that knows of `seen`.
-fn backup_knowing(member: &str, term: u64, seen: Mark) -> PeerReport {
+fn backup_knowing(member: &str, term: u64, seen: Claim) -> PeerReport {
     let role = PeerRole::Other { age: Duration::from_millis(500) };
     PeerReport::Facts(PeerFacts { seen, ..facts(member, role, term) })
 }
@@ -249,7 +249,7 @@ impl Bench {
         }
     }
 
-    fn reads(&mut self, target: &str, mark: Mark) {
+    fn reads(&mut self, target: &str, mark: Claim) {
         self.input(Input::Record { target: target.into(), mark: Some(mark) });
     }
 

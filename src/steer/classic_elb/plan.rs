@@ -5,7 +5,7 @@ use std::fmt;
 use crate::clock::Timestamp;
 use crate::config::steering::Pool;
 use crate::steer::pool::{self, Entry, Health, Memory, Move, Rules, View};
-use crate::steer::{Plan, Step, Wish};
+use crate::steer::{Intent, Plan, Step};
 
 /// The state of an instance that passes its check.
 const IN_SERVICE: &str = "InService";
@@ -62,15 +62,15 @@ pub(crate) struct Settings {
     pub(crate) owned: Vec<String>,
 }
 
-/// The calls from `observed` to `wish`.
+/// The calls from `observed` to `intent`.
 pub(crate) fn plan(
     settings: &Settings,
     memory: &Memory<String>,
-    wish: &Wish,
+    intent: &Intent,
     observed: &Observed,
     now: Timestamp,
 ) -> Plan<Call> {
-    let (moves, then) = pool::plan(settings.rules, memory, wish, &view(settings, observed), now);
+    let (moves, then) = pool::plan(settings.rules, memory, intent, &view(settings, observed), now);
     let load_balancer = || settings.load_balancer.clone();
     let call = |one| match one {
         Move::Add(me) => Call::Register {

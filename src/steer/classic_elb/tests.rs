@@ -9,7 +9,7 @@ use super::*;
 use crate::aws::wire::{Endpoint, Reply, Request, assert_golden};
 use crate::config::steering::Pool;
 use crate::steer::testing::{Serving, at, lead};
-use crate::steer::{Outlook, Target as _};
+use crate::steer::{Progress, Target as _};
 
 const ME: &str = "i-0aaaaaaaaaaaaaaaa";
 const PEER: &str = "i-0bbbbbbbbbbbbbbbb";
@@ -116,7 +116,7 @@ async fn a_wrong_clock_is_corrected_before_the_first_write() {
 }
 
 #[tokio::test]
-async fn nothing_that_moves_traffic_is_sent_without_a_warrant() {
+async fn nothing_that_moves_traffic_is_sent_without_write_authorization() {
     let endpoint = Endpoint::start(usual).await;
     let mut target = target(&table(), &endpoint).await;
     let error = target.apply(&register(), Proof::AnyRole).await.expect_err("it moves traffic");
@@ -207,7 +207,7 @@ proptest! {
         prop_assert_eq!(instances.get(PEER), None);
         prop_assert_eq!(instances.get(STRANGER).copied(), stranger);
         let done = turn(&mut instances, &mut memory, 4);
-        prop_assert_eq!(done, Plan { steps: vec![], then: Outlook::Fulfilled });
+        prop_assert_eq!(done, Plan { steps: vec![], then: Progress::Fulfilled });
     }
 }
 
@@ -216,7 +216,7 @@ fn an_instance_in_a_zone_without_traffic_is_the_operators_business() {
     let mut instances = Instances::from([(ME, ("OutOfService", ELSEWHERE)), (PEER, ("InService", "N/A"))]);
     let planned = turn(&mut instances, &mut Memory::default(), 0);
     assert_eq!(planned.steps, []);
-    assert!(matches!(planned.then, Outlook::Impossible { .. }), "{planned:?}");
+    assert!(matches!(planned.then, Progress::Blocked { .. }), "{planned:?}");
 }
 
 #[test]

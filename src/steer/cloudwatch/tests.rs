@@ -45,15 +45,15 @@ fn accepts(request: &Request) -> Reply {
     Reply::ok("<PutMetricDataResponse><ResponseMetadata/></PutMetricDataResponse>")
 }
 
-fn hold() -> Wish {
-    Wish::Hold { reason: "the last evidence is too old".into() }
+fn hold() -> Intent {
+    Intent::Hold { reason: "the last evidence is too old".into() }
 }
 
 /// One turn of a loop: the values that were planned and accepted.
-async fn turn(target: &mut CloudWatch, wish: &Wish, seconds: u64) -> Vec<bool> {
+async fn turn(target: &mut CloudWatch, intent: &Intent, seconds: u64) -> Vec<bool> {
     let observed = target.observe().await.expect("nothing is asked for");
-    let plan = target.plan(wish, &observed, at(seconds));
-    assert_eq!(plan.then, Outlook::Fulfilled);
+    let plan = target.plan(intent, &observed, at(seconds));
+    assert_eq!(plan.then, Progress::Fulfilled);
     for step in &plan.steps {
         target.apply(step, Proof::AnyRole).await.expect("it is accepted");
     }
@@ -65,7 +65,7 @@ async fn the_verdict_goes_over_the_wire_as_it_should() {
     let endpoint = Endpoint::start(accepts).await;
     let mut target = target(&table(), &endpoint).await;
     assert_eq!(turn(&mut target, &lead(1), 0).await, [true]);
-    assert_eq!(turn(&mut target, &Wish::Follow, 0).await, [false]);
+    assert_eq!(turn(&mut target, &Intent::Follow, 0).await, [false]);
     let sent = endpoint.take();
     assert_eq!(sent.len(), 2);
     assert_golden("cloudwatch-put-metric-data", &sent[0].golden());
@@ -78,7 +78,7 @@ async fn auto_means_the_instances_own_region() {
     let endpoint = Endpoint::start(accepts).await;
     let table = steering::CloudWatch { region: Value::Auto, member: Value::Is("a".into()), ..table() };
     let mut target = target(&table, &endpoint).await;
-    turn(&mut target, &Wish::Follow, 0).await;
+    turn(&mut target, &Intent::Follow, 0).await;
     let sent = endpoint.take();
     let authorization = sent[0].header("authorization").expect("it is signed");
     assert!(authorization.contains("/eu-central-1/monitoring/"), "{authorization}");
@@ -91,18 +91,18 @@ async fn a_value_is_due_when_it_differs_and_before_the_interval_has_passed() {
     let mut target = target(&table(), &endpoint).await;
     assert_eq!(target.pace(), Some(INTERVAL));
     let mut values = Vec::new();
-    for (seconds, wish) in [
-        (0, Wish::Follow), // the first
-        (1, hold()),       // the same value
-        (2, lead(1)),      // another
-        (3, hold()),       // another, and at once
+    for (seconds, intent) in [
+        (0, Intent::Follow), // the first
+        (1, hold()),         // the same value
+        (2, lead(1)),        // another
+        (3, hold()),         // another, and at once
         (7, hold()),
         (8, hold()), // half the interval has passed
-        (18, Wish::Follow),
+        (18, Intent::Follow),
         (19, lead(2)),
         (20, lead(3)), // another epoch, the same value
     ] {
-        values.push(turn(&mut target, &wish, seconds).await);
+        values.push(turn(&mut target, &intent, seconds).await);
     }
     let due: [&[bool]; 9] = [&[false], &[], &[true], &[false], &[], &[false], &[false], &[true], &[]];
     assert_eq!(values, due);
@@ -123,7 +123,7 @@ async fn what_was_not_accepted_stays_due_and_is_attempted_once_a_turn() {
     };
     let endpoint = Endpoint::start(answers).await;
     let mut target = target(&table(), &endpoint).await;
-    assert_eq!(turn(&mut target, &Wish::Follow, 0).await, [false]);
+    assert_eq!(turn(&mut target, &Intent::Follow, 0).await, [false]);
 
     refuses.store(true, Ordering::SeqCst);
     let observed = target.observe().await.expect("nothing is asked for");
@@ -134,8 +134,8 @@ async fn what_was_not_accepted_stays_due_and_is_attempted_once_a_turn() {
 
     // The answer may have been lost on the way back: 0 was accepted before, and must be said again.
     refuses.store(false, Ordering::SeqCst);
-    assert_eq!(turn(&mut target, &Wish::Follow, 2).await, [false]);
-    assert!(turn(&mut target, &Wish::Follow, 2).await.is_empty());
+    assert_eq!(turn(&mut target, &Intent::Follow, 2).await, [false]);
+    assert!(turn(&mut target, &Intent::Follow, 2).await.is_empty());
 }
 
 #[test]
@@ -165,18 +165,18 @@ proptest! {
         let target = CloudWatch::new(&table(), "PROD", Some(identity()), &sdk);
         let (mut now, mut accepted): (u64, Option<Accepted>) = (0, None);
         for (turn, pause) in pauses.into_iter().enumerate() {
-            let wish = if leads >> (turn % 64) & 1 == 1 { lead(1) } else { hold() };
+            let intent = if leads >> (turn % 64) & 1 == 1 { lead(1) } else { hold() };
             let before = accepted;
             let observed = Observed { member: "i-1".into(), accepted };
-            let plan = target.plan(&wish, &observed, at(now));
+            let plan = target.plan(&intent, &observed, at(now));
             for step in &plan.steps {
-                prop_assert_eq!(step.leads, matches!(wish, Wish::Lead { .. }));
+                prop_assert_eq!(step.leads, matches!(intent, Intent::Lead { .. }));
                 accepted = Some(Accepted { leads: step.leads, at: step.at });
             }
             let newest = accepted.expect("the first turn publishes");
-            prop_assert_eq!(newest.leads, matches!(wish, Wish::Lead { .. }));
+            prop_assert_eq!(newest.leads, matches!(intent, Intent::Lead { .. }));
             prop_assert!(newest.at.age_at(at(now)) < INTERVAL / 2);
-            let fulfilled = target.plan(&wish, &Observed { member: "i-1".into(), accepted }, at(now));
+            let fulfilled = target.plan(&intent, &Observed { member: "i-1".into(), accepted }, at(now));
             prop_assert!(fulfilled.steps.is_empty());
             prop_assert!(plan.steps.len() == usize::from(accepted != before));
             now += pause;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::clock::Timestamp;
 use crate::steer::pool::{self, Entry, Health, Memory, Move, Rules, View};
-use crate::steer::{Plan, Step, Wish};
+use crate::steer::{Intent, Plan, Step};
 
 /// The service's limit of targets in one call.
 pub(crate) const TARGETS_PER_CALL: usize = 200;
@@ -116,16 +116,16 @@ pub(crate) struct Settings {
     pub(crate) owned: Vec<String>,
 }
 
-/// The calls from `observed` to `wish`.
+/// The calls from `observed` to `intent`.
 pub(crate) fn plan(
     settings: &Settings,
     memory: &Memory<Target>,
-    wish: &Wish,
+    intent: &Intent,
     observed: &Observed,
     now: Timestamp,
 ) -> Plan<Call> {
     let view = view(settings, observed);
-    let (moves, then) = pool::plan(settings.rules, memory, wish, &view, now);
+    let (moves, then) = pool::plan(settings.rules, memory, intent, &view, now);
     let steps = moves.into_iter().flat_map(|one| calls(settings, observed, one)).collect();
     Plan { steps, then }
 }
@@ -235,7 +235,7 @@ impl State {
             "unused" => Self::Unused,
             "draining" => Self::Draining,
             "unavailable" => Self::Unavailable,
-            other => Self::Other(crate::observation::printable(other, 40)),
+            other => Self::Other(crate::text::printable(other, 40)),
         }
     }
 

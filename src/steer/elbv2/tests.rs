@@ -6,7 +6,7 @@ use super::*;
 use crate::aws::wire::{Endpoint, Reply, Request, assert_golden};
 use crate::config::steering::{Pool, Value};
 use crate::steer::testing::{Serving, at, lead};
-use crate::steer::{Outlook, Target as _};
+use crate::steer::{Progress, Target as _};
 
 mod laws;
 
@@ -128,7 +128,7 @@ async fn writes_go_over_the_wire_as_they_should() {
 
     target.note(&lead(1), &observed, at(0));
     let plan = target.plan(&lead(1), &observed, at(0));
-    assert_eq!(plan.then, Outlook::Fulfilled);
+    assert_eq!(plan.then, Progress::Fulfilled);
     let [deregister] = plan.steps.as_slice() else { panic!("one step in {plan:?}") };
     target.apply(deregister, serving.proof()).await.expect("it is accepted");
     assert_golden("elbv2-deregister-targets", &endpoint.take()[0].golden());
@@ -166,7 +166,7 @@ async fn a_wrong_clock_is_corrected_before_the_first_write() {
 }
 
 #[tokio::test]
-async fn nothing_that_moves_traffic_is_sent_without_a_warrant() {
+async fn nothing_that_moves_traffic_is_sent_without_write_authorization() {
     let endpoint = Endpoint::start(usual).await;
     let mut target = target(&table(), &endpoint).await;
     let error = target.apply(&register(false), Proof::AnyRole).await.expect_err("it moves traffic");

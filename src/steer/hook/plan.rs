@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::role::Remembered;
-use crate::steer::{Outlook, Plan, Step, Wish};
+use crate::steer::{Intent, Plan, Progress, Step};
 
 /// What a command is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,34 +59,32 @@ pub(crate) struct Run {
 }
 
 /// The run that is due, if one is.
-pub(super) fn plan(when: When, wish: &Wish, observed: &Observed) -> Plan<Run> {
+pub(super) fn plan(when: When, intent: &Intent, observed: &Observed) -> Plan<Run> {
     let Observed { facts, memory } = observed;
-    let (event, epoch, due) = match wish {
-        Wish::Lead { epoch, .. } => {
+    let (event, epoch, due) = match intent {
+        Intent::Lead { epoch, .. } => {
             let epoch = u64::from(*epoch);
             if facts.epoch != epoch {
                 // The command is told of the promotion that it is run for, never of the state before.
                 let what = format!("the facts of epoch {epoch}");
-                return Plan { steps: Vec::new(), then: Outlook::waiting(what) };
+                return Plan { steps: Vec::new(), then: Progress::waiting(what) };
             }
             (Event::Promotion, epoch, when.on_promotion && memory.promoted != epoch)
         }
         // Epoch zero: there was no promotion that this could end.
-        Wish::Follow => {
+        Intent::Follow => {
             let due = when.on_demotion && facts.epoch != 0 && memory.demoted != facts.epoch;
             (Event::Demotion, facts.epoch, due)
         }
-        Wish::Hold { .. } => return Plan { steps: Vec::new(), then: Outlook::Fulfilled },
+        Intent::Hold { .. } => return Plan { steps: Vec::new(), then: Progress::Fulfilled },
     };
     if due {
         let run = Run { event, epoch, facts: facts.clone() };
-        return Plan { steps: vec![run], then: Outlook::Fulfilled };
+        return Plan { steps: vec![run], then: Progress::Fulfilled };
     }
     let then = match &memory.failed {
-        Some((failed, of, why)) if *failed == event && *of == epoch => {
-            Outlook::Impossible { why: why.clone() }
-        }
-        Some(_) | None => Outlook::Fulfilled,
+        Some((failed, of, why)) if *failed == event && *of == epoch => Progress::Blocked { why: why.clone() },
+        Some(_) | None => Progress::Fulfilled,
     };
     Plan { steps: Vec::new(), then }
 }

@@ -12,7 +12,7 @@ use super::*;
 use crate::observation::{Observation, Role};
 use crate::role::Epoch;
 use crate::steer::testing::{Serving, at, epoch, lead};
-use crate::steer::{Outlook, Step as _};
+use crate::steer::{Progress, Step as _};
 
 const BOTH: When = When { on_promotion: true, on_demotion: true };
 
@@ -32,21 +32,21 @@ fn seen(epoch: u64, memory: &Memory) -> Observed {
 
 #[test]
 fn it_is_due_once_for_the_present_state() {
-    let check = |before: Option<Remembered>, wish: &Wish, epoch: u64, expected: Option<(Event, u64)>| {
-        let plan = plan::plan(BOTH, wish, &seen(epoch, &Memory::new(before)));
+    let check = |before: Option<Remembered>, intent: &Intent, epoch: u64, expected: Option<(Event, u64)>| {
+        let plan = plan::plan(BOTH, intent, &seen(epoch, &Memory::new(before)));
         let due = plan.steps.first().map(|run| (run.event, run.epoch));
-        assert_eq!(due, expected, "{before:?}, {wish:?}, epoch {epoch}");
+        assert_eq!(due, expected, "{before:?}, {intent:?}, epoch {epoch}");
     };
-    let hold = Wish::Hold { reason: String::new() };
+    let hold = Intent::Hold { reason: String::new() };
     // A daemon that starts beside a primary: state known, known to be older, lost.
     check(Some(remembered(3, true)), &lead(3), 3, None);
     check(Some(remembered(3, false)), &lead(4), 4, Some((Event::Promotion, 4)));
     check(Some(remembered(3, true)), &lead(4), 4, Some((Event::Promotion, 4)));
     check(None, &lead(1), 1, Some((Event::Promotion, 1)));
     // Beside another role: it was primary when it was last seen, it was not, nothing is known.
-    check(Some(remembered(3, true)), &Wish::Follow, 3, Some((Event::Demotion, 3)));
-    check(Some(remembered(3, false)), &Wish::Follow, 3, None);
-    check(None, &Wish::Follow, 0, None);
+    check(Some(remembered(3, true)), &Intent::Follow, 3, Some((Event::Demotion, 3)));
+    check(Some(remembered(3, false)), &Intent::Follow, 3, None);
+    check(None, &Intent::Follow, 0, None);
     // Silence and doubt are no events.
     check(Some(remembered(3, true)), &hold, 3, None);
     check(Some(remembered(3, false)), &hold, 4, None);
@@ -57,14 +57,14 @@ fn facts_from_before_a_promotion_are_not_told_of_it() {
     let memory = Memory::new(Some(remembered(3, false)));
     let plan = plan::plan(BOTH, &lead(4), &seen(3, &memory));
     assert_eq!(plan.steps, []);
-    assert!(matches!(plan.then, Outlook::Waiting { .. }), "they are read anew");
+    assert!(matches!(plan.then, Progress::Waiting { .. }), "they are read anew");
 }
 
 #[test]
 fn only_the_events_that_are_asked_for() {
     let memory = Memory::new(Some(remembered(3, true)));
     let promotion = |when| plan::plan(when, &lead(4), &seen(4, &memory)).steps.len();
-    let demotion = |when| plan::plan(when, &Wish::Follow, &seen(3, &memory)).steps.len();
+    let demotion = |when| plan::plan(when, &Intent::Follow, &seen(3, &memory)).steps.len();
     let only = |on_promotion, on_demotion| When { on_promotion, on_demotion };
     assert_eq!((promotion(BOTH), demotion(BOTH)), (1, 1));
     assert_eq!((promotion(only(true, false)), demotion(only(true, false))), (1, 0));
@@ -86,18 +86,18 @@ proptest! {
             if !looked && index != last {
                 continue;
             }
-            let wish = if primary {
+            let intent = if primary {
                 let epoch = epochs[usize::try_from(number).expect("a small number") - 1];
-                Wish::Lead { epoch, term: number, certain: false }
+                Intent::Lead { epoch, term: number, certain: false }
             } else {
-                Wish::Follow
+                Intent::Follow
             };
-            for run in plan::plan(BOTH, &wish, &seen(number, &memory)).steps {
+            for run in plan::plan(BOTH, &intent, &seen(number, &memory)).steps {
                 prop_assert_eq!(run.moves_traffic(), primary);
                 prop_assert!(ran.insert((primary, run.epoch)), "twice: {:?}", run);
                 memory.settle(&run, None);
             }
-            prop_assert!(plan::plan(BOTH, &wish, &seen(number, &memory)).steps.is_empty());
+            prop_assert!(plan::plan(BOTH, &intent, &seen(number, &memory)).steps.is_empty());
         }
         prop_assert!(number == 0 || ran.contains(&(primary, number)), "{:?}", ran);
     }
@@ -125,9 +125,9 @@ fn hook_of(command: &[&str], timeout: Duration, retry: bool) -> Hook {
 }
 
 /// Looks, and runs the command if it is due.
-async fn turn(hook: &mut Hook, wish: &Wish, serving: &Serving) -> Result<Outlook, CallError> {
+async fn turn(hook: &mut Hook, intent: &Intent, serving: &Serving) -> Result<Progress, CallError> {
     let observed = hook.observe().await?;
-    let plan = hook.plan(wish, &observed, at(0));
+    let plan = hook.plan(intent, &observed, at(0));
     for step in &plan.steps {
         let proof = if step.moves_traffic() { serving.proof() } else { Proof::AnyRole };
         hook.apply(step, proof).await?;
@@ -146,7 +146,7 @@ async fn it_gets_the_facts_and_runs_once() {
         hook(&directory, "echo \"$1\" >> ran; env | grep ^MIRRORVIP_ | sort > facts", PATIENCE, false);
     let serving = Serving::in_epoch(4);
     for _ in 0..3 {
-        assert_eq!(turn(&mut hook, &lead(4), &serving).await, Ok(Outlook::Fulfilled));
+        assert_eq!(turn(&mut hook, &lead(4), &serving).await, Ok(Progress::Fulfilled));
     }
     assert_eq!(read(&directory, "ran"), "one argument\n");
     assert_eq!(
@@ -166,7 +166,7 @@ async fn it_gets_the_facts_and_runs_once() {
     let (_sender, snapshots) = watch::channel(demoted);
     hook.snapshots = snapshots;
     for _ in 0..3 {
-        assert_eq!(turn(&mut hook, &Wish::Follow, &serving).await, Ok(Outlook::Fulfilled));
+        assert_eq!(turn(&mut hook, &Intent::Follow, &serving).await, Ok(Progress::Fulfilled));
     }
     assert_eq!(read(&directory, "ran"), "one argument\none argument\n");
     assert_eq!(
@@ -182,12 +182,12 @@ async fn a_failure_is_told_until_the_next_event() {
     let mut hook = hook(&directory, "echo x >> ran; echo 'no such route' >&2; exit 3", PATIENCE, false);
     let serving = Serving::in_epoch(4);
     let error = turn(&mut hook, &lead(4), &serving).await.expect_err("it fails");
-    let outlook = turn(&mut hook, &lead(4), &serving).await.expect("nothing is run");
+    let progress = turn(&mut hook, &lead(4), &serving).await.expect("nothing is run");
     let why = "promotion of epoch 4: the command exited with code 3: no such route; it is not tried again";
     assert_eq!(error, CallError::new(ACTION, Class::Stop, why), "told at once in the same words");
-    assert_eq!(outlook, Outlook::Impossible { why: why.to_owned() });
+    assert_eq!(progress, Progress::Blocked { why: why.to_owned() });
     assert_eq!(read(&directory, "ran"), "x\n");
-    turn(&mut hook, &Wish::Follow, &serving).await.expect_err("the next event is another run");
+    turn(&mut hook, &Intent::Follow, &serving).await.expect_err("the next event is another run");
     assert_eq!(read(&directory, "ran"), "x\nx\n");
 }
 
@@ -201,7 +201,7 @@ async fn a_failure_is_tried_again_when_asked_for() {
         assert_eq!(error.class, Class::Retry);
     }
     for _ in 0..2 {
-        assert_eq!(turn(&mut hook, &lead(4), &serving).await, Ok(Outlook::Fulfilled));
+        assert_eq!(turn(&mut hook, &lead(4), &serving).await, Ok(Progress::Fulfilled));
     }
     assert_eq!(read(&directory, "ran"), "x\nx\nx\n");
 }
@@ -236,12 +236,15 @@ async fn a_command_that_does_not_exist_is_the_operators_business() {
 }
 
 #[tokio::test]
-async fn a_promotion_is_run_with_a_warrant_of_its_epoch_only() {
+async fn a_promotion_runs_only_with_the_write_authorization_of_its_epoch() {
     let directory = TempDir::new().expect("a directory");
     let mut hook = hook(&directory, "echo x >> ran", PATIENCE, false);
     let observed = hook.observe().await.expect("no I/O");
     let step = hook.plan(&lead(4), &observed, at(0)).steps.remove(0);
-    assert_eq!(hook.apply(&step, Proof::AnyRole).await.expect_err("no warrant").class, Class::Stop);
+    assert_eq!(
+        hook.apply(&step, Proof::AnyRole).await.expect_err("no write authorization").class,
+        Class::Stop
+    );
     let later = Serving::in_epoch(5);
     assert_eq!(hook.apply(&step, later.proof()).await.expect_err("another epoch").class, Class::Observe);
     assert_eq!(read(&directory, "ran"), "");

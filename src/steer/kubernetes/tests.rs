@@ -19,8 +19,8 @@ fn observed(label: Option<&str>, wanted: Option<&'static str>) -> Observed {
     Observed { label: label.map(str::to_owned), version: "7".to_owned(), wanted }
 }
 
-fn hold() -> Wish {
-    Wish::Hold { reason: "silence".to_owned() }
+fn hold() -> Intent {
+    Intent::Hold { reason: "silence".to_owned() }
 }
 
 #[test]
@@ -50,24 +50,24 @@ fn every_role_word_is_a_valid_label() {
 #[test]
 fn a_plan_sets_what_differs_and_nothing_else() {
     let target = target();
-    let check = |wish: &Wish, label: Option<&str>, wanted, expected: &[&str]| {
-        let plan = target.plan(wish, &observed(label, wanted), at(0));
+    let check = |intent: &Intent, label: Option<&str>, wanted, expected: &[&str]| {
+        let plan = target.plan(intent, &observed(label, wanted), at(0));
         let values: Vec<_> = plan.steps.iter().map(|step| step.value).collect();
-        assert_eq!(values, expected, "{wish:?} {label:?} {wanted:?}");
-        assert_eq!(plan.then, Outlook::Fulfilled);
+        assert_eq!(values, expected, "{intent:?} {label:?} {wanted:?}");
+        assert_eq!(plan.then, Progress::Fulfilled);
         assert!(plan.steps.iter().all(|step| !step.moves_traffic() && step.version == "7"));
     };
     check(&lead(1), None, Some("primary"), &["primary"]);
     check(&lead(1), Some("primary"), Some("primary"), &[]);
     // From a look before the promotion.
     check(&lead(1), Some("backup"), Some("backup"), &["primary"]);
-    check(&Wish::Follow, Some("primary"), Some("backup"), &["backup"]);
-    check(&Wish::Follow, Some("backup"), Some("backup"), &[]);
-    check(&Wish::Follow, Some("backup"), Some("down"), &["down"]);
+    check(&Intent::Follow, Some("primary"), Some("backup"), &["backup"]);
+    check(&Intent::Follow, Some("backup"), Some("backup"), &[]);
+    check(&Intent::Follow, Some("backup"), Some("down"), &["down"]);
     check(&hold(), Some("primary"), Some("unknown"), &["unknown"]);
     check(&hold(), Some("primary"), None, &[]);
     // A look from before the demotion never makes a primary.
-    check(&Wish::Follow, Some("unknown"), Some("primary"), &[]);
+    check(&Intent::Follow, Some("unknown"), Some("primary"), &[]);
     check(&hold(), None, Some("primary"), &[]);
 }
 

@@ -29,14 +29,14 @@ fn rules(pool: Pool) -> Rules {
     Rules { pool, healthy_within: Duration::from_mins(5) }
 }
 
-fn hold() -> Wish {
-    Wish::Hold { reason: "a doubt".into() }
+fn hold() -> Intent {
+    Intent::Hold { reason: "a doubt".into() }
 }
 
 /// What follows for a primary that has been shown `shown` one after the other, a second apart.
-fn primary_shown(shown: &[Names]) -> (Vec<Move<&'static str>>, Outlook) {
+fn primary_shown(shown: &[Names]) -> (Vec<Move<&'static str>>, Progress) {
     let mut memory = Memory::default();
-    let mut last = (Vec::new(), Outlook::Fulfilled);
+    let mut last = (Vec::new(), Progress::Fulfilled);
     for (read, view) in shown.iter().enumerate() {
         let (read, now) = (read as u64, at(read as u64));
         memory.note(&lead(1), view, read, now);
@@ -48,12 +48,12 @@ fn primary_shown(shown: &[Names]) -> (Vec<Move<&'static str>>, Outlook) {
 #[test]
 fn everybody_is_added_to_a_pool_of_all_members_and_nobody_removed() {
     let all = rules(Pool::AllMembers);
-    for wish in [lead(1), Wish::Follow, hold()] {
-        let (moves, _) = plan(all, &Memory::default(), &wish, &view(&[(OTHER, Health::Healthy)]), at(0));
-        assert_eq!(moves, [Move::Add(ME)], "{wish:?}");
+    for intent in [lead(1), Intent::Follow, hold()] {
+        let (moves, _) = plan(all, &Memory::default(), &intent, &view(&[(OTHER, Health::Healthy)]), at(0));
+        assert_eq!(moves, [Move::Add(ME)], "{intent:?}");
         let both = view(&[(ME, Health::Healthy), (OTHER, Health::Healthy)]);
-        let done = plan(all, &Memory::default(), &wish, &both, at(0));
-        assert_eq!(done, (vec![], Outlook::Fulfilled), "{wish:?}");
+        let done = plan(all, &Memory::default(), &intent, &both, at(0));
+        assert_eq!(done, (vec![], Progress::Fulfilled), "{intent:?}");
     }
 }
 
@@ -62,17 +62,17 @@ fn only_the_primary_waits_for_its_health() {
     let all = rules(Pool::AllMembers);
     let sick = view(&[(ME, failing())]);
     let (_, then) = plan(all, &Memory::default(), &lead(1), &sick, at(0));
-    assert_eq!(then, Outlook::waiting("me to be healthy (unhealthy)"));
-    let (_, then) = plan(all, &Memory::default(), &Wish::Follow, &sick, at(0));
-    assert_eq!(then, Outlook::Fulfilled, "a backup fails its check for good");
+    assert_eq!(then, Progress::waiting("me to be healthy (unhealthy)"));
+    let (_, then) = plan(all, &Memory::default(), &Intent::Follow, &sick, at(0));
+    assert_eq!(then, Progress::Fulfilled, "a backup fails its check for good");
 }
 
 #[test]
 fn who_does_not_lead_leaves_a_primary_only_pool_alone() {
-    for wish in [Wish::Follow, hold()] {
+    for intent in [Intent::Follow, hold()] {
         for shown in [view(&[]), view(&[(ME, Health::Healthy)]), view(&[(OTHER, failing())])] {
-            let (moves, then) = plan(rules(Pool::PrimaryOnly), &Memory::default(), &wish, &shown, at(0));
-            assert_eq!((moves, then), (vec![], Outlook::Fulfilled), "{wish:?} {shown:?}");
+            let (moves, then) = plan(rules(Pool::PrimaryOnly), &Memory::default(), &intent, &shown, at(0));
+            assert_eq!((moves, then), (vec![], Progress::Fulfilled), "{intent:?} {shown:?}");
         }
     }
 }
@@ -81,12 +81,12 @@ fn who_does_not_lead_leaves_a_primary_only_pool_alone() {
 fn the_primary_adds_itself_then_waits_then_removes_the_others() {
     let added = primary_shown(&[view(&[(OTHER, failing())])]);
     let what = "me to be healthy, before other is taken out".to_owned();
-    assert_eq!(added, (vec![Move::Add(ME)], Outlook::waiting(what)));
+    assert_eq!(added, (vec![Move::Add(ME)], Progress::waiting(what)));
     let waits = primary_shown(&[view(&[(OTHER, failing())]), view(&[(ME, unknown()), (OTHER, failing())])]);
     let what = "me to be healthy (initial), before other is taken out".to_owned();
-    assert_eq!(waits, (vec![], Outlook::waiting(what)));
+    assert_eq!(waits, (vec![], Progress::waiting(what)));
     let removes = primary_shown(&[view(&[(ME, Health::Healthy), (OTHER, Health::Healthy)])]);
-    assert_eq!(removes, (vec![Move::Remove(vec![OTHER])], Outlook::Fulfilled));
+    assert_eq!(removes, (vec![Move::Remove(vec![OTHER])], Progress::Fulfilled));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn the_wait_for_health_ends_counted_from_registration() {
     assert_eq!(moves, [Move::Remove(vec![OTHER])]);
     let what =
         "me to be healthy (unhealthy) after more than 300s: the others do not stay for that".to_owned();
-    assert_eq!(then, Outlook::waiting(what));
+    assert_eq!(then, Progress::waiting(what));
     memory.note(&lead(2), &both, 2, at(400));
     assert_eq!(planned(&memory, 400).0, [], "the memory is of another epoch");
 }
@@ -110,7 +110,7 @@ fn the_wait_for_health_ends_counted_from_registration() {
 #[test]
 fn a_target_without_traffic_is_the_operators_business() {
     let (moves, then) = primary_shown(&[view(&[(ME, unused()), (OTHER, Health::Healthy)])]);
-    assert_eq!((moves, then), (vec![], Outlook::Impossible { why: "no listener".into() }));
+    assert_eq!((moves, then), (vec![], Progress::Blocked { why: "no listener".into() }));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn who_was_in_and_is_removed_has_been_taken_over() {
     let before = view(&[(OTHER, Health::Healthy)]);
     let both = view(&[(ME, unknown()), (OTHER, Health::Healthy)]);
     let taken = primary_shown(&[before.clone(), both, before.clone()]);
-    assert_eq!(taken, (vec![], Outlook::TakenOver { by: "other".into() }));
+    assert_eq!(taken, (vec![], Progress::LostOwnership { by: "other".into() }));
     let nobody = primary_shown(&[view(&[(ME, Health::Healthy)]), view(&[(ME, Health::Healthy)]), view(&[])]);
     assert_eq!(nobody.0, [Move::Add(ME)], "nobody took anything over");
 }
@@ -136,10 +136,10 @@ fn who_was_alone_tells_a_newcomer_from_drift() {
     let newcomer = |health| {
         primary_shown(&[alone.clone(), alone.clone(), view(&[(ME, Health::Healthy), (OTHER, health)])])
     };
-    assert_eq!(newcomer(Health::Healthy), (vec![], Outlook::TakenOver { by: "other".into() }));
+    assert_eq!(newcomer(Health::Healthy), (vec![], Progress::LostOwnership { by: "other".into() }));
     let what = "the health of other, which somebody else registered".to_owned();
-    assert_eq!(newcomer(unknown()), (vec![], Outlook::waiting(what)));
-    assert_eq!(newcomer(failing()), (vec![Move::Remove(vec![OTHER])], Outlook::Fulfilled));
+    assert_eq!(newcomer(unknown()), (vec![], Progress::waiting(what)));
+    assert_eq!(newcomer(failing()), (vec![Move::Remove(vec![OTHER])], Progress::Fulfilled));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn an_overruled_sign_is_forgotten_in_its_epoch_alone() {
     memory.note(&lead(2), &both, 1, at(1));
     memory.note(&hold(), &removed, 2, at(2));
     memory.forget(epoch(1));
-    assert_eq!(planned(&memory).1, Outlook::TakenOver { by: "other".into() });
+    assert_eq!(planned(&memory).1, Progress::LostOwnership { by: "other".into() });
     memory.forget(epoch(2));
     assert_eq!(planned(&memory).0, [Move::Add(ME)]);
 }
@@ -171,18 +171,18 @@ fn what_was_accepted_a_moment_ago_is_not_sent_again() {
     assert_eq!(shown(&mut memory, &alone, 0).0, [Move::Add(ME)]);
     memory.added(&ME);
     let what = "the registration of me to be seen".to_owned();
-    assert_eq!(shown(&mut memory, &alone, 1), (vec![], Outlook::waiting(what)));
+    assert_eq!(shown(&mut memory, &alone, 1), (vec![], Progress::waiting(what)));
     assert_eq!(shown(&mut memory, &alone, 5).0, []);
     assert_eq!(shown(&mut memory, &alone, 6).0, [Move::Add(ME)], "it had its time to show");
 
     assert_eq!(shown(&mut memory, &both, 7).0, [Move::Remove(vec![OTHER])]);
     memory.removed(&OTHER);
     let what = "the removal of other to be seen".to_owned();
-    assert_eq!(shown(&mut memory, &both, 8), (vec![], Outlook::waiting(what)));
+    assert_eq!(shown(&mut memory, &both, 8), (vec![], Progress::waiting(what)));
     // It was seen alone; then a look from before that.
-    assert_eq!(shown(&mut memory, &view(&[(ME, Health::Healthy)]), 9), (vec![], Outlook::Fulfilled));
+    assert_eq!(shown(&mut memory, &view(&[(ME, Health::Healthy)]), 9), (vec![], Progress::Fulfilled));
     assert_eq!(shown(&mut memory, &both, 10).0, [], "who was just removed is nobody new");
-    let back = Outlook::TakenOver { by: OTHER.into() };
+    let back = Progress::LostOwnership { by: OTHER.into() };
     assert_eq!(shown(&mut memory, &both, 13), (vec![], back.clone()), "and later it is");
 
     memory.removed(&OTHER);
@@ -204,10 +204,14 @@ fn an_accepted_registration_is_void_in_the_next_epoch() {
 fn any_role_enrols_itself_once_until_that_had_its_time_to_show() {
     let other = view(&[(OTHER, Health::Healthy)]);
     let mut memory = Memory::default();
-    memory.note(&Wish::Follow, &other, 0, at(0));
+    memory.note(&Intent::Follow, &other, 0, at(0));
     memory.added(&ME);
     for (now, moves) in [(1, vec![]), (5, vec![]), (6, vec![Move::Add(ME)])] {
-        memory.note(&Wish::Follow, &other, now, at(now));
-        assert_eq!(plan(rules(Pool::AllMembers), &memory, &Wish::Follow, &other, at(now)).0, moves, "{now}");
+        memory.note(&Intent::Follow, &other, now, at(now));
+        assert_eq!(
+            plan(rules(Pool::AllMembers), &memory, &Intent::Follow, &other, at(now)).0,
+            moves,
+            "{now}"
+        );
     }
 }

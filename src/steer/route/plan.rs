@@ -1,6 +1,6 @@
 //! What to do about routes. PURE: what the tables say and what is remembered come in, calls come out.
 //!
-//! | wish | a table's route | call |
+//! | intent | a table's route | call |
 //! |---|---|---|
 //! | lead | absent | `CreateRoute` |
 //! | lead | to somebody else, or into a black hole | `ReplaceRoute` |
@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use crate::clock::Timestamp;
 use crate::role::Epoch;
 use crate::steer::accepted::{Accepted, SETTLED_AFTER};
-use crate::steer::{Outlook, Plan, Step, Wish};
+use crate::steer::{Intent, Plan, Progress, Step};
 
 /// What the route is to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) enum Destination {
 
 /// Where this member wants the route to lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Hop {
+pub(crate) enum NextHop {
     /// `eni-...`
     Interface(String),
     /// `i-...`, which must have one network interface.
@@ -45,7 +45,7 @@ pub(crate) enum Hop {
 
 /// Where a table's route leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum RouteState {
     /// There is no such route.
     Nowhere,
     /// There is no such table.
@@ -71,14 +71,14 @@ pub(crate) struct Table {
     /// `rtb-...`
     pub(crate) id: String,
     /// Where its route leads.
-    pub(crate) way: Way,
+    pub(crate) way: RouteState,
 }
 
 /// All named tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Observed {
     /// This member.
-    pub(crate) me: Hop,
+    pub(crate) me: NextHop,
     /// In the configuration's order.
     pub(crate) tables: Vec<Table>,
 }
@@ -93,7 +93,7 @@ pub(crate) struct Call {
     /// The route's destination.
     pub(crate) destination: Destination,
     /// Where it shall lead.
-    pub(crate) hop: Hop,
+    pub(crate) hop: NextHop,
 }
 
 /// What the tables showed in the present epoch: one look cannot tell a route that is still to be taken from
@@ -120,17 +120,17 @@ struct Seen {
     elsewhere_since: Option<Timestamp>,
 }
 
-/// The calls from what is `observed` to what `wish` wants.
+/// The calls from what is `observed` to what `intent` wants.
 pub(crate) fn plan(
     destination: &Destination,
     memory: &Memory,
-    wish: &Wish,
+    intent: &Intent,
     observed: &Observed,
     now: Timestamp,
 ) -> Plan<Call> {
-    match wish {
-        Wish::Lead { epoch, .. } => take(destination, memory.in_epoch(*epoch), observed, now),
-        Wish::Follow | Wish::Hold { .. } => Plan { steps: Vec::new(), then: Outlook::Fulfilled },
+    match intent {
+        Intent::Lead { epoch, .. } => take(destination, memory.in_epoch(*epoch), observed, now),
+        Intent::Follow | Intent::Hold { .. } => Plan { steps: Vec::new(), then: Progress::Fulfilled },
     }
 }
 
@@ -149,42 +149,44 @@ fn take(
         let call =
             |replace| Call { replace, table: id.clone(), destination: destination.clone(), hop: me.clone() };
         match way {
-            Way::Nowhere if may_be_unseen(id) => unseen.push(id.as_str()),
-            Way::Nowhere => steps.push(call(false)),
-            Way::NoTable => troubles.push(format!("there is no route table {id} in this account and region")),
-            Way::Local => troubles.push(format!(
+            RouteState::Nowhere if may_be_unseen(id) => unseen.push(id.as_str()),
+            RouteState::Nowhere => steps.push(call(false)),
+            RouteState::NoTable => {
+                troubles.push(format!("there is no route table {id} in this account and region"))
+            }
+            RouteState::Local => troubles.push(format!(
                 "in {id} {destination} is the VPC's own network; an overlay address lies outside of it"
             )),
-            Way::To { blackhole, .. } if way.leads_to(me) => {
+            RouteState::To { blackhole, .. } if way.leads_to(me) => {
                 if *blackhole {
                     troubles.push(format!(
                         "the route of {id} leads to {me}, which is not attached to an instance that runs"
                     ));
                 }
             }
-            Way::To { .. } if may_be_unseen(id) => unseen.push(id.as_str()),
-            Way::To { .. } => match memory.and_then(|memory| memory.tables.get(id)?.elsewhere_since) {
+            RouteState::To { .. } if may_be_unseen(id) => unseen.push(id.as_str()),
+            RouteState::To { .. } => match memory.and_then(|memory| memory.tables.get(id)?.elsewhere_since) {
                 Some(since) => return taken_over(id, way, since.age_at(now) >= SETTLED_AFTER),
                 None => steps.push(call(true)),
             },
         }
     }
     let then = if !unseen.is_empty() {
-        Outlook::waiting(format!("the change of {} to be seen", unseen.join(", ")))
+        Progress::waiting(format!("the change of {} to be seen", unseen.join(", ")))
     } else if troubles.is_empty() {
-        Outlook::Fulfilled
+        Progress::Fulfilled
     } else {
-        Outlook::Impossible { why: troubles.join("; ") }
+        Progress::Blocked { why: troubles.join("; ") }
     };
     Plan { steps, then }
 }
 
 /// The route of `table` led here and leads elsewhere: no table is touched any more.
-fn taken_over(table: &str, way: &Way, settled: bool) -> Plan<Call> {
+fn taken_over(table: &str, way: &RouteState, settled: bool) -> Plan<Call> {
     let then = if settled {
-        Outlook::TakenOver { by: format!("{way}, to which {table} leads") }
+        Progress::LostOwnership { by: format!("{way}, to which {table} leads") }
     } else {
-        Outlook::waiting(format!("a second look at {table}, which leads to {way}"))
+        Progress::waiting(format!("a second look at {table}, which leads to {way}"))
     };
     Plan { steps: Vec::new(), then }
 }
@@ -192,13 +194,13 @@ fn taken_over(table: &str, way: &Way, settled: bool) -> Plan<Call> {
 // === impl Memory ===
 
 impl Memory {
-    /// Takes note of what the tables showed under `wish`. `read` numbers the reads: what was read before the
+    /// Takes note of what the tables showed under `intent`. `read` numbers the reads: what was read before the
     /// epoch began, and serves to save a read, tells nothing about the epoch.
-    pub(crate) fn note(&mut self, wish: &Wish, observed: &Observed, read: u64, now: Timestamp) {
-        let epoch = match wish {
-            Wish::Lead { epoch, .. } => *epoch,
+    pub(crate) fn note(&mut self, intent: &Intent, observed: &Observed, read: u64, now: Timestamp) {
+        let epoch = match intent {
+            Intent::Lead { epoch, .. } => *epoch,
             // Kept: the same epoch may go on after a doubt.
-            Wish::Follow | Wish::Hold { .. } => return,
+            Intent::Follow | Intent::Hold { .. } => return,
         };
         let current = match self.0.take() {
             Some(current) if current.epoch == epoch => self.0.insert(current),
@@ -216,16 +218,16 @@ impl Memory {
         for Table { id, way } in &observed.tables {
             let seen = current.tables.entry(id.clone()).or_default();
             match way {
-                Way::To { .. } if way.leads_to(&observed.me) => {
+                RouteState::To { .. } if way.leads_to(&observed.me) => {
                     *seen = Seen { led_here: true, elsewhere_since: None };
                     current.accepted.remove(id);
                 }
-                Way::To { .. } if seen.led_here => {
+                RouteState::To { .. } if seen.led_here => {
                     seen.elsewhere_since.get_or_insert(now);
                 }
-                Way::To { .. } => {}
+                RouteState::To { .. } => {}
                 // Whoever deletes a route takes nothing over: it is created again.
-                Way::Nowhere | Way::NoTable | Way::Local => seen.elsewhere_since = None,
+                RouteState::Nowhere | RouteState::NoTable | RouteState::Local => seen.elsewhere_since = None,
             }
         }
     }
@@ -261,8 +263,8 @@ impl Call {
     /// Its parameters.
     pub(crate) fn parameters(&self) -> Vec<(String, String)> {
         let hop = match &self.hop {
-            Hop::Interface(id) => ("NetworkInterfaceId", id),
-            Hop::Instance(id) => ("InstanceId", id),
+            NextHop::Interface(id) => ("NetworkInterfaceId", id),
+            NextHop::Instance(id) => ("InstanceId", id),
         };
         let destination = match &self.destination {
             Destination::Network(IpNet::V6(_)) => "DestinationIpv6CidrBlock",
@@ -315,9 +317,9 @@ impl fmt::Display for Destination {
     }
 }
 
-// === impl Hop ===
+// === impl NextHop ===
 
-impl Hop {
+impl NextHop {
     /// By its kind of id; `None` for what no route of this kind can lead to.
     pub(crate) fn of(id: &str) -> Option<Self> {
         match id.split_once('-') {
@@ -328,7 +330,7 @@ impl Hop {
     }
 }
 
-impl fmt::Display for Hop {
+impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Interface(id) | Self::Instance(id) => f.write_str(id),
@@ -336,19 +338,19 @@ impl fmt::Display for Hop {
     }
 }
 
-// === impl Way ===
+// === impl RouteState ===
 
-impl Way {
-    fn leads_to(&self, hop: &Hop) -> bool {
+impl RouteState {
+    fn leads_to(&self, hop: &NextHop) -> bool {
         match (self, hop) {
-            (Self::To { interface, .. }, Hop::Interface(id)) => interface.as_ref() == Some(id),
-            (Self::To { instance, .. }, Hop::Instance(id)) => instance.as_ref() == Some(id),
+            (Self::To { interface, .. }, NextHop::Interface(id)) => interface.as_ref() == Some(id),
+            (Self::To { instance, .. }, NextHop::Instance(id)) => instance.as_ref() == Some(id),
             (Self::Nowhere | Self::NoTable | Self::Local, _) => false,
         }
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for RouteState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nowhere => f.write_str("nowhere"),

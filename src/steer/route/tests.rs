@@ -3,7 +3,7 @@
 use super::*;
 use crate::aws::wire::{Endpoint, Reply, Request, assert_golden};
 use crate::steer::testing::{Serving, at, lead};
-use crate::steer::{Outlook, Step as _, Target as _};
+use crate::steer::{Progress, Step as _, Target as _};
 
 mod laws;
 
@@ -67,7 +67,7 @@ fn call(replace: bool) -> Call {
         replace,
         table: "rtb-1".into(),
         destination: Destination::parse("10.99.0.1"),
-        hop: Hop::of(ME).expect("an interface"),
+        hop: NextHop::of(ME).expect("an interface"),
     }
 }
 
@@ -79,10 +79,14 @@ async fn reads_and_writes_go_over_the_wire_as_they_should() {
     let mut target = target(&table(), &endpoint).await;
     let observed = target.observe().await.expect("it answers");
     assert_golden("route-describe-route-tables", &endpoint.take()[0].golden());
-    let peer =
-        Way::To { interface: Some(PEER.into()), instance: Some("i-2".into()), other: None, blackhole: true };
+    let peer = RouteState::To {
+        interface: Some(PEER.into()),
+        instance: Some("i-2".into()),
+        other: None,
+        blackhole: true,
+    };
     assert_eq!(observed.tables[0], Table { id: "rtb-1".into(), way: peer });
-    assert_eq!(observed.tables[1], Table { id: "rtb-2".into(), way: Way::Nowhere });
+    assert_eq!(observed.tables[1], Table { id: "rtb-2".into(), way: RouteState::Nowhere });
 
     let plan = target.plan(&lead(1), &observed, at(0));
     let told: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
@@ -132,7 +136,7 @@ async fn instances_and_the_newer_internet_have_parameters_of_their_own() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_without_a_warrant() {
+async fn nothing_is_sent_without_write_authorization() {
     let endpoint = Endpoint::start(usual).await;
     let mut target = target(&table(), &endpoint).await;
     for replace in [true, false] {
@@ -179,11 +183,11 @@ async fn a_table_that_is_gone_is_told_and_the_others_are_steered() {
     let endpoint = Endpoint::start(|_| tables(&[("rtb-1", &[LOCAL])])).await;
     let mut target = target(&table(), &endpoint).await;
     let observed = target.observe().await.expect("it answers");
-    assert_eq!(observed.tables[1], Table { id: "rtb-2".into(), way: Way::NoTable });
+    assert_eq!(observed.tables[1], Table { id: "rtb-2".into(), way: RouteState::NoTable });
     let plan = target.plan(&lead(1), &observed, at(0));
     assert_eq!(plan.steps.iter().map(|call| call.table.as_str()).collect::<Vec<_>>(), ["rtb-1"]);
     let told = "there is no route table rtb-2 in this account and region";
-    assert_eq!(plan.then, Outlook::Impossible { why: told.into() });
+    assert_eq!(plan.then, Progress::Blocked { why: told.into() });
 }
 
 #[tokio::test]
@@ -201,8 +205,8 @@ async fn an_answer_in_pages_is_read_to_its_end_and_not_for_ever() {
     });
     let endpoint = endpoint.await;
     let observed = target(&table(), &endpoint).await.observe().await.expect("it answers");
-    assert_eq!(observed.tables[0].way, Way::Nowhere);
-    assert!(matches!(observed.tables[1].way, Way::To { .. }));
+    assert_eq!(observed.tables[0].way, RouteState::Nowhere);
+    assert!(matches!(observed.tables[1].way, RouteState::To { .. }));
     assert_eq!(endpoint.take().len(), 2);
 
     let endpoint = Endpoint::start(move |_| page(tables(&[]), "more")).await;
@@ -231,20 +235,20 @@ async fn a_route_leads_to_interfaces_and_instances_only() {
 
 // === the plan ===
 
-fn leads_to(interface: &str, blackhole: bool) -> Way {
-    Way::To { interface: Some(interface.into()), instance: None, other: None, blackhole }
+fn leads_to(interface: &str, blackhole: bool) -> RouteState {
+    RouteState::To { interface: Some(interface.into()), instance: None, other: None, blackhole }
 }
 
-fn observed(ways: &[Way]) -> Observed {
+fn observed(ways: &[RouteState]) -> Observed {
     let tables = ways.iter().enumerate();
     Observed {
-        me: Hop::of(ME).expect("an interface"),
+        me: NextHop::of(ME).expect("an interface"),
         tables: tables.map(|(n, way)| Table { id: format!("rtb-{}", n + 1), way: way.clone() }).collect(),
     }
 }
 
 /// Turns of a loop that reads anew each time, at these seconds with these routes; the last one's plan.
-fn after(turns: &[(u64, [Way; 2])]) -> Plan<Call> {
+fn after(turns: &[(u64, [RouteState; 2])]) -> Plan<Call> {
     let mut memory = Memory::default();
     let mut last = None;
     for (read, (seconds, ways)) in (1..).zip(turns) {
@@ -269,22 +273,22 @@ fn a_route_that_led_here_and_leads_elsewhere_was_taken_over() {
 
     let first_look = after(&[fresh.clone(), mine.clone(), (10, taken.clone())]);
     assert_eq!(first_look.steps, [], "an answer may be out of date, and so is not acted on");
-    assert!(matches!(first_look.then, Outlook::Waiting { .. }), "{:?}", first_look.then);
+    assert!(matches!(first_look.then, Progress::Waiting { .. }), "{:?}", first_look.then);
 
     let second_look = after(&[fresh.clone(), mine.clone(), (10, taken.clone()), (15, taken.clone())]);
     assert_eq!(second_look.steps, []);
     let by = format!("{PEER}, to which rtb-2 leads");
-    assert_eq!(second_look.then, Outlook::TakenOver { by });
+    assert_eq!(second_look.then, Progress::LostOwnership { by });
 
     let out_of_date =
         after(&[fresh.clone(), mine.clone(), (10, taken.clone()), (12, mine.1.clone()), (16, taken.clone())]);
-    assert!(matches!(out_of_date.then, Outlook::Waiting { .. }), "it led here in between");
+    assert!(matches!(out_of_date.then, Progress::Waiting { .. }), "it led here in between");
 
     // One table that was reached is enough, though the other never was.
     let half = [me.clone(), peer.clone()];
     let lost = [peer.clone(), peer.clone()];
     let plan = after(&[fresh, (1, half), (10, lost.clone()), (15, lost)]);
-    assert_eq!(plan.then, Outlook::TakenOver { by: format!("{PEER}, to which rtb-1 leads") });
+    assert_eq!(plan.then, Progress::LostOwnership { by: format!("{PEER}, to which rtb-1 leads") });
     assert_eq!(plan.steps, []);
 }
 
@@ -292,28 +296,28 @@ fn a_route_that_led_here_and_leads_elsewhere_was_taken_over() {
 fn what_was_accepted_a_moment_ago_is_not_sent_again() {
     let (me, peer) = (leads_to(ME, false), leads_to(PEER, false));
     let mut memory = Memory::default();
-    let shown = |memory: &mut Memory, read, seconds, ways: [&Way; 2]| {
-        let observed = observed(&ways.map(Way::clone));
+    let shown = |memory: &mut Memory, read, seconds, ways: [&RouteState; 2]| {
+        let observed = observed(&ways.map(RouteState::clone));
         memory.note(&lead(1), &observed, read, at(seconds));
         plan::plan(&Destination::parse("10.99.0.1"), memory, &lead(1), &observed, at(seconds))
     };
-    let fresh = [&peer, &Way::Nowhere];
+    let fresh = [&peer, &RouteState::Nowhere];
     assert_eq!(shown(&mut memory, 1, 0, fresh).steps.len(), 2);
     memory.accepted("rtb-1");
     let half = shown(&mut memory, 2, 1, fresh);
     assert_eq!(half.steps, [Call { replace: false, table: "rtb-2".into(), ..call(false) }]);
     memory.accepted("rtb-2");
     let what = "the change of rtb-1, rtb-2 to be seen".to_owned();
-    assert_eq!(shown(&mut memory, 3, 2, fresh), Plan { steps: vec![], then: Outlook::waiting(what) });
+    assert_eq!(shown(&mut memory, 3, 2, fresh), Plan { steps: vec![], then: Progress::waiting(what) });
 
     let mut settled = memory.clone();
     let seen = shown(&mut settled, 4, 3, [&me, &me]);
-    assert_eq!(seen, Plan { steps: vec![], then: Outlook::Fulfilled });
-    assert!(shown(&mut settled, 5, 4, [&me, &Way::Nowhere]).steps.len() == 1, "it was deleted since");
+    assert_eq!(seen, Plan { steps: vec![], then: Progress::Fulfilled });
+    assert!(shown(&mut settled, 5, 4, [&me, &RouteState::Nowhere]).steps.len() == 1, "it was deleted since");
 
     // It never shows: the call was accepted, so it led here, and somebody has replaced it since.
     let by = format!("{PEER}, to which rtb-1 leads");
-    assert_eq!(shown(&mut memory, 4, 7, fresh).then, Outlook::TakenOver { by });
+    assert_eq!(shown(&mut memory, 4, 7, fresh).then, Progress::LostOwnership { by });
     memory.forget(crate::steer::testing::epoch(1));
     assert_eq!(shown(&mut memory, 5, 8, fresh).steps.len(), 2, "overruled");
 }
@@ -332,7 +336,7 @@ async fn an_accepted_call_is_remembered() {
     target.note(&lead(1), &observed, at(1));
     let plan = target.plan(&lead(1), &observed, at(1));
     assert_eq!(plan.steps, []);
-    assert!(matches!(plan.then, Outlook::Waiting { .. }), "{:?}", plan.then);
+    assert!(matches!(plan.then, Progress::Waiting { .. }), "{:?}", plan.then);
 }
 
 #[test]
@@ -349,7 +353,7 @@ fn what_was_read_before_the_promotion_tells_nothing_about_it() {
 #[test]
 fn a_route_that_was_deleted_or_given_up_is_taken_again() {
     let mine = [leads_to(ME, false), leads_to(ME, false)];
-    let deleted = [leads_to(ME, false), Way::Nowhere];
+    let deleted = [leads_to(ME, false), RouteState::Nowhere];
     let plan = after(&[(0, mine.clone()), (1, mine.clone()), (10, deleted.clone()), (60, deleted)]);
     assert_eq!(plan.steps.iter().map(Call::action).collect::<Vec<_>>(), ["CreateRoute"]);
 
@@ -371,10 +375,10 @@ fn a_route_that_was_deleted_or_given_up_is_taken_again() {
 fn what_no_call_can_mend_is_told() {
     let detached = after(&[(0, [leads_to(ME, true), leads_to(PEER, true)])]);
     assert_eq!(detached.steps.len(), 1, "the other table is taken all the same");
-    assert!(matches!(&detached.then, Outlook::Impossible { why } if why.contains("not attached")));
-    let local = after(&[(0, [Way::Local, leads_to(ME, false)])]);
+    assert!(matches!(&detached.then, Progress::Blocked { why } if why.contains("not attached")));
+    let local = after(&[(0, [RouteState::Local, leads_to(ME, false)])]);
     assert_eq!(local.steps, []);
-    assert!(matches!(&local.then, Outlook::Impossible { why } if why.contains("VPC's own network")));
+    assert!(matches!(&local.then, Progress::Blocked { why } if why.contains("VPC's own network")));
 }
 
 #[test]

@@ -15,8 +15,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::aws::error::{call_error, classify};
-use crate::observation::printable;
 use crate::steer::CallError;
+use crate::text::printable;
 
 const CODE: &str = "InvalidChangeBatch";
 

@@ -1,4 +1,4 @@
-//! What a record that bears no mark showed in the present epoch: one look cannot tell a record that is still to
+//! What a record that bears no ownership record showed in the present epoch: one look cannot tell a record that is still to
 //! be taken from one that was taken away. PURE.
 
 use crate::role::Epoch;

@@ -3,7 +3,7 @@
 //! A batch of changes is atomic, and a DELETE in it succeeds only when it repeats the current record
 //! exactly. So DELETE of what was read and CREATE of what is wanted, with the [mark](super::mark) in the same
 //! batch, is a compare-and-swap on both: whoever wrote meanwhile makes it fail as a whole. The record is
-//! part of the batch even where only the mark changes, so that nobody's write between is overlooked.
+//! part of the batch even where only the ownership record changes, so that nobody's write between is overlooked.
 //!
 //! | mark | record | plan of a member that leads with a term |
 //! |---|---|---|
@@ -26,20 +26,20 @@ use std::time::Duration;
 
 use aws_sdk_route53::types::{Change, ChangeAction, ResourceRecord, ResourceRecordSet, RrType};
 
-use super::mark::{Mark, NoMark};
+use super::ownership::{NotOwnershipRecord, OwnershipRecord};
 use super::record::{Content, Key, canonical, describe, same};
 use crate::clock::Timestamp;
 use crate::config::steering::Write;
-use crate::steer::{Outlook, Plan, Step, Wish};
+use crate::steer::{Intent, Plan, Progress, Step};
 use crate::term;
 
 #[cfg(test)]
 mod tests;
 
-/// What the mark's name has before the record's.
+/// What the ownership record's name has before the record's.
 const MARK_PREFIX: &str = "_mirrorvip.";
 
-/// How long a mark may be cached, in seconds. Nobody asks a name server for it.
+/// How long an ownership record may be cached, in seconds. Nobody asks a name server for it.
 const MARK_TTL: i64 = 60;
 
 /// Between two looks while a change spreads, which takes half a minute by experience. Route 53 answers five requests a
@@ -78,16 +78,16 @@ pub(crate) struct Observed {
 pub(crate) struct Batch {
     pub(super) zone: String,
     pub(super) changes: Vec<Change>,
-    /// The term of the mark in it.
+    /// The term of the ownership record in it.
     pub(super) term: u64,
-    /// Whether it takes a record that bears no mark.
+    /// Whether it takes a record that bears no ownership record.
     pub(super) adopts: bool,
 }
 
 // === impl Desired ===
 
 impl Desired {
-    /// Where the mark is.
+    /// Where the ownership record is.
     pub(super) fn mark_key(&self) -> Key {
         Key {
             name: format!("{MARK_PREFIX}{}", self.record.name),
@@ -96,23 +96,23 @@ impl Desired {
         }
     }
 
-    /// The steps from `observed` to `wish`.
-    pub(super) fn plan(&self, wish: &Wish, observed: &Observed, now: Timestamp) -> Plan<Batch> {
+    /// The steps from `observed` to `intent`.
+    pub(super) fn plan(&self, intent: &Intent, observed: &Observed, now: Timestamp) -> Plan<Batch> {
         let nothing = |then| Plan { steps: Vec::new(), then };
         let wanted = match self.wanted(observed.record.as_ref()) {
             Ok(wanted) => wanted,
-            Err(why) => return nothing(Outlook::Impossible { why }),
+            Err(why) => return nothing(Progress::Blocked { why }),
         };
         let mark = match self.write {
-            Write::CompareAndSwap => match self.mark(observed) {
+            Write::CompareAndSwap => match self.ownership_record(observed) {
                 Ok(mark) => mark,
-                Err(why) => return nothing(Outlook::Impossible { why }),
+                Err(why) => return nothing(Progress::Blocked { why }),
             },
             Write::Upsert => None,
         };
-        let (term, certain) = match wish {
-            Wish::Lead { term, certain, .. } => (*term, *certain),
-            Wish::Follow | Wish::Hold { .. } => return nothing(Outlook::Fulfilled),
+        let (term, certain) = match intent {
+            Intent::Lead { term, certain, .. } => (*term, *certain),
+            Intent::Follow | Intent::Hold { .. } => return nothing(Progress::Fulfilled),
         };
         let is_wanted = observed.record.as_ref().is_some_and(|record| same(record, &wanted));
         let is_done = match &mark {
@@ -120,10 +120,10 @@ impl Desired {
             Some(mark) if mark.owner == self.owner && mark.term > term && !certain => {
                 let what =
                     format!("a term above the {} that this member wrote before, it is {term}", mark.term);
-                return nothing(Outlook::waiting(what));
+                return nothing(Progress::waiting(what));
             }
             Some(mark) if mark.owner != self.owner && mark.term >= term && !certain => {
-                return nothing(Outlook::TakenOver { by: mark.to_string() });
+                return nothing(Progress::LostOwnership { by: mark.to_string() });
             }
             Some(_) => false,
             None => self.write == Write::Upsert && is_wanted,
@@ -131,7 +131,7 @@ impl Desired {
         if is_done {
             return nothing(match &observed.spreading {
                 Some(change) => spreading(format!("change {change} to spread")),
-                None => Outlook::Fulfilled,
+                None => Progress::Fulfilled,
             });
         }
         let batch = match self.write {
@@ -171,12 +171,12 @@ impl Desired {
     }
 
     /// The mark that was read; the error says why none can be trusted or written.
-    fn mark(&self, observed: &Observed) -> Result<Option<Mark>, String> {
-        if !Mark::can_name(&self.owner) {
+    fn ownership_record(&self, observed: &Observed) -> Result<Option<OwnershipRecord>, String> {
+        if !OwnershipRecord::can_name(&self.owner) {
             return Err(format!(
                 "the member's name `{}` cannot be written into a record: up to 128 printable ASCII \
                  characters without blanks, quotes and backslashes can",
-                crate::observation::printable(&self.owner, 60)
+                crate::text::printable(&self.owner, 60)
             ));
         }
         observed.read_mark().map_err(|error| {
@@ -187,7 +187,7 @@ impl Desired {
     }
 
     fn swap(&self, observed: &Observed, wanted: ResourceRecordSet, term: u64, now: Timestamp) -> Batch {
-        let mark = Mark { owner: self.owner.clone(), term, at: now.to_utc() };
+        let mark = OwnershipRecord { owner: self.owner.clone(), term, at: now.to_utc() };
         let value = ResourceRecord::builder().value(mark.rdata()).build();
         let mut mark = self.mark_key().blank();
         mark.ttl = Some(MARK_TTL);
@@ -215,13 +215,13 @@ impl Desired {
 
 impl Observed {
     /// The ownership record, if there is one that can be read.
-    pub(super) fn ownership(&self) -> Option<term::Mark> {
-        let Mark { owner, term, .. } = self.read_mark().ok()??;
-        Some(term::Mark { term, member: owner })
+    pub(super) fn ownership(&self) -> Option<term::Claim> {
+        let OwnershipRecord { owner, term, .. } = self.read_mark().ok()??;
+        Some(term::Claim { term, member: owner })
     }
 
-    fn read_mark(&self) -> Result<Option<Mark>, NoMark> {
-        self.mark.as_ref().map(Mark::of).transpose()
+    fn read_mark(&self) -> Result<Option<OwnershipRecord>, NotOwnershipRecord> {
+        self.mark.as_ref().map(OwnershipRecord::of).transpose()
     }
 }
 
@@ -247,8 +247,8 @@ impl fmt::Display for Batch {
     }
 }
 
-fn spreading(what: String) -> Outlook {
-    Outlook::Waiting { what, pause: SPREADING }
+fn spreading(what: String) -> Progress {
+    Progress::Waiting { what, pause: SPREADING }
 }
 
 fn change(action: ChangeAction, record: ResourceRecordSet) -> Change {

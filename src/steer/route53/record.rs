@@ -10,7 +10,7 @@ use std::net::Ipv6Addr;
 use aws_sdk_route53::types::{AliasTarget, ResourceRecord, ResourceRecordSet, RrType};
 
 use crate::config::steering::RecordType;
-use crate::observation::printable;
+use crate::text::printable;
 
 /// How much of a name or a value is shown, in characters.
 const SHOWN: usize = 255;

@@ -139,7 +139,7 @@ async fn the_zone_is_read_back_whatever_its_spelling() {
     let record = observed.record.as_ref().expect("it is there");
     assert_eq!(record.name, "DB.Example\\056x\\052.internal.", "kept as it was read");
     assert_eq!(record.health_check_id(), Some("check-1"));
-    assert_eq!(target.mark(&observed), Some(Mark { term: 3, member: "i-other".into() }));
+    assert_eq!(target.ownership_record(&observed), Some(Claim { term: 3, member: "i-other".into() }));
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_namesake_with_another_set_identifier_is_not_taken_for_absence() {
     let mut target = target(&table(), &endpoint).await;
     let observed = target.observe().await.expect("it answers");
     let plan = target.plan(&lead(1), &observed, at(0));
-    assert!(matches!(&plan.then, Outlook::Impossible { why } if why.contains("`eu`")), "{:?}", plan.then);
+    assert!(matches!(&plan.then, Progress::Blocked { why } if why.contains("`eu`")), "{:?}", plan.then);
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn a_lost_swap_is_told_from_a_refused_batch() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_without_a_warrant_for_this_very_term() {
+async fn nothing_is_sent_without_write_authorization_for_this_very_term() {
     let endpoint = Endpoint::start(usual).await;
     let mut target = target(&table(), &endpoint).await;
     let observed = target.observe().await.expect("it answers");

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use crate::aws::help::known_help;
 use crate::clock::Clock;
 use crate::steer::error::{CallError, Class};
-use crate::steer::report::{Ladder, Report, State};
-use crate::steer::{Step, Wish};
+use crate::steer::report::{PromotionTimeline, Report, State};
+use crate::steer::{Intent, Step};
 
 /// The report as it grows, and who is told.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Journal {
     }
 
     /// A promotion begins.
-    pub(super) fn ladder(&mut self, ladder: Ladder) {
+    pub(super) fn ladder(&mut self, ladder: PromotionTimeline) {
         self.report.ladder = Some(ladder);
     }
 
@@ -129,19 +129,19 @@ impl Journal {
         self.take_down(error, true);
     }
 
-    /// All is as wished.
-    pub(super) fn fulfilled(&mut self, wish: &Wish, repaired: bool) {
+    /// All is as intended.
+    pub(super) fn fulfilled(&mut self, intent: &Intent, repaired: bool) {
         let now = self.clock.now();
         let (mirror, target) = (&*self.mirror, &*self.target);
-        if !matches!(wish, Wish::Hold { .. }) {
+        if !matches!(intent, Intent::Hold { .. }) {
             self.report.last_success = Some(now);
         }
         if repaired {
             self.report.drift_repaired += 1;
             tracing::info!(mirror, target, "what others had changed is put right");
         }
-        let state = match wish {
-            Wish::Lead { epoch, .. } => {
+        let state = match intent {
+            Intent::Lead { epoch, .. } => {
                 if let Some(ladder) = self.report.ladder.as_mut().filter(|ladder| ladder.epoch == *epoch)
                     && ladder.fulfilled.is_none()
                 {
@@ -151,21 +151,21 @@ impl Journal {
                 }
                 State::Fulfilled
             }
-            Wish::Follow => State::Fulfilled,
-            Wish::Hold { reason } => State::Holding { why: reason.clone() },
+            Intent::Follow => State::Fulfilled,
+            Intent::Hold { reason } => State::Holding { why: reason.clone() },
         };
         self.said = None;
         self.recovered();
         self.enter(state);
     }
 
-    /// The wish cannot be fulfilled until somebody changes something.
+    /// The intent cannot be fulfilled until somebody changes something.
     pub(super) fn impossible(&mut self, why: String) {
         if self.say(&why) {
             let (mirror, target) = (&*self.mirror, &*self.target);
             tracing::error!(mirror, target, why, "this steering target cannot be made to follow the primary");
         }
-        self.enter(State::Impossible { why });
+        self.enter(State::Blocked { why });
     }
 
     /// A step may not be made for lack of authority.
@@ -222,7 +222,7 @@ impl Journal {
             None => error.to_string(),
         };
         let state = match error.class {
-            Class::Stop => State::Impossible { why: how },
+            Class::Stop => State::Blocked { why: how },
             Class::Retry | Class::Throttled | Class::Observe => State::Failing { how },
         };
         self.report.last_error = Some((self.clock.now(), error));

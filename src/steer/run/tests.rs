@@ -150,7 +150,7 @@ async fn throttled_writes_are_sent_again_without_a_read_and_within_seconds() {
     {
         let cloud = bench.cloud();
         let gaps: Vec<u64> = cloud.writes[..7].windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-        assert_eq!(gaps, [250, 500, 1_000, 1_000, 1_000, 1_000], "half of each ceiling, as chance has it");
+        assert_eq!(gaps, [250, 500, 1_000, 1_000, 1_000, 1_000], "half of each ceiling, as jitter has it");
         let (first, last) = (cloud.writes[0].0, cloud.writes[6].0);
         assert_eq!(cloud.reads.iter().filter(|at| (first..last).contains(at)).count(), 0);
     }

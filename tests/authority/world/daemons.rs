@@ -96,7 +96,7 @@ impl State {
         }
         let Record { owner, term, .. } = self.record;
         self.daemon(i).term_before = self.daemon(i).arbiter.memory().term;
-        let mark = (term > 0).then(|| Mark { term, member: NAMES[owner].to_owned() });
+        let mark = (term > 0).then(|| Claim { term, member: NAMES[owner].to_owned() });
         self.handle(i, Input::Record { target: Arc::from("record"), mark });
         let mut outputs = self.handle(i, Input::Consult { ticket: 0 });
         for _ in 0..4 {
@@ -229,7 +229,7 @@ impl State {
         }
         for (peer, other) in others(i).enumerate() {
             let report = if other == j {
-                let mark = Mark { term, member: NAMES[j].to_owned() };
+                let mark = Claim { term, member: NAMES[j].to_owned() };
                 PeerReport::Facts(PeerFacts {
                     member: NAMES[j].to_owned(),
                     role: PeerRole::Primary,

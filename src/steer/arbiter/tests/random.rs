@@ -13,7 +13,7 @@ enum Event {
     Poll,
     /// The next answer of the round under way, or one to no question.
     Answer(usize, PeerReport),
-    Record(&'static str, Option<Mark>),
+    Record(&'static str, Option<Claim>),
     Gone(&'static str),
     Consult,
     Written,
@@ -21,7 +21,7 @@ enum Event {
     Restart,
 }
 
-fn marks() -> impl Strategy<Value = Mark> {
+fn marks() -> impl Strategy<Value = Claim> {
     let term = prop_oneof![20 => 0_u64..8, 1 => Just(u64::MAX), 1 => 900_u64..1_100];
     (prop::sample::select(vec!["a", "b", "c", "x", ""]), term).prop_map(|(member, term)| mark(member, term))
 }
@@ -149,7 +149,7 @@ impl Checked {
         assert!(bench.memory().superseded_by.is_none());
         assert!(*term >= bench.memory().seen.term, "{term} below {}", bench.memory().seen);
         let other = bench.arbiter.members.marks().filter(|mark| mark.member != "a");
-        let excluded = |mark: &Mark| bench.arbiter.members.excludes(&mark.member, bench.now);
+        let excluded = |mark: &Claim| bench.arbiter.members.excludes(&mark.member, bench.now);
         assert!(
             other
                 .filter(|mark| !excluded(mark))

@@ -97,14 +97,14 @@ fn turn(
     group: &mut Group,
     memory: &mut Memory<Target>,
     pool: Pool,
-    wish: &Wish,
+    intent: &Intent,
     read: u64,
     now: u64,
 ) -> Plan<Call> {
     let (settings, observed) = (settings(pool), group.observed());
-    memory.note(wish, &plan::view(&settings, &observed), read, at(now));
-    let planned = plan::plan(&settings, memory, wish, &observed, at(now));
-    assert_eq!(planned, plan::plan(&settings, memory, wish, &observed, at(now)), "the same plan again");
+    memory.note(intent, &plan::view(&settings, &observed), read, at(now));
+    let planned = plan::plan(&settings, memory, intent, &observed, at(now));
+    assert_eq!(planned, plan::plan(&settings, memory, intent, &observed, at(now)), "the same plan again");
     for call in &planned.steps {
         group.apply(call);
     }
@@ -146,29 +146,29 @@ proptest! {
         let done = turn(&mut group, &mut memory, Pool::PrimaryOnly, &lead(1), 6, 600);
         prop_assert_eq!(done.steps, []);
         if group.0[&key(ME, PORT)] == State::Healthy {
-            prop_assert_eq!(done.then, Outlook::Fulfilled);
+            prop_assert_eq!(done.then, Progress::Fulfilled);
         }
     }
 
     #[test]
     fn every_member_enrols_itself_and_removes_nobody(mut group in group(), leads: bool) {
         let before = group.clone();
-        let wish = if leads { lead(1) } else { Wish::Follow };
-        let first = turn(&mut group, &mut Memory::default(), Pool::AllMembers, &wish, 0, 0);
+        let intent = if leads { lead(1) } else { Intent::Follow };
+        let first = turn(&mut group, &mut Memory::default(), Pool::AllMembers, &intent, 0, 0);
         prop_assert!(first.steps.iter().all(|step| !step.moves_traffic()));
         prop_assert!(group.members().contains(&ME));
         for (target, state) in before.0.iter().filter(|(target, _)| **target != key(ME, PORT)) {
             prop_assert_eq!(&group.0[target], state);
         }
-        let second = turn(&mut group, &mut Memory::default(), Pool::AllMembers, &wish, 1, 1);
+        let second = turn(&mut group, &mut Memory::default(), Pool::AllMembers, &intent, 1, 1);
         prop_assert_eq!(second.steps, []);
     }
 
     #[test]
     fn who_does_not_lead_moves_nobody(mut group in group(), holds: bool) {
         let before = group.clone();
-        let wish = if holds { Wish::Hold { reason: "a doubt".into() } } else { Wish::Follow };
-        let planned = turn(&mut group, &mut Memory::default(), Pool::PrimaryOnly, &wish, 0, 0);
+        let intent = if holds { Intent::Hold { reason: "a doubt".into() } } else { Intent::Follow };
+        let planned = turn(&mut group, &mut Memory::default(), Pool::PrimaryOnly, &intent, 0, 0);
         prop_assert_eq!(planned.steps, []);
         prop_assert_eq!(group, before);
     }
@@ -199,7 +199,7 @@ proptest! {
         }
         let last = turn(&mut group, &mut memory, Pool::PrimaryOnly, &lead(1), 10, 1_000);
         let by = key(PEER, PORT).to_string();
-        prop_assert_eq!(last, Plan { steps: vec![], then: Outlook::TakenOver { by } });
+        prop_assert_eq!(last, Plan { steps: vec![], then: Progress::LostOwnership { by } });
     }
 }
 
@@ -224,7 +224,7 @@ fn a_target_without_traffic_is_left_as_it_is() {
         Group(BTreeMap::from([(key(ME, PORT), State::Unused), (key(PEER, PORT), State::Healthy)]));
     let planned = turn(&mut group, &mut Memory::default(), Pool::PrimaryOnly, &lead(1), 0, 0);
     assert_eq!(planned.steps, []);
-    let Outlook::Impossible { why } = planned.then else { panic!("{planned:?}") };
+    let Progress::Blocked { why } = planned.then else { panic!("{planned:?}") };
     assert!(why.starts_with("10.0.1.12:1972 is registered and gets no traffic"), "{why}");
 }
 

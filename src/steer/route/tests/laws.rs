@@ -7,37 +7,41 @@ use super::*;
 /// Applies one call as EC2 does, and checks what must hold of every single call.
 fn apply(call: &Call, tables: &mut [Table]) {
     let table = tables.iter_mut().find(|table| table.id == call.table).expect("it names a table of ours");
-    assert_eq!(call.hop, Hop::of(ME).expect("an interface"), "it leads to this member");
+    assert_eq!(call.hop, NextHop::of(ME).expect("an interface"), "it leads to this member");
     assert_eq!(call.destination, Destination::parse("10.99.0.1"));
     match (&table.way, call.replace) {
-        (Way::Nowhere, false) | (Way::To { .. }, true) => {}
+        (RouteState::Nowhere, false) | (RouteState::To { .. }, true) => {}
         (way, replace) => panic!("EC2 refuses: {way:?}, replace {replace}"),
     }
     // Atomic: there is no moment without a route where there was one.
     table.way = leads_to(ME, false);
 }
 
-fn any_way() -> impl Strategy<Value = Way> {
-    let gateway =
-        |blackhole| Way::To { interface: None, instance: None, other: Some("tgw-1".to_owned()), blackhole };
+fn any_way() -> impl Strategy<Value = RouteState> {
+    let gateway = |blackhole| RouteState::To {
+        interface: None,
+        instance: None,
+        other: Some("tgw-1".to_owned()),
+        blackhole,
+    };
     prop_oneof![
-        Just(Way::Nowhere),
+        Just(RouteState::Nowhere),
         any::<bool>().prop_map(|blackhole| leads_to(PEER, blackhole)),
         any::<bool>().prop_map(gateway),
         Just(leads_to(ME, false)),
     ]
 }
 
-fn plan_for(wish: &Wish, memory: &Memory, observed: &Observed) -> Plan<Call> {
-    plan::plan(&Destination::parse("10.99.0.1"), memory, wish, observed, at(0))
+fn plan_for(intent: &Intent, memory: &Memory, observed: &Observed) -> Plan<Call> {
+    plan::plan(&Destination::parse("10.99.0.1"), memory, intent, observed, at(0))
 }
 
 proptest! {
     #[test]
-    fn a_plan_reaches_the_wish_and_then_has_nothing_left(ways in proptest::collection::vec(any_way(), 1..6)) {
+    fn a_plan_reaches_the_intent_and_then_has_nothing_left(ways in proptest::collection::vec(any_way(), 1..6)) {
         let mut state = observed(&ways);
         let plan = plan_for(&lead(1), &Memory::default(), &state);
-        prop_assert_eq!(&plan.then, &Outlook::Fulfilled);
+        prop_assert_eq!(&plan.then, &Progress::Fulfilled);
         let wrong = ways.iter().filter(|way| **way != leads_to(ME, false)).count();
         prop_assert_eq!(plan.steps.len(), wrong, "one call for each table that leads elsewhere, no other");
         for call in &plan.steps {
@@ -45,16 +49,16 @@ proptest! {
         }
         prop_assert!(state.tables.iter().all(|table| table.way == leads_to(ME, false)));
         let again = plan_for(&lead(1), &Memory::default(), &state);
-        prop_assert_eq!(again, Plan { steps: Vec::new(), then: Outlook::Fulfilled });
+        prop_assert_eq!(again, Plan { steps: Vec::new(), then: Progress::Fulfilled });
     }
 
     #[test]
     fn whoever_does_not_lead_touches_nothing(ways in proptest::collection::vec(any_way(), 1..6)) {
-        for wish in [Wish::Follow, Wish::Hold { reason: "doubt".into() }] {
+        for intent in [Intent::Follow, Intent::Hold { reason: "doubt".into() }] {
             let mut memory = Memory::default();
-            memory.note(&wish, &observed(&ways), 2, at(0));
+            memory.note(&intent, &observed(&ways), 2, at(0));
             prop_assert_eq!(&memory, &Memory::default());
-            prop_assert!(plan_for(&wish, &memory, &observed(&ways)).steps.is_empty());
+            prop_assert!(plan_for(&intent, &memory, &observed(&ways)).steps.is_empty());
         }
     }
 
@@ -74,7 +78,7 @@ proptest! {
             memory.note(&lead(1), &taken, read, at(seconds));
             let plan = plan::plan(&Destination::parse("10.99.0.1"), &memory, &lead(1), &taken, at(seconds));
             prop_assert!(plan.steps.is_empty());
-            let suspicious = matches!(plan.then, Outlook::Waiting { .. } | Outlook::TakenOver { .. });
+            let suspicious = matches!(plan.then, Progress::Waiting { .. } | Progress::LostOwnership { .. });
             prop_assert!(suspicious);
         }
     }

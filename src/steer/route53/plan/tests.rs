@@ -87,13 +87,13 @@ fn by(owner: &str, value: &str) -> Desired {
     Desired { owner: owner.to_owned(), ..swapped(value) }
 }
 
-fn lead(term: u64) -> Wish {
-    Wish::Lead { epoch: Epoch::default(), term, certain: false }
+fn lead(term: u64) -> Intent {
+    Intent::Lead { epoch: Epoch::default(), term, certain: false }
 }
 
 /// The same while it is certain that no other member is the primary.
-fn certain(term: u64) -> Wish {
-    Wish::Lead { epoch: Epoch::default(), term, certain: true }
+fn certain(term: u64) -> Intent {
+    Intent::Lead { epoch: Epoch::default(), term, certain: true }
 }
 
 /// Whose the record is, as its mark says.
@@ -140,10 +140,10 @@ fn a_record_fails_over_and_back_and_the_stale_member_gives_way() {
     zone.apply(&batch(b.plan(&lead(2), &zone.look(&b), now()))).expect("b takes over");
     assert_eq!(owner(&zone.look(&a)), Some(("b".to_owned(), 2)));
     assert!(
-        matches!(a.plan(&lead(1), &zone.look(&a), now()).then, Outlook::TakenOver { by } if by.contains('b'))
+        matches!(a.plan(&lead(1), &zone.look(&a), now()).then, Progress::LostOwnership { by } if by.contains('b'))
     );
     assert!(
-        matches!(a.plan(&lead(2), &zone.look(&a), now()).then, Outlook::TakenOver { .. }),
+        matches!(a.plan(&lead(2), &zone.look(&a), now()).then, Progress::LostOwnership { .. }),
         "the first of two equals"
     );
     // What a knew from before is worth nothing: address drift, then the old plan.
@@ -160,7 +160,7 @@ fn adoption_is_told_from_making_and_from_taking_over() {
     let record = text_record(&key(NAME, &RrType::A, None), &["10.0.1.12"]);
     let observed = Observed { record: Some(record), ..Observed::default() };
     let step = batch(desired.plan(&lead(1), &observed, now()));
-    assert!(step.adopts, "even where the value is right already, the mark is missing");
+    assert!(step.adopts, "even where the value is right already, the ownership record is missing");
     assert!(!batch(desired.plan(&lead(1), &Observed::default(), now())).adopts);
 }
 
@@ -179,10 +179,10 @@ fn a_term_never_goes_down_in_doubt() {
     let mut zone = Zone(Vec::new());
     let desired = swapped("10.0.1.12");
     zone.apply(&batch(desired.plan(&lead(5), &zone.look(&desired), now()))).expect("it makes it");
-    assert_eq!(desired.plan(&lead(2), &zone.look(&desired), now()).then, Outlook::Fulfilled, "as wanted");
+    assert_eq!(desired.plan(&lead(2), &zone.look(&desired), now()).then, Progress::Fulfilled, "as wanted");
     let moved = swapped("10.0.1.13");
     let plan = moved.plan(&lead(2), &zone.look(&moved), now());
-    assert!(plan.steps.is_empty() && matches!(plan.then, Outlook::Waiting { .. }), "{plan:?}");
+    assert!(plan.steps.is_empty() && matches!(plan.then, Progress::Waiting { .. }), "{plan:?}");
     assert_eq!(batch(moved.plan(&lead(5), &zone.look(&moved), now())).term, 5);
 }
 
@@ -194,7 +194,7 @@ fn the_own_mark_of_a_lower_term_is_rewritten_although_the_record_is_as_wanted() 
     zone.apply(&batch(desired.plan(&lead(2), &zone.look(&desired), now()))).expect("it makes it");
     zone.apply(&batch(desired.plan(&lead(5), &zone.look(&desired), now()))).expect("it rewrites it");
     assert_eq!(owner(&zone.look(&desired)), Some(("a".to_owned(), 5)));
-    assert_eq!(desired.plan(&lead(5), &zone.look(&desired), now()).then, Outlook::Fulfilled);
+    assert_eq!(desired.plan(&lead(5), &zone.look(&desired), now()).then, Progress::Fulfilled);
 }
 
 /// A mark with the highest possible number, by mistake or on purpose (story 14), or of a member that was replaced.
@@ -204,7 +204,7 @@ fn another_members_mark_of_a_higher_term_is_rewritten_only_in_certainty() {
     let (a, b) = (by("a", "10.0.1.12"), by("b", "10.0.2.12"));
     zone.apply(&batch(b.plan(&lead(u64::MAX), &zone.look(&b), now()))).expect("b makes it");
     let in_doubt = a.plan(&lead(3), &zone.look(&a), now());
-    assert!(matches!(in_doubt, Plan { steps, then: Outlook::TakenOver { .. } } if steps.is_empty()));
+    assert!(matches!(in_doubt, Plan { steps, then: Progress::LostOwnership { .. } } if steps.is_empty()));
     zone.apply(&batch(a.plan(&certain(3), &zone.look(&a), now()))).expect("a takes over");
     assert_eq!(owner(&zone.look(&a)), Some(("a".to_owned(), 3)));
 
@@ -218,11 +218,11 @@ fn another_members_mark_of_a_higher_term_is_rewritten_only_in_certainty() {
 #[test]
 fn what_cannot_be_is_told_to_every_member() {
     let check = |desired: &Desired, observed: &Observed, expected: &str| {
-        for wish in [lead(9), Wish::Follow, Wish::Hold { reason: String::new() }] {
-            let plan = desired.plan(&wish, observed, now());
+        for intent in [lead(9), Intent::Follow, Intent::Hold { reason: String::new() }] {
+            let plan = desired.plan(&intent, observed, now());
             assert!(plan.steps.is_empty());
             assert!(
-                matches!(&plan.then, Outlook::Impossible { why } if why.contains(expected)),
+                matches!(&plan.then, Progress::Blocked { why } if why.contains(expected)),
                 "{:?}",
                 plan.then
             );

@@ -11,7 +11,7 @@ const TAKES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::
 
 /// The pool of an outage from the first second to `until`, with every pause as long as it may be.
 fn unlucky(until: u64, takes: Duration, class: Class) -> Cloud {
-    Cloud { outage: Some(Outage { until, takes, class }), chance: Some(|| 1.0), ..pool(&["b"]) }
+    Cloud { outage: Some(Outage { until, takes, class }), jitter: Some(|| 1.0), ..pool(&["b"]) }
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +47,7 @@ async fn whoever_waited_long_for_nobody_waits_for_a_promotion_as_all_do() {
 #[tokio::test(start_paused = true)]
 async fn where_nobody_waits_a_fault_is_felt_in_peace() {
     for role in [Role::Backup, Role::Primary] {
-        let bench = start(Cloud { chance: Some(|| 1.0), ..pool(&["a"]) }, std::slice::from_ref(&role));
+        let bench = start(Cloud { jitter: Some(|| 1.0), ..pool(&["a"]) }, std::slice::from_ref(&role));
         bench.pass(10, role.clone()).await;
         assert_eq!(bench.state(), "fulfilled");
         bench.cloud().outage = Some(Outage { until: 300_000, takes: Duration::ZERO, class: Class::Retry });

@@ -12,7 +12,7 @@ use super::super::*;
 use crate::observation::{Observation, Outcome, Role};
 use crate::role::{Settings, Tracker};
 use crate::steer::arbiter::Message;
-use crate::term::Mark;
+use crate::term::Claim;
 
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(4);
 const DRIFT: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ pub(super) struct Cloud {
     /// What is begun before it ends fails.
     pub(super) outage: Option<Outage>,
     /// How long pauses are, as a part of what they may be; half of it by default.
-    pub(super) chance: Option<fn() -> f64>,
+    pub(super) jitter: Option<fn() -> f64>,
     /// Puts this member back after each write.
     pub(super) opponent: Option<&'static str>,
 }
@@ -172,37 +172,37 @@ impl Target for Pool {
         Ok(Observed { members, tables, enrol, taken_by, unhealthy, spreads, unsuitable })
     }
 
-    fn overrule(&mut self, epoch: Epoch) {
+    fn reset_memory(&mut self, epoch: Epoch) {
         self.overruled = Some(epoch);
         self.cloud.lock().unwrap().overruled += 1;
     }
 
-    fn mark(&self, observed: &Observed) -> Option<Mark> {
-        observed.taken_by.map(|by| Mark { term: 2, member: by.to_owned() })
+    fn ownership_record(&self, observed: &Observed) -> Option<Claim> {
+        observed.taken_by.map(|by| Claim { term: 2, member: by.to_owned() })
     }
 
-    fn plan(&self, wish: &Wish, observed: &Observed, _now: Timestamp) -> Plan<Call> {
+    fn plan(&self, intent: &Intent, observed: &Observed, _now: Timestamp) -> Plan<Call> {
         let mut steps = Vec::new();
-        let mut then = Outlook::Fulfilled;
+        let mut then = Progress::Fulfilled;
         let present = observed.members.contains("a");
         if observed.unsuitable {
-            return Plan { steps, then: Outlook::Impossible { why: "it is of another kind".to_owned() } };
+            return Plan { steps, then: Progress::Blocked { why: "it is of another kind".to_owned() } };
         }
         if observed.enrol {
             steps.extend((!present).then_some(Call::Enrol));
-        } else if let Wish::Lead { epoch, .. } = wish {
+        } else if let Intent::Lead { epoch, .. } = intent {
             steps.extend((!present).then_some(Call::Add));
             steps.extend(observed.tables.iter().map(|table| Call::Point(table)));
             if observed.unhealthy {
-                then = Outlook::waiting("health");
+                then = Progress::waiting("health");
             } else {
                 steps.extend(observed.members.iter().filter(|m| **m != "a").map(|m| Call::Remove(m)));
             }
             if observed.spreads {
-                then = Outlook::Waiting { what: "changes to spread".to_owned(), pause: SPREADING };
+                then = Progress::Waiting { what: "changes to spread".to_owned(), pause: SPREADING };
             }
             if let (Some(by), false) = (observed.taken_by, self.overruled == Some(*epoch)) {
-                return Plan { steps: Vec::new(), then: Outlook::TakenOver { by: by.to_owned() } };
+                return Plan { steps: Vec::new(), then: Progress::LostOwnership { by: by.to_owned() } };
             }
         }
         Plan { steps, then }
@@ -210,7 +210,9 @@ impl Target for Pool {
 
     async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
         let proof = match proof {
-            Proof::Warrant(warrant) => format!(" (epoch {}, term {})", warrant.epoch(), warrant.term()),
+            Proof::WriteAuthorization(authorization) => {
+                format!(" (epoch {}, term {})", authorization.epoch(), authorization.term())
+            }
             Proof::AnyRole => String::new(),
         };
         let (fault, takes) = {
@@ -245,7 +247,7 @@ pub(super) struct Bench {
     /// What the next consultations find out, before they are answered with it.
     pub(super) rulings: Arc<Mutex<VecDeque<Authority>>>,
     /// What the loop reported to the arbiter of each read.
-    pub(super) marks: Arc<Mutex<Vec<Option<Mark>>>>,
+    pub(super) marks: Arc<Mutex<Vec<Option<Claim>>>>,
     pub(super) report: watch::Receiver<Report>,
     pub(super) drift: watch::Sender<Duration>,
     pub(super) clock: Clock,
@@ -278,8 +280,8 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
     let authority = watch::Sender::new(CLEAR);
     let (messages, mut heard) = mpsc::channel(8);
     let (reads, rulings) =
-        (Arc::<Mutex<Vec<Option<Mark>>>>::default(), Arc::<Mutex<VecDeque<Authority>>>::default());
-    let chance = cloud.chance.unwrap_or(|| 0.5);
+        (Arc::<Mutex<Vec<Option<Claim>>>>::default(), Arc::<Mutex<VecDeque<Authority>>>::default());
+    let jitter = cloud.jitter.unwrap_or(|| 0.5);
     let cloud = Arc::new(Mutex::new(Cloud { fewest: usize::MAX, ..cloud }));
     let around_it = Arc::clone(&cloud);
     let (marks, found, rules) = (Arc::clone(&reads), Arc::clone(&rulings), authority.clone());
@@ -306,14 +308,14 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
     });
     let (report_to, report) = watch::channel(Report::new("pool test".into(), clock.now()));
     let (cancelled, drift) = (CancellationToken::new(), watch::Sender::new(DRIFT));
-    let around = Surroundings {
+    let around = LoopContext {
         mirror: "PROD".into(),
         snapshot: snapshot.subscribe(),
         arbiter: ArbiterHandle::new(messages, authority.subscribe()),
         report: report_to,
         clock: clock.clone(),
         drift: drift.subscribe(),
-        chance,
+        jitter,
         cancelled: cancelled.clone(),
     };
     let task = tokio::spawn(run(Pool { cloud: Arc::clone(&cloud), start, overruled: None }, around));

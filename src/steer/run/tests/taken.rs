@@ -2,7 +2,7 @@
 
 use super::scripted::CERTAIN;
 use super::*;
-use crate::term::Mark;
+use crate::term::Claim;
 
 /// Another takes what this member led in this epoch.
 fn take(bench: &scripted::Bench) {
@@ -17,7 +17,7 @@ async fn what_another_takes_stays_there_and_its_mark_is_reported() {
     assert_eq!((bench.steps().len(), bench.state()), (2, "fulfilled"));
     assert_eq!(*bench.marks.lock().unwrap(), [None, None], "one a turn");
     take(&bench);
-    // The wish is the same after a spell of silence: so is what was taken.
+    // The intent is the same after a spell of silence: so is what was taken.
     says(&bench.snapshot, &bench.clock, Err(NoEvidence::TimedOut { after: Duration::from_secs(2) }));
     sleep(Duration::from_secs(6)).await;
     bench.pass(60, Role::Primary).await;
@@ -25,7 +25,7 @@ async fn what_another_takes_stays_there_and_its_mark_is_reported() {
     let why = bench.report.borrow().state.reason().map(str::to_owned).expect("held for a reason");
     assert!(why.contains("another tool") && why.contains("mirrorvip take"), "{why}");
     let reported = bench.marks.lock().unwrap().last().cloned().flatten();
-    assert_eq!(reported, Some(Mark { term: 2, member: "b".to_owned() }));
+    assert_eq!(reported, Some(Claim { term: 2, member: "b".to_owned() }));
     bench.stop().await;
 }
 

@@ -107,10 +107,10 @@ proptest! {
         prop_assert!(observed.record.is_none() || seen.record.is_some(), "a record is never absent after");
         let again = desired.plan(&lead(term), &seen, now());
         prop_assert!(again.steps.is_empty(), "nothing is left to do: {:?}", again);
-        let fulfilled = matches!(again.then, Outlook::Fulfilled);
+        let fulfilled = matches!(again.then, Progress::Fulfilled);
         prop_assert!(fulfilled || plan.steps.is_empty(), "what was written is what was wanted: {:?}", again);
         if fulfilled {
-            let record = seen.record.as_ref().expect("a fulfilled wish has a record");
+            let record = seen.record.as_ref().expect("a fulfilled intent has a record");
             let mut wanted = record.clone();
             desired.content.put_into(&mut wanted);
             prop_assert!(same(record, &wanted));
@@ -132,7 +132,7 @@ proptest! {
         match observed.read_mark() {
             Ok(Some(mark)) if mark.owner != desired.owner && mark.term >= term => {
                 prop_assert!(plan.steps.is_empty());
-                prop_assert!(matches!(plan.then, Outlook::TakenOver { .. }), "{:?}", plan);
+                prop_assert!(matches!(plan.then, Progress::LostOwnership { .. }), "{:?}", plan);
                 prop_assert_eq!(in_certainty.steps.len(), 1);
                 prop_assert_eq!(in_certainty.steps[0].term, term);
             }
@@ -140,7 +140,7 @@ proptest! {
             Ok(None) => prop_assert_eq!(plan.steps.len(), 1),
             Err(_) => {
                 prop_assert!(plan.steps.is_empty() && in_certainty.steps.is_empty());
-                prop_assert!(matches!(plan.then, Outlook::Impossible { .. }), "{:?}", plan);
+                prop_assert!(matches!(plan.then, Progress::Blocked { .. }), "{:?}", plan);
             }
         }
     }
@@ -149,8 +149,8 @@ proptest! {
     #[test]
     fn who_does_not_lead_plans_nothing((desired, zone) in zones()) {
         let observed = zone.look(&desired);
-        for wish in [Wish::Follow, Wish::Hold { reason: String::new() }] {
-            prop_assert!(desired.plan(&wish, &observed, now()).steps.is_empty());
+        for intent in [Intent::Follow, Intent::Hold { reason: String::new() }] {
+            prop_assert!(desired.plan(&intent, &observed, now()).steps.is_empty());
         }
     }
 

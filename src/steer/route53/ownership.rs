@@ -6,16 +6,16 @@
 //!
 //! The first word is the format's version. `owner` is the member that wrote it, `term` its [term](crate::term). Both
 //! decide; `at`, from the writer's wall clock, is for people. `epoch` repeats the term for versions that wrote and read
-//! nothing else; a mark of theirs, without `term`, is understood.
+//! nothing else; an ownership record of theirs, without `term`, is understood.
 //! Fields may come in any order, and fields that are not known are ignored. Anything else under that name
-//! is somebody else's and is left alone: a mark that cannot be read could be the later one.
+//! is somebody else's and is left alone: an ownership record that cannot be read could be the later one.
 
 use std::fmt;
 
 use aws_sdk_route53::types::ResourceRecordSet;
 
 use super::record::unescape;
-use crate::observation::printable;
+use crate::text::printable;
 
 /// The format's version, and its first word.
 const VERSION: &str = "mirrorvip1";
@@ -23,23 +23,23 @@ const VERSION: &str = "mirrorvip1";
 /// What all versions of the format begin with.
 const FAMILY: &str = "mirrorvip";
 
-/// Longest name of an owner, so that a mark fits into one string of a TXT record (255 bytes).
+/// Longest name of an owner, so that an ownership record fits into one string of a TXT record (255 bytes).
 const LONGEST_OWNER: usize = 128;
 
-/// How much of a text that is no mark is shown, in characters.
+/// How much of a text that is no ownership record is shown, in characters.
 const SHOWN: usize = 100;
 
 /// Who wrote the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct OwnershipRecord {
     pub(super) owner: String,
     pub(super) term: u64,
     pub(super) at: jiff::Timestamp,
 }
 
-/// Why a TXT record is no mark that this version can read.
+/// Why a TXT record is no ownership record that this version can read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoMark {
+pub(super) enum NotOwnershipRecord {
     #[error("it was written by a version of mirrorvip that this one does not understand: {0}")]
     OtherVersion(String),
     #[error("it was not written by mirrorvip: {0}")]
@@ -48,33 +48,33 @@ pub(super) enum NoMark {
     Damaged { problem: &'static str, text: String },
 }
 
-// === impl Mark ===
+// === impl OwnershipRecord ===
 
-impl Mark {
-    /// Whether `owner` can be written into a mark: printable ASCII that needs no quoting.
+impl OwnershipRecord {
+    /// Whether `owner` can be written into an ownership record: printable ASCII that needs no quoting.
     pub(super) fn can_name(owner: &str) -> bool {
         let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
         (1..=LONGEST_OWNER).contains(&owner.len()) && owner.bytes().all(fits)
     }
 
-    /// Reads the mark that a TXT record holds.
-    pub(super) fn of(record: &ResourceRecordSet) -> Result<Self, NoMark> {
+    /// Reads the ownership record that a TXT record holds.
+    pub(super) fn of(record: &ResourceRecordSet) -> Result<Self, NotOwnershipRecord> {
         match record.resource_records() {
             [value] => Self::read(value.value()),
-            values => Err(NoMark::Foreign(format!("it has {} values", values.len()))),
+            values => Err(NotOwnershipRecord::Foreign(format!("it has {} values", values.len()))),
         }
     }
 
-    fn read(rdata: &str) -> Result<Self, NoMark> {
+    fn read(rdata: &str) -> Result<Self, NotOwnershipRecord> {
         let shown = || printable(rdata, SHOWN);
-        let text = text(rdata).ok_or_else(|| NoMark::Foreign(shown()))?;
+        let text = text(rdata).ok_or_else(|| NotOwnershipRecord::Foreign(shown()))?;
         let mut words = text.split(' ').filter(|word| !word.is_empty());
         match words.next() {
             Some(VERSION) => {}
-            Some(word) if word.starts_with(FAMILY) => return Err(NoMark::OtherVersion(shown())),
-            Some(_) | None => return Err(NoMark::Foreign(shown())),
+            Some(word) if word.starts_with(FAMILY) => return Err(NotOwnershipRecord::OtherVersion(shown())),
+            Some(_) | None => return Err(NotOwnershipRecord::Foreign(shown())),
         }
-        let damaged = |problem| NoMark::Damaged { problem, text: shown() };
+        let damaged = |problem| NotOwnershipRecord::Damaged { problem, text: shown() };
         let (mut owner, mut term, mut epoch, mut at) = (None, None, None, None);
         for word in words {
             let (key, value) = word.split_once('=').ok_or_else(|| damaged("a field without a value"))?;
@@ -101,7 +101,7 @@ impl Mark {
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for OwnershipRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (term {}, written at {:.0} by its clock)", self.owner, self.term, self.at)
     }
@@ -145,19 +145,19 @@ mod tests {
     #[test]
     fn a_mark_reads_as_documented() {
         let text = "\"mirrorvip1 owner=i-0abc term=7 epoch=7 at=2026-11-21T02:40:00Z\"";
-        let mark = Mark::read(text).expect("a mark");
+        let mark = OwnershipRecord::read(text).expect("an ownership record");
         assert_eq!((mark.owner.as_str(), mark.term), ("i-0abc", 7));
         assert_eq!(mark.rdata(), text);
         let earlier = "\"mirrorvip1 owner=i-0abc epoch=7 at=2026-11-21T02:40:00Z\"";
-        assert_eq!(Mark::read(earlier).as_ref(), Ok(&mark), "of a version that knew no terms");
+        assert_eq!(OwnershipRecord::read(earlier).as_ref(), Ok(&mark), "of a version that knew no terms");
         let split = "\"mirrorvip1 at=2026-11-21T02:40:00Z zone=b \" \"epoch=7\\040owner=i-0abc\"";
-        assert_eq!(Mark::read(split), Ok(mark), "any order, any strings, unknown fields, escapes");
+        assert_eq!(OwnershipRecord::read(split), Ok(mark), "any order, any strings, unknown fields, escapes");
     }
 
     #[test]
     fn what_is_no_mark_is_told_apart() {
         let check = |rdata: &str, expected: &str| {
-            let error = Mark::read(rdata).expect_err(rdata).to_string();
+            let error = OwnershipRecord::read(rdata).expect_err(rdata).to_string();
             assert!(error.contains(expected), "{rdata}: {error}");
         };
         check("", "not written by mirrorvip");
@@ -177,26 +177,32 @@ mod tests {
 
     #[test]
     fn an_owner_needs_no_quoting_and_leaves_room() {
-        assert!(Mark::can_name("i-0123456789abcdef0") && Mark::can_name("db-a.example.internal/IRIS"));
+        assert!(
+            OwnershipRecord::can_name("i-0123456789abcdef0")
+                && OwnershipRecord::can_name("db-a.example.internal/IRIS")
+        );
         for owner in ["", "two words", "quo\"te", "back\\slash", "é", &"x".repeat(129)] {
-            assert!(!Mark::can_name(owner), "{owner}");
+            assert!(!OwnershipRecord::can_name(owner), "{owner}");
         }
-        let longest = Mark { owner: "x".repeat(128), term: u64::MAX, at: jiff::Timestamp::MAX };
+        let longest = OwnershipRecord { owner: "x".repeat(128), term: u64::MAX, at: jiff::Timestamp::MAX };
         assert!(longest.rdata().len() <= 257, "one string of 255 bytes and its quotes");
-        assert_eq!(Mark::read(&longest.rdata()).expect("a mark").owner, longest.owner);
+        assert_eq!(
+            OwnershipRecord::read(&longest.rdata()).expect("an ownership record").owner,
+            longest.owner
+        );
     }
 
     proptest! {
         #[test]
         fn what_is_written_reads_back(owner in "[!#-\\[\\]-~]{1,128}", term: u64, second in 0_i64..4_000_000_000) {
             let at = jiff::Timestamp::from_second(second).expect("a time");
-            let mark = Mark { owner, term, at };
-            prop_assert_eq!(Mark::read(&mark.rdata()), Ok(mark));
+            let mark = OwnershipRecord { owner, term, at };
+            prop_assert_eq!(OwnershipRecord::read(&mark.rdata()), Ok(mark));
         }
 
         #[test]
         fn any_text_is_read_without_panic(rdata in "[\"\\\\ mirvopwne1=0-9a-z\\PC]{0,60}") {
-            let read = Mark::read(&rdata);
+            let read = OwnershipRecord::read(&rdata);
             prop_assert!(read.is_ok() || read.is_err_and(|error| !error.to_string().is_empty()));
         }
     }

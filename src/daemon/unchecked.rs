@@ -13,7 +13,7 @@ use crate::health::Checkers;
 use crate::role::Verdict;
 use crate::snapshot::Snapshot;
 
-/// Watches one mirror until it is cancelled; `limit` is how long it may serve unasked.
+/// Watches one mirror until it is cancelled; `limit` is how long it may serve unchecked.
 pub(super) async fn warn(
     mirror: Arc<str>,
     limit: Duration,
@@ -35,17 +35,17 @@ pub(super) async fn warn(
         let serves = matches!(snapshot.borrow().verdict_at(now), Verdict::Serve { .. });
         serving_since = serves.then(|| serving_since.unwrap_or(now));
         let asked = checkers.asked(&mirror).map(|asked| asked.last);
-        let unasked = serving_since.is_some_and(|since| unasked_for(since, asked, now) >= limit);
-        if unasked && !warned {
+        let unchecked = serving_since.is_some_and(|since| unasked_for(since, asked, now) >= limit);
+        if unchecked && !warned {
             tracing::warn!(
                 mirror = &*mirror,
                 ?limit,
                 "this member is primary and no load balancer asks for its page; is it registered, and does its health check point here?"
             );
-        } else if warned && !unasked && serves {
+        } else if warned && !unchecked && serves {
             tracing::info!(mirror = &*mirror, "health checks are coming in again");
         }
-        warned = unasked;
+        warned = unchecked;
     }
 }
 

@@ -1,7 +1,7 @@
 //! What every connection needs to be answered: the configuration of the moment, the mirrors, the clock.
 //!
-//! A [`Site`] never changes. A reload publishes another [`Plan`]; connections that are open finish with the
-//! site they began with, new ones get the new one, and no request sees half of each.
+//! A [`ServerConfig`] never changes. A reload publishes another [`Plan`]; connections that are open finish with the
+//! server_config they began with, new ones get the new one, and no request sees half of each.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,20 +23,20 @@ use super::source::Source;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::snapshot::Snapshot;
-use crate::tls::Renewing;
+use crate::tls::ReloadingCertificate;
 
 /// What the health thread should be doing.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) site: Arc<Site>,
-    /// The sockets to accept from. Kept apart from the site: whoever held both would hold the port open.
+    pub(super) server_config: Arc<ServerConfig>,
+    /// The sockets to accept from. Kept apart from the server_config: whoever held both would hold the port open.
     pub(super) listeners: Vec<(Arc<Listener>, Purpose)>,
 }
 
 /// What is spoken on a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// HTTP, over TLS if the site has a certificate.
+    /// HTTP, over TLS if the server_config has a certificate.
     Page,
     /// HAProxy's agent check.
     AgentCheck,
@@ -44,10 +44,10 @@ pub(super) enum Purpose {
 
 /// One configuration of the health listener.
 #[derive(Debug)]
-pub(super) struct Site {
+pub(super) struct ServerConfig {
     pub(super) mirrors: Vec<Mirror>,
     pub(super) routes: Routes,
-    pub(super) tls: Option<Arc<Renewing>>,
+    pub(super) tls: Option<Arc<ReloadingCertificate>>,
     pub(super) proxy_protocol: bool,
     pub(super) header_timeout: Duration,
     pub(super) request_timeout: Duration,
@@ -111,10 +111,14 @@ pub struct Tally {
     pub(super) exhausted: AtomicU64,
 }
 
-// === impl Site ===
+// === impl ServerConfig ===
 
-impl Site {
-    pub(super) fn new(settings: &config::Health, mirrors: Vec<Mirror>, tls: Option<Arc<Renewing>>) -> Self {
+impl ServerConfig {
+    pub(super) fn new(
+        settings: &config::Health,
+        mirrors: Vec<Mirror>,
+        tls: Option<Arc<ReloadingCertificate>>,
+    ) -> Self {
         Self {
             routes: Routes::new(mirrors.iter().map(|mirror| (&*mirror.name, mirror.paths.as_slice()))),
             mirrors,
@@ -169,14 +173,14 @@ impl Site {
 // === impl Service ===
 
 impl Service {
-    /// The site to begin a connection with.
-    pub(super) fn site(&self) -> Arc<Site> {
-        Arc::clone(&self.plan.borrow().site)
+    /// The server_config to begin a connection with.
+    pub(super) fn server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.plan.borrow().server_config)
     }
 
     /// Waits until every mirror has a verdict that more of the same answers will not change.
     pub(super) async fn settled(&self) {
-        for mirror in &self.site().mirrors {
+        for mirror in &self.server_config().mirrors {
             let mut snapshot = mirror.snapshot.clone();
             // An error means that its loop has ended: there is nothing to wait for.
             let _ = snapshot.wait_for(Snapshot::has_settled).await;
@@ -184,11 +188,11 @@ impl Service {
     }
 
     /// Takes down an answer that was sent.
-    pub(super) fn record(&self, site: &Site, caller: Caller, response: &Response) {
+    pub(super) fn record(&self, server_config: &ServerConfig, caller: Caller, response: &Response) {
         count(&self.tally.answered);
         self.seats.answered(caller.source, response.about.is_some());
         if let Some(about) = response.about {
-            let mirror = &site.mirrors[about.mirror].name;
+            let mirror = &server_config.mirrors[about.mirror].name;
             let now = self.clock.now();
             self.checkers.record(caller.client, mirror, about.verdict, response.status, now);
         }

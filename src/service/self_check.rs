@@ -30,7 +30,7 @@ const REQUEST: &[u8] = b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: cl
 
 /// Who knocks, and where it was heard before.
 #[derive(Debug, Default)]
-pub(super) struct Knocker {
+pub(super) struct SelfCheck {
     heard: HashSet<SocketAddr>,
     /// Since when knocks are not answered, nor anybody else.
     unanswered: Option<Instant>,
@@ -45,9 +45,9 @@ enum Reaction {
     Unasked,
 }
 
-// === impl Knocker ===
+// === impl SelfCheck ===
 
-impl Knocker {
+impl SelfCheck {
     /// Knocks at all `addresses` at once, for at most `patience`. Returns those that have fallen silent.
     pub(super) async fn knock(
         &mut self,
@@ -139,25 +139,25 @@ mod tests {
     async fn silence_counts_where_somebody_was_heard_before() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (mut knocker, tally) = (Knocker::default(), Tally::default());
-        assert!(knocker.knock(&[address], &tally, SOON).await.is_empty(), "never heard there");
-        knocker.heard.insert(address);
-        assert_eq!(knocker.knock(&[address], &tally, SOON).await, [address]);
+        let (mut self_check, tally) = (SelfCheck::default(), Tally::default());
+        assert!(self_check.knock(&[address], &tally, SOON).await.is_empty(), "never heard there");
+        self_check.heard.insert(address);
+        assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address]);
         drop(listener);
-        assert_eq!(knocker.knock(&[address], &tally, SOON).await, [address], "refused");
-        assert!(knocker.knock(&[], &tally, SOON).await.is_empty());
-        assert!(knocker.heard.is_empty(), "the address was taken out of the configuration");
+        assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address], "refused");
+        assert!(self_check.knock(&[], &tally, SOON).await.is_empty());
+        assert!(self_check.heard.is_empty(), "the address was taken out of the configuration");
     }
 
     #[tokio::test]
     async fn any_reaction_will_do() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (mut knocker, tally) = (Knocker::default(), Tally::default());
+        let (mut self_check, tally) = (SelfCheck::default(), Tally::default());
         let closing = std::thread::spawn(move || drop(listener.accept().unwrap()));
-        assert!(knocker.knock(&[address], &tally, Duration::from_secs(60)).await.is_empty());
+        assert!(self_check.knock(&[address], &tally, Duration::from_secs(60)).await.is_empty());
         closing.join().unwrap();
-        assert!(knocker.heard.contains(&address));
+        assert!(self_check.heard.contains(&address));
     }
 
     #[tokio::test(start_paused = true)]
@@ -165,7 +165,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let tally = Tally::default();
-        let mut knocker = Knocker { heard: HashSet::from([address]), unanswered: None };
+        let mut self_check = SelfCheck { heard: HashSet::from([address]), unanswered: None };
         let crowd = async {
             loop {
                 tokio::time::sleep(SOON / 10).await;
@@ -177,12 +177,12 @@ mod tests {
             () = async {
                 let began = Instant::now();
                 while began.elapsed() + SOON < CROWDED {
-                    assert!(knocker.knock(&[address], &tally, SOON).await.is_empty(), "busy");
+                    assert!(self_check.knock(&[address], &tally, SOON).await.is_empty(), "busy");
                 }
                 tokio::time::sleep(SOON).await;
-                assert_eq!(knocker.knock(&[address], &tally, SOON).await, [address], "nobody is ever answered");
+                assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address], "nobody is ever answered");
             } => {}
         }
-        assert_eq!(knocker.knock(&[address], &tally, SOON).await, [address], "and nobody else came");
+        assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address], "and nobody else came");
     }
 }

@@ -20,13 +20,13 @@ pub(super) type Oracle = Box<dyn Fn() -> Option<String> + Send>;
 
 /// The cloud as its servers share it.
 pub(super) struct Shared {
-    state: Mutex<World>,
+    state: Mutex<CloudState>,
     clock: Clock,
     started: Timestamp,
 }
 
 /// Everything.
-pub(super) struct World {
+pub(super) struct CloudState {
     pub(super) objects: Objects,
     pub(super) faults: Faults,
     pub(super) journal: Journal,
@@ -69,7 +69,7 @@ impl Shared {
     pub(super) fn new(settings: Settings) -> Self {
         let clock = Clock::system();
         let started = clock.now();
-        let world = World {
+        let world = CloudState {
             objects: Objects::new(settings),
             faults: Faults::default(),
             journal: Journal::default(),
@@ -88,7 +88,7 @@ impl Shared {
 
     /// The state, advanced to the present. A test that failed while it held the lock has left it whole:
     /// every change is made by one call.
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+    pub(super) fn world(&self) -> MutexGuard<'_, CloudState> {
         let mut world = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         world.objects.advance(self.now());
         world
@@ -202,9 +202,9 @@ impl Shared {
     }
 }
 
-// === impl World ===
+// === impl CloudState ===
 
-impl World {
+impl CloudState {
     /// Whose access key signed a request.
     fn caller(&self, request: &Request) -> Option<&Member> {
         let key = &request.access_key;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::super::Wish;
+use super::super::Intent;
 use super::super::arbiter::{ArbiterHandle, Authority};
 use crate::clock::Clock;
 use crate::role::{Origin, Permit};
@@ -13,7 +13,7 @@ use crate::snapshot::Snapshot;
 
 /// What the loop follows.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct LoopInputs {
     pub(super) snapshot: watch::Receiver<Snapshot>,
     pub(super) authority: watch::Receiver<Authority>,
     pub(super) arbiter: ArbiterHandle,
@@ -24,40 +24,40 @@ pub(super) struct World {
 
 /// What one turn is for.
 #[derive(Clone, Debug)]
-pub(super) struct Aim {
-    pub(super) wish: Wish,
+pub(super) struct TurnInput {
+    pub(super) intent: Intent,
     /// Whether authority was clear when it was last asked, which is worth another look when it becomes so.
     pub(super) clear: bool,
     /// The term that is planned with; zero where nothing is taken.
     pub(super) term: u64,
-    /// The right to write, if the wish is to lead.
+    /// The right to write, if the intent is to lead.
     pub(super) permit: Option<Permit>,
     /// Whether this process saw the promotion.
     pub(super) promoted: bool,
 }
 
-// === impl Aim ===
+// === impl TurnInput ===
 
-impl Aim {
+impl TurnInput {
     /// Whether there is something to do that there was not at the time of `before`.
     pub(super) fn calls_for_another_look(&self, before: &Self) -> bool {
-        !self.wish.agrees_with(&before.wish)
+        !self.intent.agrees_with(&before.intent)
             || (self.clear && !before.clear)
             || (self.term > before.term && before.clear)
     }
 }
 
-// === impl World ===
+// === impl LoopInputs ===
 
-impl World {
+impl LoopInputs {
     /// What to bring about at this moment.
-    pub(super) fn aim(&self) -> Aim {
+    pub(super) fn aim(&self) -> TurnInput {
         let now = self.clock.now();
         let (snapshot, authority) = (self.snapshot.borrow(), self.authority.borrow());
-        let wish = Wish::at(&snapshot, &authority, now);
-        Aim {
-            term: if let Wish::Lead { term, .. } = wish { term } else { 0 },
-            wish,
+        let intent = Intent::at(&snapshot, &authority, now);
+        TurnInput {
+            term: if let Intent::Lead { term, .. } = intent { term } else { 0 },
+            intent,
             clear: matches!(*authority, Authority::Clear { .. }),
             permit: snapshot.verdict().permit(now),
             promoted: snapshot.tracker().origin() == Some(Origin::Promoted),
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Until what there is to bring about `differs`, or the pace of drift checks has changed. Cancel-safe.
-    pub(super) async fn stirred(&mut self, differs: impl Fn(&Aim) -> bool) {
+    pub(super) async fn stirred(&mut self, differs: impl Fn(&TurnInput) -> bool) {
         let mut drift = self.drift.clone();
         tokio::select! {
             () = self.changed(differs) => {}
@@ -83,7 +83,7 @@ impl World {
     }
 
     /// Until what there is to bring about `differs`. Cancel-safe.
-    pub(super) async fn changed(&mut self, differs: impl Fn(&Aim) -> bool) {
+    pub(super) async fn changed(&mut self, differs: impl Fn(&TurnInput) -> bool) {
         loop {
             // Marked as seen before it is looked at: a change in between is seen at the next turn.
             self.snapshot.borrow_and_update();
