@@ -67,7 +67,7 @@ pub enum OtherRole {
 
 /// Why a probe could not tell the role.
 ///
-/// The text in a variant is evidence for people; it is sanitised when it is made, see [`printable`].
+/// The text in a variant is evidence for people; it is sanitised when it is made, see [`printable`](crate::text::printable).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NoEvidence {
     /// The deadline passed before an answer came.

@@ -1,7 +1,7 @@
 //! What every connection needs to be answered: the configuration of the moment, the mirrors, the clock.
 //!
 //! A [`ServerConfig`] never changes. A reload publishes another [`Plan`]; connections that are open finish with the
-//! server_config they began with, new ones get the new one, and no request sees half of each.
+//! configuration they began with, new ones get the new one, and no request sees half of each.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ use crate::tls::ReloadingCertificate;
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) server_config: Arc<ServerConfig>,
-    /// The sockets to accept from. Kept apart from the server_config: whoever held both would hold the port open.
+    /// The sockets to accept from. Kept apart from the server configuration: whoever held both would hold the port open.
     pub(super) listeners: Vec<(Arc<Listener>, Purpose)>,
 }
 
 /// What is spoken on a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// HTTP, over TLS if the server_config has a certificate.
+    /// HTTP, over TLS if the server configuration has a certificate.
     Page,
     /// HAProxy's agent check.
     AgentCheck,
@@ -173,7 +173,7 @@ impl ServerConfig {
 // === impl Service ===
 
 impl Service {
-    /// The server_config to begin a connection with.
+    /// The configuration to begin a connection with.
     pub(super) fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.plan.borrow().server_config)
     }

@@ -4,7 +4,7 @@
 //!   take. Counted on the monotonic clock, which stands still while the machine does: a suspended machine is
 //!   not a hung loop.
 //! - The health thread turns, by its own word.
-//! - The health port answers a knock ([`knock`](super::knock)).
+//! - The health port answers the self-check ([`self_check`](super::self_check)).
 //!
 //! The page of a hung daemon refuses by itself. What the watchdog adds is that the service manager ends the
 //! hang.

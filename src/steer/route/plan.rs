@@ -152,7 +152,7 @@ fn take(
             RouteState::Nowhere if may_be_unseen(id) => unseen.push(id.as_str()),
             RouteState::Nowhere => steps.push(call(false)),
             RouteState::NoTable => {
-                troubles.push(format!("there is no route table {id} in this account and region"))
+                troubles.push(format!("there is no route table {id} in this account and region"));
             }
             RouteState::Local => troubles.push(format!(
                 "in {id} {destination} is the VPC's own network; an overlay address lies outside of it"

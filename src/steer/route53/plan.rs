@@ -1,7 +1,7 @@
 //! From what the zone says to what this member wants it to say: at most one batch. PURE.
 //!
 //! A batch of changes is atomic, and a DELETE in it succeeds only when it repeats the current record
-//! exactly. So DELETE of what was read and CREATE of what is wanted, with the [mark](super::mark) in the same
+//! exactly. So DELETE of what was read and CREATE of what is wanted, with the [ownership record](mod@super::ownership) in the same
 //! batch, is a compare-and-swap on both: whoever wrote meanwhile makes it fail as a whole. The record is
 //! part of the batch even where only the ownership record changes, so that nobody's write between is overlooked.
 //!
