@@ -12,7 +12,7 @@
 //! It runs on the control plane's runtime: however busy it is, the health listener has a thread of its own.
 //! It listens on loopback by default; anywhere else the configuration demands TLS or a bearer token. All but two
 //! requests only read: `POST /probe` wakes a probe loop, and `POST /take` directs clients to this member. What a web page
-//! may have caused is refused, see `browser`; and strangers take no seat from whoever may ask, see `seats`.
+//! may have caused is refused, see `browser`; and strangers take no seat from clients that may ask, see `seats`.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -160,7 +160,7 @@ pub async fn serve(
             },
         }
     }
-    // At the daemon's end nobody takes it, and the port closes here.
+    // At the daemon's end it is not taken over, and the port closes here.
     drop(handed_back.send(listener));
     let finished = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(CLOSING_TIMEOUT, finished).await.is_err() {
@@ -171,7 +171,7 @@ pub async fn serve(
 // === impl StartError ===
 
 impl StartError {
-    /// How to mend it: a full sentence, if there is one to say.
+    /// How to fix it: a full sentence, if there is one to say.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Bind { source, .. } => Some(match source.kind() {
@@ -240,7 +240,7 @@ async fn connection(
     }
 }
 
-/// The TLS handshake. Those whose client has said what it wants take turns; to wait for a client costs nobody a turn.
+/// The TLS handshake. Those whose client has said what it wants take turns; waiting for a client costs no other a turn.
 async fn handshake(
     stream: TcpStream,
     certificate: &ReloadingCertificate,

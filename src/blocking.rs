@@ -41,7 +41,7 @@ impl<T: Send + 'static> SingleFlight<T> {
             Ok(result) => Some(result),
             Err(error) => match error.try_into_panic() {
                 Ok(payload) => panic::resume_unwind(payload),
-                // The runtime is shutting down: whoever waits here is about to be dropped.
+                // The runtime is shutting down: the caller that waits here is about to be dropped.
                 Err(_cancelled) => std::future::pending().await,
             },
         }

@@ -7,12 +7,12 @@
 //! - No shell. The environment holds what [`Call`] lists, standard input is empty, and the child leads a
 //!   process group of its own.
 //! - The group gets SIGKILL when the child has answered, when it overruns its deadline or its output limit,
-//!   and when nobody waits for it any more. The signal is sent before the leader is reaped: an unreaped
+//!   and when no caller waits for it any more. The signal is sent before the leader is reaped: an unreaped
 //!   leader keeps the group's number from being given to strangers. Therefore the exit is noticed with
 //!   `WNOWAIT`, at SIGCHLD, which works on any kernel; a process descriptor would need Linux 5.4.
 //! - A descendant that holds the pipe is not waited for: when the child itself has exited, the pipe is
-//!   emptied and closed. One that left the group with `setsid` lives on, but nobody is held up by it.
-//! - A daemon that is killed leaves nobody behind: its [`guard`] kills the groups that are left.
+//!   emptied and closed. One that left the group with `setsid` lives on, but delays no caller.
+//! - A daemon that is killed leaves no process behind: its [`guard`] kills the groups that are left.
 //! - A process that survives SIGKILL sleeps in the kernel, mostly in a broken file system. It is remembered,
 //!   and nothing is started beside it until it is gone: a hang costs one process, not one for each call.
 //!
@@ -47,10 +47,10 @@ use survivors::Survivor;
 /// of a large process takes milliseconds. The call's deadline is exceeded by at most twice this.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// How often the child is looked at without a SIGCHLD: whoever started the daemon may have blocked it.
+/// How often the child is looked at without a SIGCHLD: the daemon's parent may have blocked it.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often killed descendants are looked for. They are not our children, so no signal tells of their end.
+/// How often killed descendants are looked for. They are not our children, so no signal reports their end.
 const DESCENDANTS_TICK: Duration = Duration::from_millis(5);
 
 /// Runs one child at a time.
@@ -81,7 +81,7 @@ struct Running {
     survivors: Vec<Survivor>,
 }
 
-/// A start that somebody waits for. When the waiting ends without it, whatever comes of it is killed, also when it has
+/// A start that a caller waits for. When the waiting ends without it, whatever comes of it is killed, also when it has
 /// come just before.
 #[derive(Debug, Default)]
 struct Awaited(Arc<Mutex<Start>>);
@@ -104,7 +104,7 @@ struct Leash<'a> {
     slot: &'a mut Option<Running>,
 }
 
-/// Killed children whose runner was dropped before they were gone. Whoever runs or drops a child next
+/// Killed children whose runner was dropped before they were gone. The next caller that runs or drops a child
 /// reaps them.
 static ORPHANS: Mutex<Vec<(process::Child, Pid)>> = Mutex::new(Vec::new());
 
@@ -175,7 +175,7 @@ impl Runner {
         let Some(running) = &mut self.running else { return Ok(()) };
         let grace = Instant::now() + GRACE;
         running.kill();
-        // Its exit code answers a question that nobody asks any more.
+        // Its exit code answers a question that has been abandoned.
         let _status = running.reap(exits, grace).await;
         if !running.is_gone(grace).await {
             return Err(NoEvidence::Unkillable { pid: running.pid() });
@@ -197,7 +197,7 @@ impl Running {
     /// Sends SIGKILL to the whole group, as long as its number is certain to be ours.
     fn kill(&self) {
         if self.child.is_some() {
-            // It fails only when there is nobody left to kill.
+            // It fails only when no process is left to kill.
             let _gone = kill_process_group(self.group, Signal::KILL);
         }
     }
@@ -218,7 +218,7 @@ impl Running {
         if self.child.is_some() {
             timeout_at(deadline, self.exited(exits)).await.ok()?;
         }
-        // Does not block: it has exited, or an error says that somebody else reaped it.
+        // Does not block: it has exited, or an error says that it was reaped elsewhere.
         self.child.take().map(|mut child| {
             guard::forget(self.group);
             child.wait()
@@ -329,7 +329,7 @@ fn has_exited(leader: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     match waitid(WaitId::Pid(leader), options) {
         Ok(None) => false,
-        // An error: somebody else has reaped it.
+        // An error: it was reaped elsewhere.
         Ok(Some(_)) | Err(_) => true,
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! One clock is not enough. The monotonic clock that timers use stands still while the machine is
 //! suspended; the boot-time clock counts a suspension, but not the time for which a hypervisor stopped
-//! the virtual machine behind the guest's back; the wall clock counts that as soon as somebody corrects
+//! the virtual machine behind the guest's back; the wall clock counts that as soon as it is corrected
 //! it, but it may also step backwards. So a [`Timestamp`] carries boot time and wall time, and an age is
 //! the larger of the two differences: whichever clock noticed, old evidence does not look fresh. A wall
-//! clock that is stepped forwards costs one early expiry, which the next probe mends.
+//! clock that is stepped forwards costs one early expiry, which the next probe repairs.
 //!
 //! What neither clock can see is a virtual machine that was stopped and resumed while nobody corrected
 //! its wall clock: there the first answer may be as old as the pause.

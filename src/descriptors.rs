@@ -2,7 +2,7 @@
 //!
 //! Systems start a process with a soft limit of 1024 for the sake of programs that use `select`, and a hard limit far
 //! above it. A daemon that accepts connections [raises](raise) the one to the other, and keeps [`RESERVED`] for what its
-//! verdict and its steering depend on: whoever opens connections can use up the rest, and never the probe's. Commands get
+//! verdict and its steering depend on: clients that open connections can use up the rest, and never the probe's. Commands get
 //! the soft limit that they [would have had](give_back).
 
 use std::sync::OnceLock;

@@ -1,6 +1,6 @@
 //! Reads and replaces the few small files of this program: configuration, secrets, certificates, state, role files.
 //!
-//! A path of the configuration may lead to anything, and whoever may write to a directory can put anything in the place
+//! A path of the configuration may lead to anything, and a user that may write to a directory can put anything in the place
 //! of a file. So:
 //!
 //! - Only regular files are read, and no more of them than the caller's limit. A FIFO, a device or a socket is refused
@@ -9,7 +9,7 @@
 //!   symbolic link, and belongs to this process until it is complete: nothing else is ever written to, and its mode is
 //!   set on the descriptor. On an error it is removed.
 //!
-//! All of this blocks for as long as the file system takes. Callers make these calls where they hold up nobody else.
+//! All of this blocks for as long as the file system takes. Callers make these calls where they delay no other task.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -107,7 +107,7 @@ pub(crate) fn within<T: Send + 'static>(
 ) -> io::Result<T> {
     let (sender, receiver) = mpsc::sync_channel(1);
     std::thread::Builder::new().name("file".to_owned()).spawn(move || {
-        // Whoever waited may have given up.
+        // The caller may have given up.
         let _ = sender.send(call());
     })?;
     receiver.recv_timeout(patience).map_err(|_| no_answer(patience))

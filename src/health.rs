@@ -15,7 +15,7 @@
 //! Why it is built so:
 //!
 //! - A thread of its own, with a runtime of its own: a control plane that blocks cannot delay a check, and a
-//!   panic on the thread ends the process, so that no port stays open that nobody answers.
+//!   panic on the thread ends the process, so that no port stays open without a thread that answers.
 //! - HTTP/1 is spoken by hand. A status page is three fixed strings; one request a connection, as load
 //!   balancers do it, leaves most of a web server idle, and the common case needs five system calls.
 //! - Every wait is for a client, has a deadline, and gives way: when there are too many connections, the source that
@@ -78,7 +78,7 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many questions to the thread may wait for an answer.
 const MAX_QUESTIONS: usize = 4;
 
-/// The mirror whose verdict the page at `path` tells, by its place in the configuration; `None` for any other
+/// The mirror whose verdict the page at `path` shows, by its place in the configuration; `None` for any other
 /// page, and for none. A query means nothing, as in a request.
 pub(crate) fn mirror_told_at(mirrors: &[config::Mirror], path: &str) -> Option<usize> {
     let names_and_paths = mirrors.iter().map(|mirror| (mirror.name.as_str(), mirror.paths.as_slice()));
@@ -107,7 +107,7 @@ pub struct Mirror {
 pub struct Server {
     plan: Publisher,
     pulse: Pulse,
-    /// Whoever passed them keeps them open; listeners work on duplicates.
+    /// The service manager keeps them open; listeners work on duplicates.
     inherited: Vec<TcpListener>,
     checkers: Checkers,
     tally: Arc<Tally>,
@@ -192,7 +192,7 @@ impl Server {
         self.checkers.clone()
     }
 
-    /// What is counted; whoever holds it can read it at any time.
+    /// What is counted; a holder can read it at any time.
     pub fn tally(&self) -> Arc<Tally> {
         Arc::clone(&self.tally)
     }
@@ -202,7 +202,7 @@ impl Server {
         self.pulse.is_turning().await
     }
 
-    /// For whoever watches over the thread.
+    /// For the watchdog of the thread.
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
     }

@@ -103,7 +103,7 @@ struct Asker {
 // === impl Peers ===
 
 impl Peers {
-    /// The peers of `mirror`. Asks nobody yet.
+    /// The peers of `mirror`. Sends nothing yet.
     pub(crate) fn new(mirror: &str, peers: &[Peer], key: Option<&Arc<Key>>, clock: Clock) -> Self {
         let idle = peers.iter().map(|peer| Some(Asker::new(mirror, &peer.page, key.cloned()))).collect();
         Self { idle, round: JoinSet::new(), clock }

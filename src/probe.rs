@@ -45,7 +45,7 @@ pub struct Reading {
     pub outcome: Outcome,
     /// What it was read from, for people; sanitised and bounded, empty when nothing came.
     pub evidence: String,
-    /// How old the answer already was when it was read: the age of a heartbeat file, zero for whoever
+    /// How old the answer already was when it was read: the age of a heartbeat file, zero for a probe that
     /// was asked directly.
     pub age: Duration,
 }
@@ -61,9 +61,9 @@ pub enum Prober {
     Gateway(gateway::Gateway),
     /// `/api/monitor/metrics` of the instance.
     Metrics(metrics::Metrics),
-    /// Any command that tells by its exit code.
+    /// Any command whose exit code is the answer.
     Exec(exec::Exec),
-    /// A role word in a file that somebody else keeps fresh.
+    /// A role word in a file that another process keeps fresh.
     File(file::File),
 }
 

@@ -11,7 +11,7 @@
 //!   answer, the disk or a frozen process took, the file never looks younger than its evidence.
 //! - A new file takes the place of the old by renaming: a reader sees the one or the other, and no half of one.
 //! - Without evidence nothing is written. The heartbeat then ages until the reader's `stale_after`, as its own
-//!   last answer would: the same silence has the same length whether somebody publishes or not.
+//!   last answer would: the same silence has the same length with a publisher and without.
 //! - No other file is written to: the new file has a random name and must not exist, see `file`.
 //! - The file stays at a stop, for the same reason. A new publisher goes on where the old one ended.
 //!
@@ -170,7 +170,7 @@ async fn hold(directory: PathBuf, cancelled: CancellationToken) {
     cancelled.cancelled().await;
 }
 
-/// Writes each definite answer once, as soon as it is known. A failure is told once, and its end.
+/// Writes each definite answer once, as soon as it is known. A failure is reported once, and its end.
 async fn publish(
     mirror: String,
     file: RoleFile,

@@ -3,7 +3,7 @@
 //! PURE: no I/O, no clock, no task; every moment comes in as a parameter. The [`Tracker`] is driven by one
 //! probe loop. What it rules is read by others at any later moment, so a [`Verdict`] to serve carries its
 //! own [`Lease`], and the *reader* evaluates it with [`Verdict::at`]: a prober, a task or a runtime that
-//! hangs fails closed with nobody having to notice.
+//! hangs fails closed without a task that has to notice.
 //!
 //! | evidence | verdict |
 //! |---|---|
@@ -157,7 +157,7 @@ impl Tracker {
     }
 
     /// Draws the consequence of time passing without an observation. Readers do not depend on it, see
-    /// [`Verdict::at`]; it is for whoever reports changes.
+    /// [`Verdict::at`]; it is for reports of changes.
     pub fn expire(&mut self, now: Timestamp) {
         if let Some(until) = self.running_lease()
             && !until.covers(now)
@@ -204,7 +204,7 @@ impl Tracker {
         self.conclude();
     }
 
-    /// The verdict as of the last call; whoever acts on it asks [`Verdict::at`].
+    /// The verdict as of the last call; code that acts on it asks [`Verdict::at`].
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
     }
@@ -339,7 +339,7 @@ impl Tracker {
             Verdict::Refuse(Reason::NotPrimary(_)) => {
                 self.standing.as_ref().is_some_and(|standing| standing.until.covers(now))
             }
-            // "In a row" means without a gap: silence starts the count anew.
+            // "In a row" means without a gap: silence resets the count.
             Verdict::Refuse(Reason::Rising { .. }) => false,
             Verdict::Refuse(
                 Reason::Starting

@@ -30,7 +30,7 @@ pub struct Snapshot {
 /// Counts of one probe loop since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Answers that told a role.
+    /// Answers with a role.
     pub definite: u64,
     /// Answers that did not.
     pub no_evidence: u64,

@@ -3,7 +3,7 @@
 //! [`load`] and [`inspect`] read the two files of a `tls` table, for the health listener, the admin listener
 //! and `mirrorvip check`. [`ReloadingCertificate`] re-reads them when they change, so that whatever renews certificates
 //! need not know about this daemon: good new files serve from the next connection on, bad ones keep the old
-//! and are told once. Files are read on threads for blocking work, never on a listener's own. This module
+//! and are reported once. Files are read on threads for blocking work, never on a listener's own. This module
 //! does not know what is served.
 
 use std::fs;
@@ -135,7 +135,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read_bounded(path)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         pem::Error::NoItemsFound if text.windows(23).any(|w| w == b"BEGIN ENCRYPTED PRIVATE") => {
-            content(path, "the key is encrypted; nobody is there to type the passphrase, so decrypt it")
+            content(path, "the key is encrypted, and a daemon cannot type a passphrase: decrypt it")
         }
         pem::Error::NoItemsFound => content(path, "there is no `BEGIN PRIVATE KEY` in it"),
         other => content(path, pem_problem(&other)),
@@ -177,7 +177,7 @@ impl ReloadingCertificate {
         Arc::clone(&self.current.borrow())
     }
 
-    /// Follows the files for ever; whoever owns the certificate runs this in a task beside.
+    /// Follows the files for ever; the owner of the certificate runs this in a task beside.
     pub async fn follow(self: Arc<Self>) {
         let mut seen = self.loaded;
         let mut troubled = false;

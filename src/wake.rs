@@ -8,10 +8,10 @@
 //!   read first, then the new one from its start), and waits for a file or directory that does not exist.
 //! - Of any other file, each change wakes: its content, its replacement, its coming and going.
 //!
-//! inotify tells of a change at once. Network and overlay file systems deliver no events, so each file is
+//! inotify reports a change at once. Network and overlay file systems deliver no events, so each file is
 //! also looked at every second. A file system that hangs holds up the following of that file alone.
 //!
-//! However much is written, following costs little: a pause lies between two looks, a look reads at most 64 KiB, and of
+//! However much is written, following costs little: a pause lies between two polls, a poll reads at most 64 KiB, and of
 //! a log that grew by more than 1 MiB since the last look only the end is read. What was skipped counts as a line
 //! about mirroring, so no wake-up is lost.
 
@@ -34,7 +34,7 @@ use watch::{Events, Watch};
 /// How often a file is looked at without an event.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Between two looks at least this passes, however many events there are and however much is still to be read. It is
+/// Between two polls at least this passes, however many events there are and however much is still to be read. It is
 /// as long as the shortest time between two probes: what is found sooner would be asked no sooner.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -69,7 +69,7 @@ async fn follow_one(path: PathBuf, wake: Arc<Notify>) {
     };
     let mut follower = Follower { tail: Tail::new(path), watch };
     loop {
-        // Whatever touches the file system may hang, and runs where it holds up nobody else.
+        // Whatever touches the file system may hang, and runs where it delays no other task.
         let look;
         (follower, look) = match spawn_blocking(move || follower.look()).await {
             Ok(looked) => looked,

@@ -94,7 +94,7 @@ impl Taken {
 // === impl Seat ===
 
 impl Seat {
-    /// Becomes the seat of somebody who may ask, if it is not yet. May shed another one of those.
+    /// Becomes the seat of a client that may ask, if it is not yet. May shed another one of those.
     pub(super) fn admit(&self) {
         let mut taken = self.seats.lock();
         let Some(index) = taken.seats.iter().position(|entry| entry.number == self.number) else { return };
@@ -151,7 +151,7 @@ mod tests {
         let third = seats.take(client("2001:db8:2::3"));
         assert!(!is_shed(&honest) && is_shed(&first) && is_shed(&second) && !is_shed(&third));
         let elsewhere = seats.take(client("2001:db8:3::1"));
-        assert!(is_shed(&honest) && !is_shed(&elsewhere), "the oldest, where nobody has more than others");
+        assert!(is_shed(&honest) && !is_shed(&elsewhere), "the oldest, where no client has more than others");
         let mapped = network::of(client("::ffff:10.0.0.1"));
         assert_eq!(mapped, client("10.0.0.1"));
     }

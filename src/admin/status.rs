@@ -69,7 +69,7 @@ pub struct MirrorStatus {
     pub state: String,
     /// Why the page refuses; null while it serves.
     pub reason: Option<String>,
-    /// The definite role that the instance told last, if it may still be believed.
+    /// The definite role of the last answer, if it may still be believed.
     pub role: Option<String>,
     /// Number of the last promotion seen; 0 before the first.
     pub epoch: u64,
@@ -127,7 +127,7 @@ pub struct EvidenceStatus {
 /// Counts of the probe loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeStatus {
-    /// Answers that told a role.
+    /// Answers with a role.
     pub definite: u64,
     /// Answers that did not.
     pub no_evidence: u64,

@@ -1,7 +1,7 @@
 //! Ends the children of a daemon that was killed.
 //!
-//! SIGKILL and an abort run no destructor, so somebody else must do it: the guard, a process of the same program that the
-//! daemon starts before its first child. Through a pipe it hears of each process group when that starts and before it
+//! SIGKILL and an abort run no destructor, so another process must do it: the guard, a process of the same program that the
+//! daemon starts before its first child. Through a pipe it learns of each process group when that starts and before it
 //! ends. When the pipe ends, because the daemon has, it sends SIGKILL to the groups that are left, and ends as well.
 //!
 //! A parent-death signal (`prctl`) would not do: it reaches the child itself and none of *its* children, a program that
@@ -12,7 +12,7 @@
 //!   group or a whole terminal ends the daemon, and the guard after it.
 //! - A group is noted right after its start, and its note is taken away before its leader is reaped, so that its number
 //!   cannot be a stranger's.
-//! - A guard that is gone is replaced before the next child starts, and hears of all that runs.
+//! - A guard that is gone is replaced before the next child starts, and learns of every group that runs.
 //! - Without one (no `/proc`, no process left) children are started all the same, and the log says so once.
 //!
 //! Not reached are descendants that left the group (`setsid`), those that run as another user, and a child whose daemon
@@ -39,7 +39,7 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 static GUARD: Mutex<Guard> =
     Mutex::new(Guard { wanted: false, process: None, groups: BTreeSet::new(), warned: false });
 
-/// Held by who starts a guard, which may take as long as the file system of this program: nobody else waits for it.
+/// Held while a guard is started, which may take as long as the file system of this program: no other caller waits for it.
 static STARTING: Mutex<()> = Mutex::new(());
 
 /// Set by the signals that a guard ignores, and never read.
@@ -105,7 +105,7 @@ pub(crate) fn stand() {
         let _registered = signal_hook::flag::register(signal, &IGNORED);
     }
     for group in listen(io::stdin().lock()) {
-        // It fails when nobody is left in it.
+        // It fails when no process is left in it.
         let _gone = kill_process_group(group, Signal::KILL);
     }
 }
@@ -116,7 +116,7 @@ fn listen(mut notes: impl Read) -> HashSet<Pid> {
     let mut note = [0; size_of::<i32>()];
     while notes.read_exact(&mut note).is_ok() {
         let note = i32::from_ne_bytes(note);
-        // 1 is nobody's child; zero and less would mean other groups than one.
+        // 1 is init; zero and less would mean other groups than one.
         match Pid::from_raw(note.saturating_abs()) {
             Some(group) if note > 1 => groups.insert(group),
             Some(group) => groups.remove(&group),

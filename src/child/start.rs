@@ -98,7 +98,7 @@ fn find(program: &str, search: Option<OsString>) -> Result<PathBuf, NoEvidence> 
     })
 }
 
-/// What went wrong at the start of `path`, and what mends it.
+/// What went wrong at the start of `path`, and how to fix it.
 fn explain(path: &Path, error: &io::Error) -> NoEvidence {
     let shown = printable(&path.to_string_lossy(), SHOWN);
     match error.raw_os_error().map(Errno::from_raw_os_error) {

@@ -30,7 +30,7 @@ struct Stat {
 
 /// The living members of `group`. None when `/proc` cannot be read: then nothing is held back.
 pub(super) fn of_group(group: Pid) -> Vec<Survivor> {
-    // One system call answers in the usual case, that nobody is left. Another error says that somebody is,
+    // One system call answers in the usual case, that no process is left. Another error says that one is,
     // and runs as a user whom we may not kill.
     if test_kill_process_group(group) == Err(Errno::SRCH) {
         return Vec::new();

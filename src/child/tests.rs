@@ -97,7 +97,7 @@ async fn a_start_that_is_given_up_is_killed_whenever_it_comes() {
     lock(&awaited.0).came(&taken);
     awaited.taken();
     drop(awaited);
-    assert!(!has_exited(taken.group), "somebody else holds it");
+    assert!(!has_exited(taken.group), "another runner holds it");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! The lock is `flock(2)` on a file, whose text names the holder. It ends with the process, however that ends. Processes
 //! in several containers see each other's lock, as long as one kernel serves the directory to them.
 //!
-//! The file may belong to another user, for whom the daemon ran once. Whoever may write in the directory then puts a file
+//! The file may belong to another user, for whom the daemon ran once. A user that may write in the directory then puts a file
 //! of its own in that place, and holds both: a process that has opened the old one finds it held.
 
 use std::fs::File;
@@ -20,7 +20,7 @@ use crate::text::printable;
 /// The longest name of a holder that is read and shown, in bytes.
 const LONGEST: u64 = 256;
 
-/// The right to write in a directory. Whoever drops it gives it up.
+/// The right to write in a directory. Dropping it gives it up.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _held: Vec<File>,

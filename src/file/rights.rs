@@ -22,7 +22,7 @@ pub(crate) fn writable_by(mode: u32, group: u32) -> Option<String> {
 }
 
 /// Who else may replace files in a directory with this mode, owner and group, in words. In a sticky directory, such as
-/// `/tmp`, nobody can.
+/// `/tmp`, no other user can.
 pub(crate) fn open_to_writers(mode: u32, owner: u32, group: u32) -> Option<String> {
     let own = geteuid();
     if owner != 0 && owner != own.as_raw() && !own.is_root() {

@@ -10,7 +10,7 @@
 //! them all.
 //!
 //! Who is outside of `allowed_networks` is closed at once where saying 403 would cost a handshake, and otherwise
-//! hears it at once or never, on one of a few seats of their own: strangers take nothing from those who may ask.
+//! gets its refusal at once or never, on one of a few seats of their own: strangers take nothing from those who may ask.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -37,7 +37,7 @@ use super::server_config::{Purpose, ServerConfig, Service, count};
 /// millisecond.
 const BATCH: usize = 64;
 
-/// How often it looks again, after somebody came, before it waits for the system to wake it. A look costs
+/// How often it polls again, after a connection came, before it waits for the system to wake it. A look costs
 /// about a microsecond. The request that belongs to a connection, and the next check of a burst, mostly come
 /// within so many; a task for the one, and a wake-up for the other, cost more.
 const LOOKS: usize = 8;
@@ -45,10 +45,10 @@ const LOOKS: usize = 8;
 /// How many looks there are before a closing port is noticed, however many come.
 const MAX_LOOKS: usize = 64;
 
-/// How long to wait when the system has neither a descriptor nor memory, and nobody can make room.
+/// How long to wait when the system has neither a descriptor nor memory, and no seat can make room.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How many batches are still accepted from a port that closes: whoever is in its queue would be reset.
+/// How many batches are still accepted from a port that closes: connections in its queue would be reset.
 const LAST_BATCHES: usize = 4096 / BATCH;
 
 /// How long who waits in an inherited socket may wait for the first verdicts of this process, `rise` included.
@@ -69,7 +69,7 @@ struct Reception {
     purpose: Purpose,
     service: Arc<Service>,
     buffer: Box<[u8; MAX_HEAD]>,
-    /// How many were accepted, to tell whether somebody came.
+    /// How many were accepted: shows whether a connection came.
     accepted: u64,
     /// Accepted just now, and nothing has come from them yet.
     silent: Vec<(OwnedFd, IpAddr)>,
@@ -80,7 +80,7 @@ struct Reception {
 
 /// How a batch ended.
 enum Batch {
-    /// Nobody is waiting any more.
+    /// No connection is waiting any more.
     Drained,
     /// More may be waiting.
     Full,
@@ -95,7 +95,7 @@ impl Acceptor {
     #[expect(
         deprecated,
         reason = "its successor is unsafe, so as to have callers promise what Listener keeps by its type: it \
-                  owns one descriptor, gives it to nobody, and closes it when it is dropped"
+                  owns one descriptor, shares it with no other, and closes it when it is dropped"
     )]
     pub(super) fn new(
         listener: Arc<Listener>,
@@ -119,8 +119,8 @@ impl Acceptor {
 
     /// Accepts until `closing`, then takes in who is already in the queue.
     ///
-    /// The queue of an inherited socket outlives this process, and whoever waits in it does not know about
-    /// processes: before the first verdicts are in nobody is taken from it, and at the end it is left as it is.
+    /// The queue of an inherited socket outlives this process, and a client that waits in it does not know about
+    /// processes: before the first verdicts are in no connection is taken from it, and at the end it is left as it is.
     pub(super) async fn run(mut self, closing: CancellationToken) {
         let inherited = self.socket.get_ref().is_inherited();
         if inherited {
@@ -171,7 +171,7 @@ impl Acceptor {
 // === impl Reception ===
 
 impl Reception {
-    /// Accepts who waits, and goes on looking while somebody comes. Everybody else on the thread has a turn
+    /// Accepts what waits, and goes on polling while connections come. Every other task on the thread has a turn
     /// between two looks.
     async fn receive(&mut self, listener: &AsyncFd<Arc<Listener>>) -> Batch {
         let mut in_vain = LOOKS;
@@ -222,8 +222,8 @@ impl Reception {
                 ) => debug!(%errno, "a connection broke before it was accepted"),
                 // EMFILE and its like.
                 Err(errno) => {
-                    // The system looks for a descriptor before it looks whether anybody waits. Nobody is shed
-                    // for nobody.
+                    // The system looks for a descriptor before it looks whether a connection waits. No seat is shed
+                    // for nothing.
                     return if is_waiting(listener) { Batch::Exhausted(errno) } else { Batch::Drained };
                 }
             }
@@ -363,7 +363,7 @@ impl Reception {
     }
 }
 
-/// Whether somebody waits to be accepted.
+/// Whether a connection waits to be accepted.
 fn is_waiting(listener: &AsyncFd<Arc<Listener>>) -> bool {
     let mut polled = [PollFd::new(listener, PollFlags::IN)];
     // Zero does not wait. If the system cannot even tell, trying again finds out.

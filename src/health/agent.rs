@@ -1,4 +1,4 @@
-//! What HAProxy's agent check is told. PURE.
+//! The answer to HAProxy's agent check. PURE.
 //!
 //! The agent check (`agent-check` in HAProxy's configuration manual) connects, sends what `agent-send` says, if
 //! anything, and reads words up to the end of the line. Some words set the server's *operational* state (`up`,
@@ -8,7 +8,7 @@
 //!
 //! | verdict | line | why |
 //! |---|---|---|
-//! | serve | `up ready` | `ready` undoes the `drain` or `maint` of an earlier answer, whoever gave it |
+//! | serve | `up ready` | `ready` undoes the `drain` or `maint` of an earlier answer of any process |
 //! | refuse: stopping | `drain` | a restart of this daemon ends no session with the database, as `down` with `on-marked-down shutdown-sessions` would |
 //! | refuse: not a member of a mirror | `maint` | an administrator took the member out of the mirror, and has to bring it back |
 //! | refuse otherwise | `down #REASON` | |
@@ -29,7 +29,7 @@ pub(super) const MAX_LINE: usize = 256;
 /// What is said to a client that has to name the mirror and named none that there is.
 pub(super) const UNKNOWN_MIRROR: &str = "down #agent-send must name the mirror\n";
 
-/// The line that tells a verdict.
+/// The line for a verdict.
 pub(super) fn line(verdict: &Verdict) -> Cow<'static, str> {
     let down = |why: &str| Cow::Owned(format!("down #{why}\n"));
     match verdict {

@@ -1,4 +1,4 @@
-//! Who asks: a bounded table of the clients that check, for `/status` and for the warning that nobody does.
+//! The checkers: a bounded table of the clients that check, for `/status` and for the warning that none does.
 //!
 //! Health checkers are few and poll for ever. Of others (scanners, a forged PROXY header each time) the table
 //! keeps the most recent, so it cannot be made to grow. The lock is held for the update of one row, or for the
@@ -70,13 +70,13 @@ impl Checkers {
         rows.into_iter().map(|(_, checker)| checker).collect()
     }
 
-    /// How often and when anybody asked for the verdict on `mirror`; `None` when nobody has.
+    /// How often and when the verdict on `mirror` was asked for; `None` when it never was.
     pub fn asked(&self, mirror: &str) -> Option<Asked> {
         self.lock().asked.get(mirror).copied()
     }
 
     /// Takes down that `address` was answered `status` about `mirror` at `now`. `verdict` says whether it
-    /// asked for the verdict, as whoever directs writers does.
+    /// asked for the verdict, as a load balancer for writers does.
     pub(super) fn record(
         &self,
         address: IpAddr,

@@ -2,7 +2,7 @@
 //!
 //! Every wait here is for the client, and has a deadline. The head (PROXY header and TLS handshake included)
 //! must be there within `header_timeout` of the accept, the whole connection over within `request_timeout`.
-//! Who may not ask has a moment for its request, to be told so, and is closed without a word after it.
+//! A client that may not ask has a moment for its request, gets the refusal, and is closed without an answer after it.
 //! There is one request a connection: whatever else a client sends is read, within bounds, and dropped.
 
 use std::io;
@@ -28,7 +28,7 @@ use super::server_config::{Answer, Caller, ServerConfig, Service, count};
 const LINGER_BYTES: usize = 64 * 1024;
 /// For how long.
 const LINGER_TIME: Duration = Duration::from_secs(1);
-/// How long who may not ask may take altogether: a request that comes with its connection is told 403.
+/// How long a client that may not ask may take altogether: a request that comes with its connection gets 403.
 const STRANGERS_TIME: Duration = Duration::from_millis(250);
 /// How much room a read gets: the head of a usual check fits, and thousands of idle connections stay small.
 const READ_SIZE: usize = 512;

@@ -19,7 +19,7 @@ use crate::term::Memory;
 /// Longer input is cut: cutting it into pieces takes a time that is the square of its length.
 const LONGEST: usize = 512;
 
-/// Pieces do not matter; every answer is whole; a mirror that nobody has seen as primary never says SUCCESS.
+/// Pieces do not matter; every answer is whole; a mirror that was never seen as primary never says SUCCESS.
 pub(crate) fn request(bytes: &[u8]) {
     let whole = head::parse(bytes, 0);
     if bytes.len() <= LONGEST {
@@ -28,7 +28,7 @@ pub(crate) fn request(bytes: &[u8]) {
             .find(|parsed| *parsed != Parsed::Partial);
         match decided {
             Some(decided) => assert_eq!(decided, whole, "pieces matter"),
-            // A broken field may be told early or only at the end of the head.
+            // A broken field may be refused early or only at the end of the head.
             None => assert!(!matches!(whole, Parsed::Complete { .. }), "pieces matter"),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A handshake is the one thing on the health thread that costs more than microseconds: a signature, from 0.1 ms for
 //! ECDSA P-256 to several for RSA-4096, due as soon as a client has said hello, and anybody can replay a hello. So
-//! whoever has said hello waits here for a slot, and keeps it until the handshake has succeeded:
+//! a client that has sent its hello waits here for a slot, and keeps it until the handshake has succeeded:
 //!
 //! - A source has [`OF_ONE_SOURCE`] slots. One whose client does not go on is taken until that client's `header_timeout`,
 //!   and for [`UNSUCCESSFUL`] if it leaves: what a replayer gets is that many signatures in that time, however fast it is.
@@ -10,7 +10,7 @@
 //! - Among sources it goes round: one waiting client of each, its oldest first.
 //! - One slot is given at each turn of the thread: between two signatures everybody else is looked after.
 //!
-//! Whoever waits gives up at its deadline and leaves the line by being dropped, so lines are as short as there are
+//! A waiting client gives up at its deadline and leaves the line by being dropped, so lines are as short as there are
 //! seats.
 
 use std::cmp::Reverse;
@@ -116,7 +116,7 @@ impl Handshakes {
             self.lock().free(Instant::now());
             while let Some((sender, mut grant)) = self.next() {
                 grant.until = Instant::now() + UNSUCCESSFUL;
-                // Whoever gave up meanwhile has cost no signature.
+                // A client that gave up meanwhile has cost no signature.
                 if let Err(mut slot) =
                     sender.send(Slot { handshakes: Arc::clone(&self), grant, succeeded: false })
                 {
@@ -311,7 +311,7 @@ mod tests {
         rig.come(2, false);
         let slots = rig.turns(usize::MAX);
         assert_eq!(names(&slots[..2]), [1, 2], "it goes round");
-        assert_eq!(slots.len(), OF_ONE_SOURCE + 1, "nobody gives back, and the others wait");
+        assert_eq!(slots.len(), OF_ONE_SOURCE + 1, "no slot comes back, and the others wait");
         succeed(slots);
         let slots = rig.turns(usize::MAX);
         assert_eq!(slots.len(), OF_ONE_SOURCE, "given back");

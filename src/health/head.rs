@@ -14,7 +14,7 @@ pub(super) const MAX_HEAD: usize = 8 * 1024;
 const MAX_FIELDS: usize = 100;
 
 /// How many bytes of empty lines may stand before the request line: two, with carriage returns. RFC 9112
-/// section 2.2 asks for one; a bound keeps repeated looks at them linear.
+/// section 2.2 asks for one; a bound keeps repeated parsing of them linear.
 const MAX_LEADING: usize = 4;
 
 /// What the bytes so far amount to.
@@ -68,7 +68,7 @@ pub(super) fn parse(bytes: &[u8], seen: usize) -> Parsed<'_> {
     }
     let head = bytes.get(start..bytes.len().min(MAX_HEAD)).unwrap_or_default();
     let seen = seen.saturating_sub(start).min(head.len());
-    // A broken request line is told as soon as its end is there, a broken field when the head's end is.
+    // A broken request line is refused as soon as its end is there, a broken field when the head's end is.
     if ends(head, seen) || (completes_a_line(head, seen) && !head[..seen].contains(&b'\n')) {
         match parse_whole(head) {
             Parsed::Complete { head, length } => return Parsed::Complete { head, length: start + length },

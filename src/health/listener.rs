@@ -3,7 +3,7 @@
 //! A socket belongs to the address that the configuration names. While that address stays in the
 //! configuration the socket stays open, backlog and all, so that a reload loses no connection.
 //!
-//! An inherited socket is somebody else's, who keeps it open after this process. Listeners work on duplicates
+//! An inherited socket belongs to another process, which keeps it open after this one. Listeners work on duplicates
 //! of it, so that it can be used again after a reload that did without it.
 
 use std::io;
@@ -111,7 +111,7 @@ impl Listener {
         self.local
     }
 
-    /// Whether somebody keeps it open after this process.
+    /// Whether another process keeps it open after this one.
     pub(super) fn is_inherited(&self) -> bool {
         self.inherited
     }
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn wildcards_of_both_families_share_a_port() {
-        // The IPv4 port may belong to somebody else by chance; hardly ten times in a row.
+        // The IPv4 port may belong to another process by chance; hardly ten times in a row.
         let shared = (0..10).any(|_| {
             let six = open_all(&["[::]:0".parse().unwrap()], &[], &[]).unwrap();
             let four = SocketAddr::from(([0, 0, 0, 0], six[0].local().port()));

@@ -124,7 +124,7 @@ mod tests {
         bytes[12] = 0x31;
         assert_eq!(split(&bytes), Prefix::Malformed);
         let huge = [SIGNATURE, &[0x21, 0x11, 0xff, 0xff]].concat();
-        assert_eq!(split(&huge), Prefix::Malformed, "nobody waits for 64 KiB");
+        assert_eq!(split(&huge), Prefix::Malformed, "64 KiB are not waited for");
     }
 
     #[test]

@@ -7,8 +7,8 @@
 //! | status | when |
 //! |---|---|
 //! | 200 | the page's answer is yes |
-//! | 500 | status page only: the question cannot be answered until somebody repairs the set-up |
-//! | 503 | the page's answer is no, or nobody can tell |
+//! | 500 | status page only: the question cannot be answered until the set-up is repaired |
+//! | 503 | the page's answer is no, or unknown |
 //! | 400, 403, 404, 405, 408, 431 | the request is at fault |
 //!
 //! Each verdict is evaluated at the moment of the answer ([`Snapshot::verdict_at`]): nothing that was true
@@ -46,7 +46,7 @@ pub(super) struct Response {
 pub(super) struct About {
     /// Index of the mirror.
     pub(super) mirror: usize,
-    /// Whether it asked for the verdict, as whoever directs writers does.
+    /// Whether it asked for the verdict, as a load balancer for writers does.
     pub(super) verdict: bool,
 }
 

@@ -88,7 +88,7 @@ impl Routes {
         position(&|n| n == name).or_else(|| position(&|n| n.eq_ignore_ascii_case(name)))
     }
 
-    /// The paths that exist, in one line, for whoever asked for another.
+    /// The paths that exist, in one line, for a request for another.
     pub(super) fn directory(&self) -> &str {
         &self.directory
     }

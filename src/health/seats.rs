@@ -1,7 +1,7 @@
 //! The open connections that wait for their client, and which of them makes room.
 //!
 //! Every connection in this table waits for its client and for nothing else: an answer is computed without
-//! waiting. Seats are limited, and none is promised to whoever takes most. Who makes room for a newcomer, in this
+//! waiting. Seats are limited, and none is promised to the source that takes most. What makes room for a newcomer, in this
 //! order:
 //!
 //! 1. Whoever's source has its whole share, three quarters of the seats: the oldest of that very source. All strangers
@@ -11,7 +11,7 @@
 //!
 //! New seats are limited in rate as well (`bucket`): a source that goes on opening connections and asks nothing gets so
 //! many a second and no more, and so do all sources together that are no regulars. The rest is closed before it costs
-//! anything. Whoever asks has its seat for nothing.
+//! anything. A client that asks gets its token back.
 //!
 //! So a checker far away, whose request arrives a round trip after its connection, keeps its seat however fast one
 //! source, or a thousand of them, open connections.
@@ -34,7 +34,7 @@ use super::thread::AbortOnPanic;
 /// connection before the last is closed.
 const FEW: usize = 8;
 
-/// How many seats all strangers have together, beside the others. They are told that they may not ask, and nobody depends
+/// How many seats all strangers have together, beside the others. Their requests are refused, and no health check depends
 /// on it.
 const STRANGERS: usize = 16;
 
@@ -65,7 +65,7 @@ struct Table {
     /// By those who may ask.
     taken: usize,
     parties: HashMap<Source, Party>,
-    /// All parties, whoever makes room next first.
+    /// All parties, the next to make room first.
     order: BTreeSet<(Rank, Source)>,
     regulars: Regulars,
     newcomers: Bucket,
@@ -104,7 +104,7 @@ impl Seats {
         self.lock().admit(source, Instant::now())
     }
 
-    /// Runs `connection` in a task of its own, on one of `limit` seats; tells whether another made room for it.
+    /// Runs `connection` in a task of its own, on one of `limit` seats; returns whether another made room for it.
     pub(super) fn take(
         self: &Arc<Self>,
         limit: usize,

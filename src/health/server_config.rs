@@ -29,7 +29,7 @@ use crate::tls::ReloadingCertificate;
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) server_config: Arc<ServerConfig>,
-    /// The sockets to accept from. Kept apart from the server configuration: whoever held both would hold the port open.
+    /// The sockets to accept from. Kept apart from the server configuration: a holder of both would keep the port open.
     pub(super) listeners: Vec<(Arc<Listener>, Purpose)>,
 }
 

@@ -50,7 +50,7 @@ impl Source {
 impl Regulars {
     /// Takes down that a check from `source` was answered.
     ///
-    /// When the table is full, whoever was answered least makes room: a thousand addresses that ask once replace each
+    /// When the table is full, the source with the fewest answers makes room: a thousand addresses that ask once replace each
     /// other, and not the balancer that has asked for days.
     pub(super) fn answered(&mut self, source: Source, now: Instant) {
         if let Some(known) = self.0.get_mut(&source) {
@@ -111,7 +111,7 @@ mod tests {
         assert!(!regulars.know(source(1), now));
         assert_eq!(regulars.0.len(), MOST_REGULARS);
         let later = now + FORGOTTEN_AFTER;
-        assert!(!regulars.know(source(0), later), "nobody is a regular for ever");
+        assert!(!regulars.know(source(0), later), "no source is a regular for ever");
         regulars.answered(source(7), later);
         assert!(regulars.know(source(7), later));
     }

@@ -17,7 +17,7 @@ use super::listener::Listener;
 use super::server_config::{Plan, Purpose, Service};
 use crate::tls::ReloadingCertificate;
 
-/// How long the thread's end may wait for a look at a certificate file that hangs.
+/// How long the thread's end may wait for the reading of a certificate file that hangs.
 const FILES_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How long who is connected over an inherited socket may take to finish once it is handed over. A check that
@@ -34,7 +34,7 @@ pub(super) enum Question {
 }
 
 /// Ends the process if it is dropped by a panic: a dead thread must not leave a port open behind it that
-/// nobody answers. (Release builds abort on any panic; this holds in the others too.)
+/// no thread answers. (Release builds abort on any panic; this holds in the others too.)
 pub(super) struct AbortOnPanic;
 
 struct Supervisor {
@@ -92,7 +92,7 @@ impl Supervisor {
                 Some(question) = questions.recv() => match question {
                     Question::Turning(answer) => {
                         if answer.send(()).is_err() {
-                            debug!("whoever asked whether the health thread turns did not wait");
+                            debug!("the caller that asked whether the health thread runs did not wait");
                         }
                     }
                     Question::HandOver(answer) => self.hand_over(answer),
@@ -187,7 +187,7 @@ impl Supervisor {
                 debug!("some connections were not finished when their socket was handed over");
             }
             if answer.send(()).is_err() {
-                debug!("whoever handed the sockets over did not wait");
+                debug!("the caller that handed the sockets over did not wait");
             }
         });
     }

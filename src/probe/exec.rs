@@ -1,4 +1,4 @@
-//! The `exec` probe: any command that tells the role by its exit code.
+//! The `exec` probe: any command whose exit code is the role.
 //!
 //! | exit code | meaning |
 //! |---|---|

@@ -153,7 +153,7 @@ impl Client {
         };
         let secure = self.url.scheme_str() == Some("https");
         let port = self.url.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        // First of all, so that a certificate file that cannot be read is named even while nobody answers.
+        // First of all, so that a certificate file that cannot be read is named even while no server answers.
         let connector = if secure { Some(self.trust.connector().await?) } else { None };
         let addresses = self.look_up(&host, port).await?;
         let stream = connect(&addresses, deadline).await?;

@@ -237,7 +237,7 @@ impl<'a> Line<'a> {
         self.text.contains('^') && self.name().eq_ignore_ascii_case(instance.trim())
     }
 
-    /// Whether this is the line of any instance. Corrupt with carets in it tells nothing about which instances
+    /// Whether this is the line of any instance. Garbage with carets in it says nothing about which instances
     /// there are.
     fn names_an_instance(self) -> bool {
         let name = self.name();

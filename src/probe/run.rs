@@ -30,7 +30,7 @@ mod tests;
 pub(crate) struct Watched {
     /// Its name in logs.
     pub(crate) name: Arc<str>,
-    /// Where its state is published; nobody else sends.
+    /// Where its state is published; no other task sends.
     pub(crate) snapshot: watch::Sender<Snapshot>,
     /// Rulings of steering that this member is superseded.
     orders: Option<watch::Receiver<Option<Supersede>>>,

@@ -1,7 +1,7 @@
 //! When the next probe is due. PURE: time comes in as a parameter.
 //!
 //! The timer asks once an interval. A wake-up asks at once, and then follows up: the line in the log marks
-//! the *start* of a promotion, and the role changes some time after it, nobody knows how long. So the gaps
+//! the *start* of a promotion, and the role changes some time after it, and how long is unknown. So the gaps
 //! after a wake-up are an eighth of the time since it came, up to the interval: a change is seen late by at
 //! most an eighth of what it took, at the price of about fifty extra probes.
 //!

@@ -1,4 +1,4 @@
-//! The right to write to a cloud: minted by a current verdict to serve, and checked anew before each step. PURE.
+//! The right to write to a cloud: minted by a current verdict to serve, and checked again before each step. PURE.
 
 use std::marker::PhantomData;
 
@@ -6,7 +6,7 @@ use super::{Epoch, Reason, Verdict};
 use crate::clock::Timestamp;
 
 /// The right to write to the cloud in one epoch. Only a current verdict to serve mints it, and it must be
-/// [held](Permit::hold) anew before each step.
+/// [held](Permit::hold) again before each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permit {
     epoch: Epoch,
@@ -26,7 +26,7 @@ pub enum PermitLost {
     #[error("not primary any more: {0}")]
     NotServing(Reason),
     /// The member lost the role and regained it: what was planned in the old epoch is void.
-    #[error("promoted anew since: epoch {now}, planned in {then}")]
+    #[error("promoted again since: epoch {now}, planned in {then}")]
     OtherEpoch {
         /// The permit's epoch.
         then: Epoch,

@@ -46,7 +46,7 @@ fn a_permit_ends_with_the_verdict_and_with_the_epoch() {
     );
     tracker.observe(&seen(2_000, 2_010, Ok(Role::Primary)));
     assert_eq!(
-        permit.hold(tracker.verdict(), at(2_011)).expect_err("promoted anew"),
+        permit.hold(tracker.verdict(), at(2_011)).expect_err("promoted again"),
         PermitLost::OtherEpoch { then: Epoch(1), now: Epoch(2) }
     );
 }

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::health::Pulse;
 use crate::role::Verdict;
 
-/// Tells `manager` until it is cancelled. Returns at once when there is nobody to tell.
+/// Tells `manager` until it is cancelled. Returns at once without a service manager.
 pub(crate) async fn follow(
     manager: Arc<Manager>,
     mut view: watch::Receiver<Arc<View>>,
@@ -45,7 +45,7 @@ pub(crate) async fn follow(
         if ruled && !ready {
             ready = manager.ready();
         }
-        // Before that nothing is owed, and a look would only delay it.
+        // Before that nothing is due, and a check would only delay it.
         if let Some(inspector) = &mut inspector
             && ready
             && Instant::now() >= next_look

@@ -1,7 +1,7 @@
 //! Telling the service manager how it goes: the datagrams of `sd_notify(3)`.
 //!
 //! Written here, in a few lines of the standard library, because no send may ever wait: a manager that does
-//! not read must not stop the control plane. What did not go out is told again by the caller, or does not
+//! not read must not stop the control plane. What did not go out is sent again by the caller, or does not
 //! matter any more.
 
 use std::ffi::OsStr;
@@ -26,7 +26,7 @@ const MAX_STATUS: usize = 960;
 /// How long the end may take besides `drain`: a request in flight, a steering step in flight, the last write.
 const STOPPING: Duration = Duration::from_secs(30);
 
-/// The service manager, or nobody.
+/// The service manager, or none.
 #[derive(Debug)]
 pub struct Manager {
     socket: Option<UnixDatagram>,
@@ -60,7 +60,7 @@ impl Manager {
         Self { watchdog: watchdog.filter(|_| socket.is_some()), socket, ..Self::none() }
     }
 
-    /// Nobody.
+    /// No service manager.
     pub fn none() -> Self {
         Self {
             socket: None,
@@ -104,7 +104,7 @@ impl Manager {
         self.send("WATCHDOG=1")
     }
 
-    /// The configuration is about to be read anew; [`reloaded`](Self::reloaded) must follow. The time tells the
+    /// The configuration is about to be reloaded; [`reloaded`](Self::reloaded) must follow. The time tells the
     /// manager's own order to reload apart from an earlier one; systemd 253 and later wait for both.
     pub fn reloading(&self) {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_microseconds()));
@@ -130,7 +130,7 @@ impl Manager {
         match socket.send(message.as_bytes()) {
             Ok(_) => true,
             Err(error) => {
-                tracing::debug!(%error, message, "the service manager was not told");
+                tracing::debug!(%error, message, "the service manager was not notified");
                 false
             }
         }
@@ -181,7 +181,7 @@ mod tests {
         let manager = Manager { socket: Some(connect(path.as_os_str()).unwrap()), ..Manager::none() };
         let sent = (0..100_000).take_while(|_| manager.status("PROD: SUCCESS")).count();
         assert!((1..100_000).contains(&sent), "{sent} messages fit into its queue");
-        assert!(!manager.ready(), "it is told again as long as it was not told");
+        assert!(!manager.ready(), "it is notified again until it was");
         let mut buffer = [0; 64];
         let length = silent.recv(&mut buffer).unwrap();
         assert_eq!(&buffer[..length], b"STATUS=PROD: SUCCESS");

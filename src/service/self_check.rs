@@ -1,4 +1,4 @@
-//! A check of the health port by the daemon itself: does somebody answer the door?
+//! A check of the health port by the daemon itself: is it answered?
 //!
 //! That the health thread turns is asked from within ([`Pulse`](crate::health::Pulse)). This asks from without:
 //! a connection to each address, a request, and any reaction at all (an answer of whatever status, a TLS
@@ -9,7 +9,7 @@
 //! silence counts only at an address that has answered such a knock before.
 //!
 //! *Busy* is not *dead*: who answers others meanwhile, or takes others in, has a crowd at the door, and a restart would
-//! help the crowd alone. But a port that takes in everybody and answers nobody for a minute is dead all the same.
+//! help the crowd alone. But a port that accepts every connection and answers none for a minute is dead all the same.
 
 use std::collections::HashSet;
 use std::io;
@@ -23,12 +23,12 @@ use tokio::time::{Instant, timeout};
 
 use crate::health::{Counters, Tally};
 
-/// How long a crowd may explain that nobody is answered. A handshake waits for seconds at most.
+/// How long a crowd may explain that no request is answered. A handshake waits for seconds at most.
 const CROWDED: Duration = Duration::from_secs(60);
 
 const REQUEST: &[u8] = b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// Who knocks, and where it was heard before.
+/// The requests to oneself, and the addresses that answered before.
 #[derive(Debug, Default)]
 pub(super) struct SelfCheck {
     heard: HashSet<SocketAddr>,
@@ -99,7 +99,7 @@ async fn knock(address: SocketAddr, patience: Duration) -> Reaction {
     match timeout(patience, exchange).await {
         Ok(Ok(_)) => Reaction::Heard,
         Ok(Err(error)) => match error.kind() {
-            // Somebody is there, and does not want to hear more.
+            // A server is there, and closes early.
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reaction::Heard,
             io::ErrorKind::ConnectionRefused => Reaction::Silence,
             _ => Reaction::Unasked,
@@ -134,13 +134,13 @@ mod tests {
         assert_eq!(home("10.0.0.1:80"), "10.0.0.1:80");
     }
 
-    /// The system accepts for a listener that nobody serves, as for a daemon that hangs.
+    /// The system accepts for a listener that no thread serves, as for a daemon that hangs.
     #[tokio::test]
     async fn silence_counts_where_somebody_was_heard_before() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (mut self_check, tally) = (SelfCheck::default(), Tally::default());
-        assert!(self_check.knock(&[address], &tally, SOON).await.is_empty(), "never heard there");
+        assert!(self_check.knock(&[address], &tally, SOON).await.is_empty(), "never answered there");
         self_check.heard.insert(address);
         assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address]);
         drop(listener);
@@ -180,9 +180,9 @@ mod tests {
                     assert!(self_check.knock(&[address], &tally, SOON).await.is_empty(), "busy");
                 }
                 tokio::time::sleep(SOON).await;
-                assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address], "nobody is ever answered");
+                assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address], "no request is ever answered");
             } => {}
         }
-        assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address], "and nobody else came");
+        assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address], "and no other client came");
     }
 }

@@ -5,7 +5,7 @@
 //! (`FileDescriptorName=`) says more only where it is one of ours: a socket named `admin` never becomes a page.
 //!
 //! The originals stay here for as long as the process lives, and listeners work on duplicates: an address that
-//! a reload takes out and another one brings back finds its socket again, which nobody else could bind anew.
+//! a reload takes out and another one brings back finds its socket again, which no other process could bind again.
 
 use std::collections::HashSet;
 use std::env;
@@ -45,7 +45,7 @@ enum Purpose {
     AgentCheck,
     /// `admin`
     Admin,
-    /// Any other name, such as that of the unit: its address tells.
+    /// Any other name, such as that of the unit: its address decides.
     ByAddress,
 }
 
@@ -149,7 +149,7 @@ impl Inherited {
         Ok(())
     }
 
-    /// Says which sockets nobody answers, and which addresses a restart will refuse checks on.
+    /// Says which sockets are not answered, and which addresses a restart will refuse checks on.
     pub(crate) fn warn(&self, config: &Config) {
         if self.passed.is_empty() {
             return;

@@ -44,7 +44,7 @@ impl<C: PartialEq> Accepted<C> {
         }
     }
 
-    /// Whether `change` was accepted, and a look at `now` may be from before it.
+    /// Whether `change` was accepted, and a read at `now` may be from before it.
     pub(crate) fn may_be_unseen(&self, change: &C, now: Timestamp) -> bool {
         self.0.iter().any(|(known, first_look)| known == change && is_young(*first_look, now))
     }
@@ -63,7 +63,7 @@ mod tests {
     fn a_change_has_its_time_to_show_from_the_first_look_on() {
         let mut accepted = Accepted::default();
         accepted.add("in");
-        assert!(accepted.may_be_unseen(&"in", at(60)), "nobody has looked yet");
+        assert!(accepted.may_be_unseen(&"in", at(60)), "nothing was read yet");
         assert!(!accepted.may_be_unseen(&"out", at(60)));
         accepted.looked(at(60));
         accepted.looked(at(64));

@@ -31,9 +31,9 @@ pub enum Class {
     Retry,
     /// Too many requests: try again, more slowly.
     Throttled,
-    /// Somebody else changed the object meanwhile: look again before anything else.
+    /// Another writer changed the object meanwhile: read it again before anything else.
     Observe,
-    /// Asking again cannot help before somebody changes something: a right that is missing, an object that
+    /// Asking again cannot help before an operator changes something: a right that is missing, an object that
     /// does not exist, a value that is refused. Tell the operator, and look again at the next drift check.
     Stop,
 }

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 /// First pause after a passing fault.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Longest pause while nobody waits for it to work: whatever lasts is noticed to be over within seconds.
+/// Longest pause while no promotion waits for it: whatever lasts is noticed to be over within seconds.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Longest pause after a passing fault while a promotion waits for it to end. Its end must be noticed within three
@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// the look and the write that come after.
 const LONGEST_PAUSE_AWAITED: Duration = Duration::from_millis(500);
 
-/// Longest pause after somebody else's change while a promotion waits. That is no fault that ends: who asks faster
+/// Longest pause after another writer's change while a promotion waits. That is no fault that ends: who asks faster
 /// takes part in the fight.
 const LONGEST_PAUSE_OBSERVED: Duration = Duration::from_secs(2);
 
@@ -29,13 +29,13 @@ const FIRST_PAUSE_THROTTLED: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE_THROTTLED: Duration = Duration::from_secs(2);
 
 /// Pause between attempts: full jitter below a ceiling that doubles, up to half a second while a promotion waits, two
-/// when throttled, ten when nobody waits. A cap of minutes, as controllers have it, would be the outage itself.
+/// when throttled, ten when no promotion waits. A cap of minutes, as controllers have it, would be the outage itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
 }
 
-/// Writes allowed in a stretch of time. Whoever uses them up is fighting over the object with somebody, and
+/// Writes allowed in a stretch of time. A loop that uses them up is fighting over the object with another writer, and
 /// makes it worse.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {

@@ -60,9 +60,9 @@ pub enum State {
         /// How.
         how: String,
     },
-    /// So many writes in so short a time: somebody else writes, too.
+    /// So many writes in so short a time: another process writes, too.
     Contested,
-    /// Somebody has to change something first.
+    /// An operator has to change something first.
     Blocked {
         /// What.
         why: String,

@@ -1,4 +1,4 @@
-//! The loop that makes one steering target so, and keeps it so. How it works is told in [`steer`](super).
+//! The loop that makes one steering target so, and keeps it so. How it works is described in [`steer`](super).
 //!
 //! | after | the next look |
 //! |---|---|

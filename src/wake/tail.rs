@@ -12,7 +12,7 @@ use crate::file;
 const TURN: usize = 64 * 1024;
 
 /// How much of a log is read that grew between two looks. Of more, the end alone is read: an instance writes a few lines
-/// a second, and nobody can tell what another program put there.
+/// a second, and what another program put there is unknown.
 const BACKLOG: u64 = 1 << 20;
 
 /// How much of an unfinished line is kept. What a longer one says beyond this is seen only if it begins and
@@ -40,7 +40,7 @@ enum Kind {
     Any(Option<Version>),
 }
 
-/// What a look found.
+/// What a poll found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
     /// Something that is worth a probe.

@@ -1,6 +1,6 @@
 //! inotify on one file and on its directory.
 //!
-//! The file's own watch tells of writing; the directory's tells of a new file under the same name. The
+//! The file's own watch reports writing; the directory's reports a new file under the same name. The
 //! directory is not watched for writing, as databases and journals of the instance lie beside its log.
 
 use std::ffi::OsString;

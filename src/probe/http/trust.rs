@@ -41,7 +41,7 @@ enum Version {
     Of(Stamp),
 }
 
-/// What a look at the authorities gave.
+/// What reading the authorities gave.
 #[derive(Debug)]
 enum Loaded {
     Unchanged,

@@ -1,7 +1,7 @@
 //! What a steering loop says about its work: the report that is published, and the log.
 //!
 //! One info line for each step that was sent, with what came of it, though not each time that the same comes of it
-//! again; one warning for each episode of failures, and a line for its end; an error where somebody must act, once.
+//! again; one warning for each episode of failures, and a line for its end; an error where an operator must act, once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::steer::error::{CallError, Class};
 use crate::steer::report::{PromotionTimeline, Report, State};
 use crate::steer::{Intent, Step};
 
-/// The report as it grows, and who is told.
+/// The report as it grows, and its log entries.
 #[derive(Debug)]
 pub(super) struct Journal {
     mirror: Arc<str>,
@@ -31,7 +31,7 @@ pub(super) struct Journal {
 /// Failures with no success in between that would show that they are over.
 #[derive(Debug)]
 struct Episode {
-    /// Of which kinds: each is told once.
+    /// Of which kinds: each is logged once.
     kinds: Vec<(&'static str, Class)>,
     /// Whether one of them was a write's: then reads that work do not end it.
     write: bool,
@@ -112,7 +112,7 @@ impl Journal {
         self.enter(State::Working);
     }
 
-    /// A step failed, or nobody knows whether it did.
+    /// A step failed, or its outcome is unknown.
     pub(super) fn step_failed(&mut self, step: &impl Step, took: Duration, error: &CallError) {
         let (mirror, target) = (&*self.mirror, &*self.target);
         let took_ms = milliseconds(took);
@@ -159,7 +159,7 @@ impl Journal {
         self.enter(state);
     }
 
-    /// The intent cannot be fulfilled until somebody changes something.
+    /// The intent cannot be fulfilled until an operator changes something.
     pub(super) fn impossible(&mut self, why: String) {
         if self.say(&why) {
             let (mirror, target) = (&*self.mirror, &*self.target);

@@ -1,4 +1,4 @@
-//! Looks at real files. What is looked for is told by a word that is about mirroring.
+//! Looks at real files. The lines that count hold a word about mirroring.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;

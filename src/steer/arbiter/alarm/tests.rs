@@ -1,4 +1,4 @@
-//! What an operator hears about the mirror as a whole, and when (story 11 of the design).
+//! What an operator learns about the mirror as a whole, and when (story 11 of the design).
 
 use super::*;
 use crate::peer::document::Document;

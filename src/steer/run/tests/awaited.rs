@@ -1,4 +1,4 @@
-//! How soon the end of a fault is noticed: at once where a promotion waits for it, in seconds where nobody does.
+//! How soon the end of a fault is noticed: at once where a promotion waits for it, in seconds where none does.
 
 use super::scripted::{Cloud, Outage, start};
 use super::*;
@@ -6,7 +6,7 @@ use super::*;
 /// What README promises, in milliseconds.
 const NOTICED_WITHIN: u64 = 3_000;
 
-/// How long an attempt may take that a fault swallows: a reset, a connection that nobody accepts, silence.
+/// How long an attempt may take that a fault swallows: a reset, a connection that is not accepted, silence.
 const TAKES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(2)];
 
 /// The pool of an outage from the first second to `until`, with every pause as long as it may be.
