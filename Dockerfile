@@ -27,6 +27,12 @@ RUN mkdir -m 0750 state
 FROM ${RUNTIME_IMAGE}${RUNTIME_DIGEST:+@${RUNTIME_DIGEST}}
 COPY --from=build /source/target/release/mirrorvip /usr/bin/mirrorvip
 COPY --from=build --chown=65532:65532 /source/state /var/lib/mirrorvip
+# For `docker cp`: there is no shell in here to read them with.
+COPY README.md CHANGELOG.md /usr/share/doc/mirrorvip/
+COPY docs /usr/share/doc/mirrorvip/docs
+COPY config/docker /usr/share/doc/mirrorvip/config/docker
+COPY config/kubernetes /usr/share/doc/mirrorvip/config/kubernetes
+COPY config/terraform /usr/share/doc/mirrorvip/config/terraform
 # A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 EXPOSE 8080

@@ -1,11 +1,11 @@
-//! README is true: what it shows is parsed, run, or compared with the program.
+//! README and `docs/` are true: what they show is parsed, run, or compared with the program, and their links resolve.
 //!
-//! Metrics and exit codes are compared in `tests/tidy.rs`. After a change of the keys, `UPDATE_EXPECT=1` writes
-//! their table anew.
+//! Metrics and exit codes are compared in `tests/tidy.rs`. After a change of the keys, `UPDATE_EXPECT=1` rewrites
+//! their table.
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -15,38 +15,11 @@ use mirrorvip::admin::status::Status;
 use mirrorvip::config::steering::Target;
 use mirrorvip::config::{self, WhenAbsent};
 use serde_json::Value;
+use support::documents::{self, Block, Document, blocks};
 use support::{Daemon, mirrorvip};
 
-/// A block of code: what stands behind its fence, and its lines.
-struct Block {
-    language: String,
-    text: String,
-}
-
-fn path() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"))
-}
-
-fn readme() -> String {
-    fs::read_to_string(path()).expect("there is a README")
-}
-
-fn blocks(of: &str) -> Vec<Block> {
-    let (mut blocks, mut open): (Vec<Block>, Option<Block>) = (Vec::new(), None);
-    for line in readme().lines() {
-        match (line.strip_prefix("```"), &mut open) {
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(language), None) => {
-                open = Some(Block { language: language.to_owned(), text: String::new() });
-            }
-            (None, Some(block)) => block.text.extend([line, "\n"]),
-            (None, None) => {}
-        }
-    }
-    assert!(open.is_none(), "a block of code is not closed");
-    blocks.retain(|block| block.language.split(' ').next() == Some(of));
-    blocks
-}
+/// An introduction, in bytes. Whatever else there is to say has its place in `docs/`.
+const README_LIMIT: usize = 10_240;
 
 /// A fragment is a mirror's probe, its steering tables, or everything but the mirror.
 fn completed(block: &Block) -> String {
@@ -58,7 +31,7 @@ fn completed(block: &Block) -> String {
         "toml fragment" if text.contains("[mirror.probe.") => format!("{MIRROR}{text}"),
         "toml fragment" if text.contains("[[mirror.") => format!("{MIRROR}{PROBE}{text}"),
         "toml fragment" => format!("{text}{MIRROR}{PROBE}"),
-        other => panic!("README has a block of an unknown kind: {other}"),
+        other => panic!("the documents have a block of an unknown kind: {other}"),
     }
 }
 
@@ -67,7 +40,7 @@ fn configurations_are_valid() {
     let blocks = blocks("toml");
     let (mut probes, mut targets) = (BTreeSet::new(), BTreeSet::new());
     for block in &blocks {
-        let config = config::parse(&completed(block), "README.md");
+        let config = config::parse(&completed(block), "docs");
         let config = config.unwrap_or_else(|report| panic!("{}", report.render(false)));
         probes.extend(config.mirrors.iter().map(|mirror| mirror.probe.kind()));
         for table in config.mirrors.iter().flat_map(|mirror| &mirror.targets) {
@@ -82,14 +55,14 @@ fn configurations_are_valid() {
             });
         }
     }
-    assert_eq!(targets.len(), 7, "README shows every way to steer, not only {targets:?}");
-    assert_eq!(probes.len(), 5, "README shows every way to ask, not only {probes:?}");
+    assert_eq!(targets.len(), 7, "the documents show every way to steer, not only {targets:?}");
+    assert_eq!(probes.len(), 5, "the documents show every way to ask, not only {probes:?}");
 }
 
-/// For every way to steer, README names the rights that `mirrorvip iam-policy` asks for.
+/// For every way to steer, the documents name the rights that `mirrorvip iam-policy` asks for.
 #[test]
 fn the_rights_are_those_of_the_policy() {
-    let (readme, directory) = (readme(), tempfile::tempdir().expect("a temporary directory"));
+    let (documents, directory) = (documents::text(), tempfile::tempdir().expect("a temporary directory"));
     let path = directory.path().join("mirrorvip.toml");
     let mut rights = BTreeSet::new();
     for block in blocks("toml").iter().filter(|block| block.text.contains("[[mirror.")) {
@@ -115,7 +88,7 @@ fn the_rights_are_those_of_the_policy() {
     assert!(rights.len() >= 12, "only {rights:?}");
     for right in rights {
         let (_, action) = right.split_once(':').expect("an action has a service");
-        assert!(readme.contains(&format!("`{action}`")), "README does not name the right {right}");
+        assert!(documents.contains(&format!("`{action}`")), "no document names the right {right}");
     }
 }
 
@@ -136,7 +109,7 @@ fn scripts_are_well_formed() {
 fn the_quick_start_works() {
     let blocks = blocks("toml");
     let quick_start =
-        blocks.iter().find(|block| block.text.contains("\"TRY\"")).expect("README has a quick start");
+        blocks.iter().find(|block| block.text.contains("\"TRY\"")).expect("the documents have a quick start");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let shown = "/tmp/mirrorvip-try";
     let config =
@@ -153,11 +126,11 @@ fn the_quick_start_works() {
     assert!(daemon.stop().success());
 }
 
-/// The reader's configuration names the file that the publisher writes where README runs it.
+/// The reader's configuration names the file that the publisher writes where the documents run it.
 #[test]
 fn the_role_file_is_the_publishers() {
     let published = mirrorvip::publish::role_file("PROD", Path::new("/run/mirrorvip"));
-    assert!(readme().contains("`mirrorvip publish /run/mirrorvip`"));
+    assert!(documents::text().contains("`mirrorvip publish /run/mirrorvip`"));
     let probes: Vec<_> = blocks("toml").iter().map(completed).collect();
     let shown = format!("[mirror.probe.file]\npath = \"{}\"\n", published.display());
     assert!(
@@ -200,28 +173,28 @@ fn the_table_of_keys_is_the_programs() {
         let sections: Vec<_> = sections.into_iter().collect();
         table.extend(["| ", &sections.join(", "), " | ", &row, "\n"]);
     }
-    let readme = readme();
-    let (before, rest) = readme.split_once(BEGIN).expect("README marks where the table of keys begins");
-    let (shown, after) = rest.split_once(END).expect("README marks where the table of keys ends");
+    let reference = Document::read("docs/reference.md");
+    let (before, rest) = reference.text.split_once(BEGIN).expect("the table of keys has a beginning");
+    let (shown, after) = rest.split_once(END).expect("the table of keys has an end");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(path(), [before, BEGIN, &table, END, after].concat())
-            .expect("the source folder is writable");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&reference.name);
+        fs::write(path, [before, BEGIN, &table, END, after].concat()).expect("the source folder is writable");
     } else {
-        assert_eq!(shown, table, "UPDATE_EXPECT=1 writes the table anew");
+        assert_eq!(shown, table, "UPDATE_EXPECT=1 rewrites the table");
     }
 }
 
 #[test]
 fn the_status_document_is_shown_whole() {
     let blocks = blocks("json");
-    let [block] = blocks.as_slice() else { panic!("README shows {} JSON documents", blocks.len()) };
+    let [block] = blocks.as_slice() else { panic!("{} JSON documents are shown", blocks.len()) };
     let shown: Value = serde_json::from_str(&block.text).expect("it is JSON");
     let document: Status = serde_json::from_value(shown.clone()).expect("it is a status document");
     let whole = serde_json::to_value(&document).expect("it was read from JSON");
-    assert_eq!(whole, shown, "a field is missing in README, or unknown to the program");
-    let readme = readme();
+    assert_eq!(whole, shown, "a field is missing in the example, or unknown to the program");
+    let reference = Document::read("docs/reference.md");
     for name in names(&whole) {
-        assert!(readme.contains(&format!("`{name}`")), "README does not explain {name}");
+        assert!(reference.text.contains(&format!("`{name}`")), "{} does not explain {name}", reference.name);
     }
 }
 
@@ -255,9 +228,9 @@ fn sources() -> String {
 
 #[test]
 fn log_messages_are_the_programs() {
-    let (sources, readme) = (sources(), readme());
+    let (sources, documents) = (sources(), documents::text());
     let mut messages = 0;
-    for row in readme.lines() {
+    for row in documents.lines() {
         let mut cells = row.trim_matches('|').split('|').map(str::trim);
         let (Some("info" | "warn" | "error"), Some(message)) = (cells.next(), cells.next()) else { continue };
         let message = message.trim_matches('`');
@@ -303,26 +276,42 @@ fn the_tests_of_the_invariants_exist() {
 
 #[test]
 fn links_lead_somewhere() {
-    let readme = readme();
-    let anchors: BTreeSet<String> = readme
-        .lines()
-        .filter(|line| line.starts_with('#'))
-        .map(|line| {
-            let title = line.trim_start_matches('#').trim().to_lowercase();
-            title
-                .chars()
-                .filter(|c| c.is_alphanumeric() || " -".contains(*c))
-                .collect::<String>()
-                .replace(' ', "-")
-        })
-        .collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = documents::all();
+    let anchors: BTreeMap<_, _> =
+        documents.iter().map(|document| (Path::new(&document.name), document.anchors())).collect();
     let mut links = 0;
-    for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+    for (document, link) in
+        documents.iter().flat_map(|from| from.links().into_iter().map(move |to| (from, to)))
+    {
         links += 1;
-        match link.strip_prefix('#') {
-            Some(anchor) => assert!(anchors.contains(anchor), "no heading for #{anchor}"),
-            None => assert!(path().with_file_name(link).exists(), "{link} does not exist"),
-        }
+        let (from, path) = (&document.name, link.path.display());
+        assert!(root.join(&link.path).exists(), "{from}: {path} does not exist");
+        let Some(anchor) = &link.anchor else { continue };
+        let there = anchors.get(&*link.path).is_some_and(|anchors| anchors.contains(anchor));
+        assert!(there, "{from}: {path} has no heading for #{anchor}");
     }
-    assert!(links > 20, "only {links} links found");
+    assert!(links > 60, "only {links} links found");
+}
+
+#[test]
+fn every_document_is_reachable_from_readme() {
+    let documents = documents::all();
+    let mut reached = BTreeSet::from([Path::new("README.md").to_owned()]);
+    let mut followed = 0;
+    while followed < reached.len() {
+        followed = reached.len();
+        let linked = documents.iter().filter(|document| reached.contains(Path::new(&document.name)));
+        let linked: Vec<_> = linked.flat_map(Document::links).map(|link| link.path).collect();
+        reached.extend(linked);
+    }
+    for document in &documents {
+        assert!(reached.contains(Path::new(&document.name)), "no link leads to {}", document.name);
+    }
+}
+
+#[test]
+fn readme_is_short() {
+    let length = Document::read("README.md").text.len();
+    assert!(length <= README_LIMIT, "README has {length} bytes, which is more than {README_LIMIT}");
 }

@@ -1,5 +1,8 @@
 //! What no compiler checks: that pure modules are pure, that one task writes, that files say their job first,
-//! and that README's tables are the program's.
+//! and that the tables in the documents are the program's.
+
+#[path = "support/documents.rs"]
+mod documents;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -113,43 +116,39 @@ fn comments_do_not_tell_history() {
     }
 }
 
-// === README ===
-
-fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).expect("there is a README")
-}
+// === Documents ===
 
 #[test]
-fn readme_names_every_metric_and_no_other() {
-    let readme = readme();
+fn the_documents_name_every_metric_and_no_other() {
+    let documents = documents::text();
     let mut known = Vec::new();
     for metric in mirrorvip::admin::metrics::METRICS {
         let name = if metric.counter { format!("{}_total", metric.name) } else { metric.name.to_owned() };
-        let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}")));
-        let row = row.unwrap_or_else(|| panic!("README has no row for {name}"));
-        assert!(row.contains(metric.help), "README's row for {name} does not say: {}", metric.help);
+        let row = documents.lines().find(|line| line.starts_with(&format!("| `{name}")));
+        let row = row.unwrap_or_else(|| panic!("no document has a row for {name}"));
+        assert!(row.contains(metric.help), "the row for {name} does not say: {}", metric.help);
         known.push(name);
     }
-    for word in readme
+    for word in documents
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter(|word| word.starts_with("mirrorvip_"))
     {
-        assert!(known.iter().any(|name| name == word), "README names {word}, which is no metric");
+        assert!(known.iter().any(|name| name == word), "a document names {word}, which is no metric");
     }
 }
 
 #[test]
-fn readme_names_every_key_with_its_default() {
-    let readme = readme();
+fn the_documents_name_every_key() {
+    let documents = documents::text();
     for key in mirrorvip::config::known_keys() {
-        assert!(readme.contains(&format!("`{}`", key.name)), "README does not name the key {}", key.name);
+        assert!(documents.contains(&format!("`{}`", key.name)), "no document names the key {}", key.name);
     }
 }
 
 #[test]
-fn readme_names_every_exit_code() {
+fn the_documents_name_every_exit_code() {
     use mirrorvip::cli::Exit;
-    let readme = readme();
+    let documents = documents::text();
     for exit in [
         Exit::Ok,
         Exit::Usage,
@@ -160,8 +159,8 @@ fn readme_names_every_exit_code() {
         Exit::Config,
     ] {
         assert!(
-            readme.contains(&format!("| {} |", exit as u8)),
-            "README has no row for exit code {}",
+            documents.contains(&format!("| {} |", exit as u8)),
+            "no document has a row for exit code {}",
             exit as u8
         );
     }

@@ -49,7 +49,7 @@ mirrorvip is installed and not enabled. What to do next:
   sudoedit /etc/mirrorvip/mirrorvip.toml
   sudo -u mirrorvip mirrorvip check
   sudo systemctl enable --now mirrorvip.socket mirrorvip.service
-The chapter "Install" of /usr/share/doc/mirrorvip/README.md says why.
+Each step is explained in /usr/share/doc/mirrorvip/docs/install.md.
 END
 }
 

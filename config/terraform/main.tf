@@ -1,6 +1,6 @@
 # A network load balancer that polls the page of every member, in front of an IRIS mirror, with the rights that
-# mirrorvip has and two alarms. `mirrorvip check` finds nothing wrong with these settings; why each is as it is stands
-# in README under "Load balancers".
+# mirrorvip has and two alarms. `mirrorvip check` finds nothing wrong with these settings; the reason for each is in
+# docs/load-balancers.md.
 #
 #   terraform apply -var vpc_id=vpc-... -var 'subnet_ids=["subnet-...", "subnet-..."]' \
 #       -var 'clients=["10.0.0.0/8"]' -var member_security_group_id=sg-...
@@ -192,7 +192,7 @@ resource "aws_cloudwatch_metric_alarm" "no_primary" {
   }
 }
 
-# Two for longer than a failover: one of them is isolated. Read "Limits" in README.
+# Two for longer than a failover: one of them is isolated. See "Limits" in docs/design.md.
 resource "aws_cloudwatch_metric_alarm" "two_primaries" {
   alarm_name          = "iris-two-primaries"
   alarm_description   = "More than one member of the mirror answers its page with SUCCESS."

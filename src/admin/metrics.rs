@@ -1,7 +1,7 @@
 //! `GET /metrics` in the OpenMetrics text format, encoded by `prometheus-client`. Every value is read at the
 //! scrape, as a health check at that moment would see it; nothing is counted twice.
 //!
-//! [`METRICS`] is the one table of names, units and meanings; README's table is checked against it.
+//! [`METRICS`] is the one table of names, units and meanings; the table in `docs/` is checked against it.
 
 use std::fmt;
 use std::sync::Arc;

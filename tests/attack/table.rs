@@ -1,4 +1,4 @@
-//! What was seen, as README carries it.
+//! What was observed, as docs/security.md shows it.
 
 use std::fmt::{self, Write as _};
 use std::fs;

@@ -1,4 +1,4 @@
-//! Figures of the daemon, of its peers in the same run, and of its goals, as Markdown for README.
+//! Figures of the daemon, of its peers in the same run, and of its goals, as Markdown for docs/benchmarks.md.
 //!
 //! `tests/bench/run` builds what this needs and starts it. It makes system calls and little else, so it
 //! may be built without optimisation; what it measures are programs of their own, built for release.

@@ -14,7 +14,7 @@ use crate::process::{Core, Process, free_address, now};
 /// How long the page may take to follow its instance before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The times that README recommends.
+/// The times that docs/load-balancers.md recommends.
 pub(crate) const EVERY_SECOND: Schedule = Schedule { interval: "1s", wake: false };
 
 /// How often the instances are asked.

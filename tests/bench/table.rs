@@ -1,4 +1,4 @@
-//! What was found out, as README carries it: figures beside their peers and goals.
+//! The figures beside their peers and goals, as docs/benchmarks.md shows them.
 
 mod steering;
 

@@ -1,4 +1,4 @@
-//! A machine on which the package is installed as README says, upgraded under HAProxy's checks, removed and purged.
+//! A machine on which the package is installed as the documents say, upgraded under HAProxy's checks, removed and purged.
 
 use std::path::Path;
 
@@ -12,11 +12,13 @@ use crate::{Packages, blocks, root};
 
 const CONFIG: &str = "/etc/mirrorvip/mirrorvip.toml";
 
+const INSTALL: &str = "docs/install.md";
+
 /// For the group of IRIS alone, as its shared memory is.
 const QLIST: &str =
     "IRIS^/usr/irissys^2024.1^running, since Sat^iris.cpf^1972^0^0^ok^IRIS^Failover^Primary^/usr\n";
 
-/// What README's commands need that the smallest Debian lacks. An editor that changes nothing: the example suits.
+/// What the commands in the documents need that the smallest Debian lacks. An editor that changes nothing: the example suits.
 const SUDO: &str = "\
 #!/bin/sh
 if [ \"$1\" = -u ]; then
@@ -43,13 +45,14 @@ fn member(docker: &Docker) -> Container<'_> {
     container
 }
 
-/// Runs README's command for Debian with the package in the directory, and gives what it printed.
+/// Runs the documented command for Debian with the package in the directory, and gives what it printed.
 fn install(container: &Container<'_>, package: &Path) -> String {
     let directory = "/root/packages";
     container.shell(&format!("rm -rf {directory}; mkdir {directory}"));
     container.copy(package, directory);
-    let commands = blocks("### Install a package", "sh");
-    let apt = commands.iter().find(|block| block.contains("apt install")).expect("README installs with apt");
+    let commands = blocks(INSTALL, "## Install a package", "sh");
+    let apt =
+        commands.iter().find(|block| block.contains("apt install")).expect("a command installs with apt");
     container.shell(&format!("cd {directory}; exec 2>&1; {apt}"))
 }
 
@@ -106,10 +109,10 @@ fn a_package_lives_as_readme_says() {
     let docker = Docker::start();
     let container = member(&docker);
 
-    // Installed: it says what README says, and nothing runs, even when somebody starts it.
+    // Installed: it says what the documents say, and nothing runs, even when somebody starts it.
     let said = install(&container, &first.deb());
-    let [configure] = &blocks("### Configure and start", "sh")[..] else {
-        panic!("README has one way to start")
+    let [configure] = &blocks(INSTALL, "## Configure and start", "sh")[..] else {
+        panic!("there is one way to start")
     };
     let (_, steps) = said.split_once("What to do next").expect("it says what to do");
     let steps: Vec<_> = steps.lines().filter_map(|line| line.strip_prefix("  ")).collect();
@@ -164,8 +167,8 @@ fn a_package_lives_as_readme_says() {
 
     // Removed: stopped, and what is the administrator's stays.
     container.exec(&["systemctl", "stop", "haproxy"]);
-    let commands = commands(&blocks("### Upgrade and remove", "sh")[0]);
-    let [remove, purge] = &commands[..] else { panic!("README removes and purges: {commands:?}") };
+    let commands = commands(&blocks(INSTALL, "## Upgrade and remove", "sh")[0]);
+    let [remove, purge] = &commands[..] else { panic!("one command removes, one purges: {commands:?}") };
     container.shell(remove);
     assert_idle(&container);
     assert!(!container.try_exec(&["curl", "--silent", page]).status.success());
@@ -218,8 +221,8 @@ fn scripts_of_the_rpm(container: &Container<'_>, packages: &Packages, configure:
     script("POSTUN", 0);
     assert_idle(container);
 
-    // What README says instead of a purge.
-    let purge = &blocks("### Upgrade and remove", "sh")[1];
+    // What is documented in place of a purge.
+    let purge = &blocks(INSTALL, "## Upgrade and remove", "sh")[1];
     container.shell(purge);
     container.shell("test ! -e /etc/mirrorvip; test ! -e /var/lib/mirrorvip");
     assert_eq!(container.shell(ACCOUNTS), "");
@@ -232,14 +235,14 @@ fn scripts_of_the_rpm(container: &Container<'_>, packages: &Packages, configure:
     output_of(as_root("find").arg(system.path()).args(["-mindepth", "1", "-delete"]));
 }
 
-/// What README says where there is no package; the binary is built already.
+/// What is documented where there is no package; the binary is built already.
 fn from_source(container: &Container<'_>, configure: &str) {
     container.exec(&["mkdir", "-p", "/root/source/target/release"]);
     for directory in ["config", "systemd"] {
         container.copy(&root().join(directory), "/root/source");
     }
     container.copy(Path::new(env!("CARGO_BIN_EXE_mirrorvip")), "/root/source/target/release/mirrorvip");
-    let script = &blocks("### From source", "sh")[0];
+    let script = &blocks(INSTALL, "## From source", "sh")[0];
     let (build, script) = script.split_once('\n').expect("several lines");
     assert!(build.starts_with("cargo build --release"), "{build}");
     container.shell(&format!("cd /root/source\n{script}\n{configure}"));

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::docker::output_of;
+use crate::support::documents;
 use crate::{Packages, blocks, root};
 
 fn deb(option: &str, package: &Path) -> String {
@@ -82,8 +83,8 @@ fn the_documents_are_the_programs() {
     let packages = Packages::build(1, "");
     let directory = TempDir::new().expect("a temporary directory");
     output_of(Command::new("dpkg-deb").arg("--raw-extract").arg(packages.deb()).arg(directory.path()));
-    let documents = directory.path().join("usr/share/doc/mirrorvip");
-    let read = |name: &str| fs::read_to_string(documents.join(name)).expect("it is in the package");
+    let placed = directory.path().join("usr/share/doc/mirrorvip");
+    let read = |name: &str| fs::read_to_string(placed.join(name)).expect("it is in the package");
 
     for script in ["postinst", "prerm", "postrm"] {
         output_of(Command::new("sh").arg("-n").arg(directory.path().join("DEBIAN").join(script)));
@@ -93,7 +94,7 @@ fn the_documents_are_the_programs() {
         output_of(Command::new("gzip").args(["--decompress", "--stdout"]).arg(man)),
         output_of(Command::new(env!("CARGO_BIN_EXE_mirrorvip")).arg("man"))
     );
-    assert_eq!(blocks("## Wake-up", "objectscript"), [read("examples/ZMIRROR.mac")]);
+    assert_eq!(blocks("docs/configuration.md", "## Wake-up", "objectscript"), [read("examples/ZMIRROR.mac")]);
     let policy: Value = serde_json::from_str(&read("examples/iam-policy.json")).expect("JSON");
     let statements = policy["Statement"].as_array().expect("a policy has statements");
     assert!(statements.len() >= 8, "the example steers in every way: {policy}");
@@ -101,8 +102,17 @@ fn the_documents_are_the_programs() {
     assert_eq!(read("copyright").matches("Grant of Patent License").count(), 1);
     assert!(read("copyright").lines().count() > licence.lines().count());
 
+    // A server has no internet: whatever one document points to is in the package.
+    for document in documents::all() {
+        assert_eq!(read(&document.name), document.text);
+        for link in document.links() {
+            let there = placed.join(&link.path).exists();
+            assert!(there, "{} links to {}, which is not packaged", document.name, link.path.display());
+        }
+    }
+
     // Of this machine, nothing is told.
-    for entry in fs::read_dir(&documents).expect("documents") {
+    for entry in fs::read_dir(&placed).expect("documents") {
         let path = entry.expect("readable").path();
         let text = fs::read(&path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::docker::output_of;
+use support::documents::Document;
 use tempfile::TempDir;
 
 /// Both packages of one build.
@@ -26,22 +27,9 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// README's chapter or section under a heading, up to the next heading.
-pub(crate) fn section(heading: &str) -> String {
-    let readme = fs::read_to_string(root().join("README.md")).expect("there is a README");
-    let (_, rest) = readme.split_once(&format!("{heading}\n")).expect("README has this heading");
-    rest.split("\n#").next().unwrap_or_default().to_owned()
-}
-
-/// The blocks of code of one language in it.
-pub(crate) fn blocks(heading: &str, language: &str) -> Vec<String> {
-    let section = section(heading);
-    let fenced = section.split("```").skip(1).step_by(2);
-    let blocks: Vec<_> = fenced
-        .filter_map(|block| Some(block.strip_prefix(language)?.strip_prefix('\n')?.to_owned()))
-        .collect();
-    assert!(!blocks.is_empty(), "{heading} shows no {language}");
-    blocks
+/// The blocks of code of one language below a heading of a document.
+pub(crate) fn blocks(document: &str, heading: &str, language: &str) -> Vec<String> {
+    Document::read(document).blocks_below(heading, language)
 }
 
 // === impl Packages ===

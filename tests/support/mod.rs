@@ -16,6 +16,7 @@ pub mod address;
 pub mod certificate;
 pub mod containers;
 pub mod docker;
+pub mod documents;
 pub mod fake_peer;
 pub mod node;
 pub mod python;

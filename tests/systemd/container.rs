@@ -247,7 +247,7 @@ fn the_sandboxes_let_through_what_their_probes_need() {
     });
     confined(&container, 12);
 
-    // Another port, as README tells to change it.
+    // Another port, changed as docs/install.md describes.
     container.write(
         "/etc/systemd/system/mirrorvip.socket.d/port.conf",
         "644",
