@@ -124,7 +124,7 @@ fn the_documents_name_every_metric_and_no_other() {
     let mut known = Vec::new();
     for metric in mirrorvip::admin::metrics::METRICS {
         let name = if metric.counter { format!("{}_total", metric.name) } else { metric.name.to_owned() };
-        let row = documents.lines().find(|line| line.starts_with(&format!("| `{name}")));
+        let row = documents.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
         let row = row.unwrap_or_else(|| panic!("no document has a row for {name}"));
         assert!(row.contains(metric.help), "the row for {name} does not say: {}", metric.help);
         known.push(name);
