@@ -165,3 +165,17 @@ fn the_documents_name_every_exit_code() {
         );
     }
 }
+
+/// Words that read as translated, outside of code. `docs/reference.md` is left out: its tables quote the program's help.
+#[test]
+fn the_documents_use_plain_words() {
+    let odd = ["mend", "mended", "mends", "anew", "nobody", "somebody", "anybody", "whoever", "told"];
+    for document in documents::all().iter().filter(|document| !document.name.starts_with("docs/reference")) {
+        for (number, line) in document.text.lines().enumerate() {
+            let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join(" ").to_lowercase();
+            for word in prose.split(|c: char| !c.is_alphanumeric()).filter(|word| odd.contains(word)) {
+                panic!("{}:{}: {word}", document.name, number + 1);
+            }
+        }
+    }
+}

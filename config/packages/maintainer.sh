@@ -1,8 +1,8 @@
-# What installing, upgrading and removing do beside placing files, for both formats: `build` puts the lines that
-# tell dpkg's and rpm's calls apart below it.
+# What installing, upgrading and removing do beside placing files, for both formats: `build` appends the lines that
+# distinguish dpkg's and rpm's calls.
 #
-# A package is never left half installed for the sake of the service: what fails here is said, and the daemon's
-# own `Restart=always` goes on trying.
+# A package is never left half installed for the sake of the service: what fails here is reported, and the daemon's
+# own `Restart=always` keeps trying.
 
 config=/etc/mirrorvip/mirrorvip.toml
 units="mirrorvip.socket mirrorvip.service"
@@ -28,14 +28,14 @@ configured() {
 
 # The socket stays active: checks that come meanwhile wait in its queue for the new process.
 restart() {
-    # A configuration that the new version refuses would end a service that works. `iam-policy` reads it and asks
-    # nobody; 78 says that it is refused, or gone, and nothing else does.
+    # A configuration that the new version refuses would end a service that works. `iam-policy` reads it and asks no
+    # service; 78 says that it is refused, or gone, and nothing else does.
     status=0
     problems=$(timeout 10 mirrorvip iam-policy --config "$config" 2>&1 >/dev/null) || status=$?
     if [ "$status" -eq 78 ] && systemctl --quiet is-active mirrorvip.service; then
-        say "not restarted, the earlier version goes on: this version refuses $config"
+        say "not restarted, the earlier version keeps running: this version refuses $config"
         printf '%s\n' "$problems" >&2
-        say "mend it, then: sudo systemctl restart mirrorvip"
+        say "correct it, then: sudo systemctl restart mirrorvip"
         return
     fi
     systemctl try-restart mirrorvip.service || say "failed to restart: see journalctl -u mirrorvip"
@@ -70,7 +70,7 @@ left() {
     fi
 }
 
-# Everything else, for dpkg's purge. The user owned the state and nothing else, so its number may be given anew.
+# Everything else, for dpkg's purge. The user owned the state and nothing else, so its number may be given to another.
 purged() {
     rm -rf /etc/mirrorvip /var/lib/mirrorvip
     rm -rf /etc/systemd/system/mirrorvip.service.d /etc/systemd/system/mirrorvip.socket.d

@@ -6,7 +6,7 @@
 #       -var 'clients=["10.0.0.0/8"]' -var member_security_group_id=sg-...
 #
 # Give the members the instance profile, and the table from the output `configuration` to each one's mirrorvip.toml:
-# every member then registers itself, and nobody is ever deregistered.
+# every member then registers itself, and none is ever deregistered.
 
 terraform {
   required_version = ">= 1.5"
@@ -84,7 +84,7 @@ resource "aws_lb" "iris" {
   internal                         = true
   subnets                          = var.subnet_ids
   security_groups                  = [aws_security_group.lb.id]
-  enable_cross_zone_load_balancing = true # with one primary, every zone but one has nobody to send to
+  enable_cross_zone_load_balancing = true # with one primary, every zone but one has no target
 }
 
 resource "aws_lb_target_group" "iris" {
@@ -213,7 +213,7 @@ resource "aws_cloudwatch_metric_alarm" "two_primaries" {
   }
 }
 
-# === What the members are told ===
+# === The members' configuration ===
 
 output "instance_profile" {
   value = aws_iam_instance_profile.member.name

@@ -176,9 +176,9 @@ fn write(
     let sum = |part: fn(&Judged) -> usize| judged.iter().map(|(_, judged)| part(judged)).sum::<usize>();
     writeln!(
         out,
-        "\n{} of {} checks answered, {} wrong. {flips} roles, {} ms each; an answer may follow the role that was for \
+        "\n{} of {} checks answered, {} wrong. {flips} roles, {} ms each; an answer may follow the previous role for \
          {} ms (`stale_after`). Resident memory first {}, last {}, peak {}; descriptors first {}, last {}, peak {}. The \
-         watchdog's longest time without a word: {:.1} s{}. 200 slow clients all the time, attacks in turns of {} s: {}.",
+         watchdog's longest time without a report: {:.1} s{}. 200 slow clients all the time, attacks in turns of {} s: {}.",
         sum(|judged| judged.all - judged.unanswered),
         sum(|judged| judged.all),
         sum(|judged| judged.wrong),

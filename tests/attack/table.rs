@@ -66,8 +66,8 @@ fn write(out: &mut String, rows: &[Row], seconds: u64) -> fmt::Result {
     writeln!(
         out,
         "\nEach attack lasts {seconds} s, on a daemon of its own with a probe a second. Load balancers give a check 2 s \
-         and its round trips; \"away\" means that each flight of a connection that is open comes so much later. After: \
-         the checks of all in the 3 s that follow. Watchdog: the longest time without a word, of {} s that the unit \
+         and its round trips; \"away\" means that each flight of an open connection arrives so much later. After: \
+         the checks of all in the 3 s that follow. Watchdog: the longest time without a report, of {} s that the unit \
          grants. {} cores of {}, Linux {}, loopback, attackers and checkers on the same machine. By `tests/attack/run`.",
         WATCHDOG.as_secs(),
         cores(),

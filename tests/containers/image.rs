@@ -1,7 +1,8 @@
-//! The image: what is in it and what is not, and that a wrong configuration is told as everywhere.
+//! The image: what is in it and what is not, and that a wrong configuration is reported as everywhere.
 
 use crate::images::{MIRRORVIP, build_mirrorvip};
 use crate::support::containers::{Docker, possible};
+use crate::support::documents;
 
 #[test]
 fn the_image_has_one_program_and_an_ordinary_user() {
@@ -39,6 +40,11 @@ fn the_image_has_one_program_and_an_ordinary_user() {
         let check = docker.docker(&["exec", &container, "/usr/bin/mirrorvip", "healthcheck"]).output();
         check.is_ok_and(|check| check.status.success()).then_some(())
     });
+    let documents = tempfile::tempdir().expect("a temporary directory");
+    let copied = documents.path().join("copied");
+    docker.run(&["cp", &format!("{container}:/usr/share/doc/mirrorvip"), &copied.to_string_lossy()]);
+    documents::assert_complete(&copied);
+
     docker.run(&["pause", &container]);
     docker.run(&["unpause", &container]);
     docker.run(&["stop", &container]);

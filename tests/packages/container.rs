@@ -153,7 +153,7 @@ fn a_package_lives_as_readme_says() {
     assert_eq!((container.exec(&["cat", CONFIG]), since()), (config.clone(), listening));
     assert_eq!(status_text(&container), "PROD: SUCCESS, the instance is primary, epoch 1");
 
-    // A configuration that this version refuses: the daemon that works goes on, until it is mended.
+    // A configuration that this version refuses: the running daemon keeps running until it is corrected.
     let old = pid(&container);
     container.shell(&format!("echo 'unheard = \"of\"' >>{CONFIG}"));
     let said = container.shell("cd /root/packages; dpkg --install ./*.deb 2>&1");

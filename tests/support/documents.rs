@@ -56,6 +56,22 @@ pub fn blocks(language: &str) -> Vec<Block> {
     all().iter().flat_map(|document| document.blocks(language)).collect()
 }
 
+/// Fails unless `directory` holds every document, and whatever one of them links to: a server has no internet.
+pub fn assert_complete(directory: &Path) {
+    for document in all() {
+        let there = fs::read_to_string(directory.join(&document.name)).unwrap_or_default();
+        assert_eq!(there, document.text, "{} is missing or differs", document.name);
+        for link in document.links() {
+            let path = link.path.display();
+            assert!(
+                directory.join(&link.path).exists(),
+                "{} links to {path}, which is missing",
+                document.name
+            );
+        }
+    }
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

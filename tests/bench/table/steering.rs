@@ -58,7 +58,7 @@ fn write_handovers(out: &mut String, figures: &Figures) -> fmt::Result {
         rounds.len(),
     )?;
     let rows: [(&str, Time, &str); 7] = [
-        ("two raw calls, told by the caller", |times| times.raw, ""),
+        ("two raw calls, started by the caller", |times| times.raw, ""),
         ("`iris qlist`, then two raw calls", |times| times.raw_asking, ""),
         ("mirrorvip, warm", |times| times.warm, &floor),
         ("of that, until its page says `SUCCESS`", |times| times.warm_page, ""),
@@ -77,10 +77,10 @@ fn write_handovers(out: &mut String, figures: &Figures) -> fmt::Result {
     writeln!(
         out,
         "\nAgainst the simulated cloud, on loopback and without TLS; it is built without optimisation, and its own \
-         time is in every figure. Ratios are medians of those of each round. All but warm look before they write; the raw calls use an open connection and \
+         time is in every figure. Ratios are medians of those of each round. All but warm read before they write; the raw calls use an open connection and \
          no signature, the others the credentials of the instance's role. Warm: the backup's daemon was started, \
-         made its look and rested for up to {:.0} s; its times include the log line's way, `iris qlist`, and \
-         asking the peer where its last word is older than two seconds.",
+         read its objects and rested for up to {:.0} s; its times include the log line's way, `iris qlist`, and \
+         asking the peer where its last answer is older than two seconds.",
         figures.extent.rest.as_secs_f64().ceil(),
     )
 }
@@ -104,7 +104,7 @@ fn write_recoveries(out: &mut String, figures: &Figures) -> fmt::Result {
     }
     writeln!(
         out,
-        "\nCall-outs with the defaults of their clients. Who gives up ends with an error, and IRIS starts a call-out \
+        "\nCall-outs with the defaults of their clients. A client that gives up ends with an error, and IRIS starts a call-out \
          again after 30 s at the earliest, while users wait, or never, by its entry point."
     )
 }
@@ -120,17 +120,21 @@ fn write_calls(out: &mut String, steady: &Steady) -> fmt::Result {
          | goal |\n|---|---|---|---|"
     )?;
     for (action, count) in &steady.looks {
-        writeln!(out, "| look, which keeps warm: `{action}` | {count} | {:.0} | |", an_hour(*count))?;
+        writeln!(
+            out,
+            "| drift check, which keeps connections warm: `{action}` | {count} | {:.0} | |",
+            an_hour(*count)
+        )?;
     }
     for (action, count) in &steady.other_reads {
         writeln!(out, "| other: `{action}` | {count} | {:.0} | |", an_hour(*count))?;
     }
     let others_goal = goal("at most 30 an hour", an_hour(others) <= OTHER_READS_GOAL, None);
-    writeln!(out, "| all reads but looks | {others} | {:.0} | {others_goal} |", an_hour(others))?;
+    writeln!(out, "| all other reads | {others} | {:.0} | {others_goal} |", an_hour(others))?;
     writeln!(out, "| writes | {} | {:.0} | |", steady.writes, an_hour(steady.writes))?;
     writeln!(
         out,
-        "\nAn hour is the count x 3,600 / {window:.0}. Looks come every {LOOK_EVERY} s, a tenth more or less, from \
+        "\nAn hour is the count x 3,600 / {window:.0}. Drift checks come every {LOOK_EVERY} s, a tenth more or less, from \
          {LOOPS} loops (two members with two steering targets): {:.0} in {window:.0} s by that pace, {looks} \
          counted.",
         LOOPS * window / LOOK_EVERY,
