@@ -105,6 +105,57 @@ fn scripts_are_well_formed() {
     }
 }
 
+/// The words of each command in the scripts: a line with its continuations, at each pipe, `&&` and `;` another one.
+/// Comments count to the last command of their line, for they explain its options.
+fn commands() -> Vec<Vec<String>> {
+    let mut commands = Vec::new();
+    for block in blocks("sh") {
+        for line in block.text.replace("\\\n", " ").lines() {
+            let parts = line.replace("&&", "|").replace("; ", "|");
+            let words = parts.split('|').map(|part| part.split_whitespace().map(str::to_owned).collect());
+            commands.extend(words);
+        }
+    }
+    commands
+}
+
+/// The options of a command, without their values.
+fn options(words: &[String]) -> impl Iterator<Item = &str> {
+    let options = words.iter().filter(|word| word.starts_with("--") && word.len() > 2);
+    options.map(|option| option.split(['=', ':', ',', ')']).next().unwrap_or_default())
+}
+
+#[test]
+fn shown_commands_have_the_verbs_and_options_that_are_shown() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = 0;
+    for words in commands() {
+        // Without `sudo`, its user, and variables of the environment.
+        let before = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["sudo", "-u", ..] => 3,
+            ["sudo", ..] => 1,
+            [first, ..] if first.contains('=') => 1,
+            _ => 0,
+        };
+        let rest = words.get(before..).unwrap_or_default();
+        let Some((program, rest)) = rest.split_first() else { continue };
+        let known = if program == "mirrorvip" || program.ends_with("/mirrorvip") {
+            let help = mirrorvip().arg(&rest[0]).arg("--help").output().expect("it runs");
+            assert!(help.status.success(), "{words:?}: {}", String::from_utf8_lossy(&help.stderr));
+            String::from_utf8_lossy(&help.stdout).into_owned()
+        } else if program.starts_with("tests/") || program.starts_with("config/") {
+            fs::read_to_string(root.join(program)).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        } else {
+            continue;
+        };
+        found += 1;
+        for option in options(rest) {
+            assert!(known.contains(option), "{words:?}: {program} has no option {option}");
+        }
+    }
+    assert!(found >= 20, "only {found} commands found");
+}
+
 #[test]
 fn the_quick_start_works() {
     let blocks = blocks("toml");
