@@ -179,3 +179,22 @@ fn the_documents_use_plain_words() {
         }
     }
 }
+
+/// A row with more cells than its header loses them when it is shown; a `|` in code counts as well.
+#[test]
+fn the_rows_of_a_table_have_equal_lengths() {
+    for document in documents::all() {
+        let (mut fenced, mut cells) = (false, None);
+        for (number, line) in document.text.lines().enumerate() {
+            fenced ^= line.starts_with("```");
+            let row = line.trim();
+            if fenced || !row.starts_with('|') {
+                cells = None;
+                continue;
+            }
+            let found = row.matches('|').count() - row.matches("\\|").count();
+            let expected = *cells.get_or_insert(found);
+            assert_eq!(found, expected, "{}:{}", document.name, number + 1);
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use super::scripted::{Cloud, Outage, start};
 use super::*;
 
-/// What README promises, in milliseconds.
+/// What docs/aws.md promises, in milliseconds.
 const NOTICED_WITHIN: u64 = 3_000;
 
 /// How long an attempt may take that a fault swallows: a reset, a connection that is not accepted, silence.
