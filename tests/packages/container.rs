@@ -1,4 +1,4 @@
-//! A machine on which the package is installed as the documents say, upgraded under HAProxy's checks, removed and purged.
+//! A machine on which the package is installed as documented, upgraded under HAProxy's checks, removed and purged.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const INSTALL: &str = "docs/install.md";
 const QLIST: &str =
     "IRIS^/usr/irissys^2024.1^running, since Sat^iris.cpf^1972^0^0^ok^IRIS^Failover^Primary^/usr\n";
 
-/// What the commands in the documents need that the smallest Debian lacks. An editor that changes nothing: the example suits.
+/// What the documented commands need that the smallest Debian lacks. An editor that changes nothing: the example suits.
 const SUDO: &str = "\
 #!/bin/sh
 if [ \"$1\" = -u ]; then
