@@ -9,7 +9,6 @@
 //! of a command that takes longer ([`Hook`](crate::steer)), nobody sees the end.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use crate::admin::SteeringView;
 use crate::aws::region::told;
 use crate::clock::Clock;
 use crate::config::steering::{Peer, Superseded, Target};
+use crate::peer::key::Key;
 use crate::snapshot::Snapshot;
 use crate::steer::arbiter::{ArbiterHandle, Channels, Driver};
 use crate::steer::report::Report;
@@ -60,7 +60,8 @@ struct Mirror {
     /// For loops that a reload adds; also what keeps the arbiter alive without any.
     handle: ArbiterHandle,
     qos_timeout: Duration,
-    key_file: Option<PathBuf>,
+    /// What peers' answers are checked with.
+    key: Option<Arc<Key>>,
     /// The pace of drift checks; a loop that goes on takes up another one.
     drift: watch::Sender<Duration>,
     arbiter: Ended,
@@ -154,6 +155,7 @@ impl Steering {
             Arc::clone(&channels),
             self.clock.clone(),
         );
+        let key = channels.profile.borrow().key.clone();
         let cancelled = CancellationToken::new();
         let task = self.tasks.spawn(driver.run(cancelled.clone()));
         Mirror {
@@ -165,7 +167,7 @@ impl Steering {
             channels,
             handle,
             qos_timeout: config.qos_timeout,
-            key_file: config.peer_key_file.clone(),
+            key,
             drift: watch::Sender::new(config.drift_interval),
             arbiter: Ended { cancelled, task },
             loops: Vec::new(),
@@ -235,8 +237,16 @@ impl Mirror {
             && self.superseded == entry.config.superseded
             && self.member == entry.config.member_name()
             && self.qos_timeout == entry.config.qos_timeout
-            && self.key_file == entry.config.peer_key_file
+            && self.has_key_of(entry)
             && is_steered(entry)
+    }
+
+    /// Whether it checks answers with the secret of `entry`, which may have been replaced in its file.
+    fn has_key_of(&self, entry: &Entry) -> bool {
+        match (&self.key, &entry.channels.profile.borrow().key) {
+            (Some(key), Some(other)) => key.is_same(other),
+            (key, other) => key.is_none() && other.is_none(),
+        }
     }
 
     /// Its tasks, the arbiter last: the loops may still consult it.

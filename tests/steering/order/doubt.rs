@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::rig::{
@@ -116,5 +117,38 @@ fn wrong_secret_is_silence_and_stops_no_seen_promotion() {
     rig.promote_fully(1, &b);
     until_fulfilled(&b);
     assert_eq!(b.page(), 200);
+    rig.assert_clean();
+}
+
+#[test]
+fn secret_replaced_in_place_is_used_after_a_reload() {
+    let mut rig = Rig::new(Peers::Asked);
+    let secret = rig.directory.path().join("peers.key");
+    fs::write(&secret, format!("{:-<40}", "old")).expect("the test's directory is writable");
+    for index in [0, 1] {
+        rig.configure(index, &format!("peer_key_file = \"{}\"\n", secret.display()));
+    }
+    let daemons: [_; 2] = rig.start_all();
+    let until_believed = |daemon: &Daemon| {
+        until(daemon, "an answer that is believed", |mirror| {
+            let peer = &mirror["members"][1];
+            peer["reachable"] == true && peer["problem"].is_null()
+        });
+    };
+    rig.promote_fully(0, &daemons[0]);
+    until_believed(&daemons[1]);
+
+    fs::write(&secret, format!("{:-<40}", "new")).expect("the test's directory is writable");
+    daemons[0].signal(Signal::HUP);
+    until(&daemons[1], "the wrong signature", |mirror| {
+        mirror["members"][1]["problem"].as_str().is_some_and(|problem| problem.contains("another secret"))
+    });
+    daemons[1].signal(Signal::HUP);
+    for daemon in &daemons {
+        until_believed(daemon);
+    }
+    until_ruling(&daemons[0], "clear");
+    until_fulfilled(&daemons[0]);
+    assert_eq!(daemons[0].page(), 200);
     rig.assert_clean();
 }
