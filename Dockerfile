@@ -17,6 +17,7 @@ ARG RUNTIME_DIGEST=
 FROM ${BUILD_IMAGE}${BUILD_DIGEST:+@${BUILD_DIGEST}} AS build
 WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
+COPY docs/runbook docs/runbook
 COPY src src
 # Which commit this is, for the status document; `--build-arg MIRRORVIP_COMMIT=$(git rev-parse HEAD)`.
 ARG MIRRORVIP_COMMIT

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::config::{Config, Source};
+use crate::explain;
 use crate::observation::Role;
 
 mod addresses;
@@ -57,6 +58,9 @@ pub struct Finding {
     pub message: String,
     /// How to mend it: a full sentence.
     pub help: Option<String>,
+    /// The word of its page in the [runbook](crate::explain).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<&'static str>,
 }
 
 /// What was found on this machine.
@@ -115,7 +119,9 @@ fn user() -> Option<Finding> {
 
 impl Finding {
     fn new(severity: Severity, kind: Kind, subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity, kind, subject: subject.into(), message: message.into(), help: None }
+        let message = message.into();
+        let explain = explain::of_finding(&message).filter(|_| severity != Severity::Good);
+        Self { severity, kind, subject: subject.into(), message, help: None, explain }
     }
 
     fn good(subject: impl Into<String>, message: impl Into<String>) -> Self {
@@ -133,5 +139,26 @@ impl Finding {
     #[must_use]
     fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
+    }
+
+    /// The same with the word of its page, where the message says too little to find it.
+    #[must_use]
+    fn explain(self, word: &'static str) -> Self {
+        Self { explain: Some(word), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_name_their_page_unless_all_is_well() {
+        let message = "max_connections = 4096 needs a hard limit of 4352";
+        let finding = Finding::warning("open files", message);
+        assert_eq!(serde_json::to_value(&finding).unwrap()["explain"], "open-files");
+        assert_eq!(finding.explain("timing").explain, Some("timing"), "the author knows better");
+        let good = serde_json::to_value(Finding::good("open files", message)).unwrap();
+        assert!(!good.as_object().unwrap().contains_key("explain"), "{good}");
     }
 }

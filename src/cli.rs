@@ -15,6 +15,8 @@ mod completions;
 #[cfg(feature = "simulation")]
 mod demo;
 mod exit;
+mod explain;
+mod explained;
 mod hardening;
 mod healthcheck;
 mod iam_policy;
@@ -138,6 +140,11 @@ enum Verb {
     /// something to override.
     #[command(after_help = take::AFTER_HELP)]
     Take(take::Arguments),
+    /// Explain a word of `status`, `check` or the log: a page of the runbook
+    ///
+    /// For states, rulings, causes, findings and messages: what it means, how it shows, why it happens, what to do and what
+    /// clients see meanwhile. Log entries and findings that need a human name the word. Needs no daemon and no network.
+    Explain(explain::Arguments),
     /// Tell by the exit code whether the daemon in this container answers
     ///
     /// Asks the configured health listener for /live: for the HEALTHCHECK of an image. The role has no say.
@@ -147,8 +154,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Print completions for a shell
     Completions(completions::Arguments),
-    /// Print the manual page, in the format of man(1)
-    Man,
+    /// Print a manual page, in the format of man(1)
+    Man(man::Arguments),
 }
 
 /// The whole program: parses, acts, and says how it went.
@@ -180,11 +187,12 @@ pub fn main() -> ExitCode {
         Verb::IamPolicy => iam_policy::run(&global),
         Verb::Status(arguments) => status::run(&global, &arguments),
         Verb::Take(arguments) => take::run(&global, &arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Healthcheck => healthcheck::run(&global),
         #[cfg(feature = "simulation")]
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
-        Verb::Man => man::run(),
+        Verb::Man(arguments) => man::run(&arguments),
     };
     match result {
         Ok(exit) => exit.into(),
@@ -195,8 +203,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The command line for completions and the manual page.
-fn command() -> clap::Command {
+/// The command line for completions, the manual page and the reference.
+pub(crate) fn command() -> clap::Command {
     CommandLine::command()
 }
 

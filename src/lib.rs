@@ -92,6 +92,8 @@
 //! | [`daemon`] | builds the channels, owns every task, defines reload and stop |
 //! | [`check`] | what will go wrong, found before it does |
 //! | [`cli`] | one file a verb |
+//! | [`explain`] | the runbook of `docs/runbook`: words and messages to pages; PURE |
+//! | [`reference`] | the reference for `docs/reference` and the manual pages, made from the program's own tables; PURE |
 //! | `simulation`, `demo` | a mirror without IRIS and a cloud without AWS, for the demo and for tests; left out of release packages |
 //!
 //! # Invariants, and the test that holds each
@@ -183,6 +185,7 @@ pub mod daemon;
 #[cfg(feature = "simulation")]
 pub mod demo;
 mod descriptors;
+pub mod explain;
 mod file;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -192,6 +195,7 @@ pub mod observation;
 pub mod peer;
 pub mod probe;
 pub mod publish;
+pub mod reference;
 pub mod role;
 pub mod service;
 #[cfg(feature = "simulation")]

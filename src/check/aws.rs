@@ -90,9 +90,9 @@ async fn identity(session: &mut Session) -> Finding {
             SUBJECT,
             format!("\"auto\" means {}, {} in {}", identity.instance_id, identity.address, identity.region),
         ),
-        Err(error) => {
-            Finding::error(Kind::Unavailable, SUBJECT, format!("failed to {error}")).help(error.help())
-        }
+        Err(error) => Finding::error(Kind::Unavailable, SUBJECT, format!("failed to {error}"))
+            .explain("aws-identity")
+            .help(error.help()),
     }
 }
 
@@ -196,7 +196,7 @@ pub(super) fn failed(subject: &str, error: &CallError) -> Finding {
         Class::Stop => Kind::Configuration,
         Class::Retry | Class::Throttled | Class::Observe => Kind::Unavailable,
     };
-    Finding::error(kind, subject, error.to_string()).help(help(error))
+    Finding::error(kind, subject, error.to_string()).explain(error.class.word()).help(help(error))
 }
 
 // === impl Subject ===

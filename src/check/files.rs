@@ -58,7 +58,8 @@ fn certificate(table: &str, files: &Tls, clock: &Clock) -> Finding {
     let certificate = match tls::load(files).and_then(|_| tls::inspect(files)) {
         Ok(certificate) => certificate,
         Err(error) => {
-            return Finding::error(kind_of(&error), subject, format!("failed to {}", chain(&error)));
+            return Finding::error(kind_of(&error), subject, format!("failed to {}", chain(&error)))
+                .explain("certificate");
         }
     };
     let now = clock.now().to_utc();
@@ -92,7 +93,7 @@ pub(super) fn token(admin: &Admin) -> Option<Finding> {
     let path = admin.token_file.as_ref()?;
     let subject = format!("[admin] token_file {}", path.display());
     if let Err(error) = Token::load(path) {
-        return Some(Finding::error(kind_of(&error), subject, chain(&error)));
+        return Some(Finding::error(kind_of(&error), subject, chain(&error)).explain("secret-file"));
     }
     let exposed = secret(path, &subject, "the token");
     Some(exposed.unwrap_or_else(|| Finding::good(subject, "usable, and not for everybody to read")))

@@ -55,7 +55,8 @@ fn judge(mirror: &Mirror, outcome: &Outcome, took_ms: u128) -> Finding {
         NoEvidence::Denied(_) => Kind::Permission,
         _ => Kind::Unavailable,
     };
-    let finding = Finding::error(kind, subject, format!("no evidence of the role: {cause}"));
+    let finding =
+        Finding::error(kind, subject, format!("no evidence of the role: {cause}")).explain(cause.word());
     match help(&mirror.probe, cause) {
         Some(help) => finding.help(help),
         None => finding,

@@ -100,9 +100,10 @@ fn problems(report: &Report) -> Vec<ConfigProblem<'_>> {
 }
 
 fn for_people(finding: &Finding) -> String {
-    let Finding { severity, subject, message, help, .. } = finding;
+    let Finding { severity, subject, message, help, explain, .. } = finding;
     let help = help.as_ref().map(|help| format!("         help: {help}\n")).unwrap_or_default();
-    format!("{}{subject}: {message}\n{help}", label(*severity))
+    let more = explain.map(|word| format!("         more: mirrorvip explain {word}\n")).unwrap_or_default();
+    format!("{}{subject}: {message}\n{help}{more}", label(*severity))
 }
 
 fn label(severity: Severity) -> String {

@@ -15,6 +15,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
+use super::explained;
+
 const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// The longest value, in bytes; a datagram takes some 200 KiB.
@@ -81,6 +83,9 @@ impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let mut entry = Entry::default();
         event.record(&mut entry);
+        if let Some(word) = explained::word(event) {
+            entry.detail(explained::FIELD, word);
+        }
         self.send(*event.metadata().level(), event.metadata().target(), entry);
     }
 }
@@ -174,6 +179,7 @@ mod tests {
         let entries = entries(|| {
             tracing::info!(mirror = "PROD", from = "backup", to = "primary", epoch = 3_u64, "state changed");
             tracing::error!(evidence = "two\nlines\nPRIORITY=0", "no evidence");
+            tracing::warn!(cause = "timed-out", "no evidence of the role");
         });
         let field = |entry: usize, name: &str| {
             let found = entries[entry].iter().find(|(key, _)| key == name);
@@ -184,6 +190,7 @@ mod tests {
         assert_eq!((field(0, "MIRRORVIP_TO"), field(0, "MIRRORVIP_EPOCH")), ("primary", "3"));
         assert_eq!(field(0, "SYSLOG_IDENTIFIER"), "mirrorvip");
         assert_eq!(field(1, "MIRRORVIP_EVIDENCE"), "two\nlines\nPRIORITY=0", "a value is a value");
+        assert_eq!(field(2, "MIRRORVIP_EXPLAIN"), "timed-out", "the page of the runbook");
         assert_eq!(entries[1].iter().filter(|(name, _)| name == "PRIORITY").count(), 1);
     }
 

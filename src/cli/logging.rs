@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::explained::Explained;
 use super::journal::{self, Journal};
 use super::{Exit, Failure, Global, LogFormat, output};
 
@@ -37,9 +38,18 @@ pub(super) fn install(global: &Global) -> Result<(), Failure> {
             .log_internal_errors(false)
     };
     match sink {
-        Sink::Text => lines(filter).with_ansi(output::colour_on_stderr()).init(),
+        Sink::Text => {
+            let ansi = output::colour_on_stderr();
+            lines(filter).with_ansi(ansi).map_event_format(|format| Explained(format.with_ansi(ansi))).init();
+        }
         Sink::Json => {
-            lines(filter).json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+            lines(filter)
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .map_event_format(Explained)
+                .init();
         }
         Sink::Journal(journal) => tracing_subscriber::registry().with(filter).with(journal).init(),
     }

@@ -10,8 +10,8 @@ use crate::support::containers::{Docker, Root, done, repository, which};
 const CARGO: &str = r#"#!/bin/sh
 set -e
 [ "$*" = "build --release --locked --no-default-features" ]
-[ -f Cargo.toml ] && [ -f Cargo.lock ] && [ -f src/main.rs ] && [ -f src/lib.rs ]
-[ "$(ls -A | tr '\n' ' ')" = "Cargo.lock Cargo.toml src " ]
+[ -f Cargo.toml ] && [ -f Cargo.lock ] && [ -f src/main.rs ] && [ -f src/lib.rs ] && [ -f docs/runbook/states.md ]
+[ "$(ls -A | tr '\n' ' ')" = "Cargo.lock Cargo.toml docs src " ]
 mkdir -p target/release
 cp /binary target/release/mirrorvip
 "#;

@@ -48,9 +48,12 @@ fn this_member(subject: &Subject<'_>, pool: Pool, registered: &[&Member], own: O
         None => own.id.to_owned(),
     };
     match (mine.and_then(|target| target.health.as_ref().zip(Some(&target.state))), pool) {
-        (Some((Health::Unused(why), _)), _) => {
-            Some(subject.error(why).help("Mend that before this member becomes primary: mirrorvip cannot."))
-        }
+        (Some((Health::Unused(why), _)), _) => Some(
+            subject
+                .error(why)
+                .explain("pool-members")
+                .help("Mend that before this member becomes primary: mirrorvip cannot."),
+        ),
         (Some((Health::Healthy | Health::Unknown(_) | Health::Failing(_), state)), _) => {
             Some(subject.good(format!("{name} is registered and {state}")))
         }
