@@ -25,8 +25,8 @@ use support::node::{Node, change};
 use support::transcript::Transcript;
 use support::{as_ordinary_user, mirrorvip, open_to_all};
 
-const VERBS: [&str; 9] =
-    ["run", "check", "probe", "publish", "status", "take", "healthcheck", "completions", "man"];
+const VERBS: [&str; 10] =
+    ["run", "check", "probe", "publish", "status", "take", "explain", "healthcheck", "completions", "man"];
 
 #[test]
 fn help_and_version_are_no_errors() {
@@ -52,6 +52,9 @@ fn wrong_usage_is_64() {
     transcript.run(mirrorvip().args(["run", "--daemonize"]));
     transcript.run(mirrorvip().args(["check", "--color", "sometimes"]));
     transcript.run(mirrorvip().args(["completions", "tcsh"]));
+    transcript.run(mirrorvip().args(["explain", "superceded"]));
+    transcript.run(mirrorvip().args(["explain", "xyzzy"]));
+    transcript.run(mirrorvip().args(["man", "mirrorvip.conf"]));
     transcript.run(mirrorvip().args(["probe", "--mirror", "TEST", "--config"]).arg(&config));
     transcript.run(mirrorvip().args(["run", "--log", "prod=loud", "--config"]).arg(&config));
     let variable = mirrorvip().env("RUST_LOG", "prod=loud").args(["run", "--config"]).arg(&config).output();
@@ -104,6 +107,8 @@ fn completions_are_scripts_that_the_shells_take() {
         for verb in VERBS {
             assert!(script.contains(verb), "{shell} does not complete {verb}");
         }
+        // Fish gets no values of arguments without a name from clap.
+        assert!(shell == "fish" || script.contains("no-member-serves"), "{shell} does not complete words");
         // Only bash is everywhere; the others check theirs where they are installed.
         let dry = Command::new(shell).arg("-n").stdin(Stdio::piped()).spawn();
         match dry {
@@ -116,9 +121,9 @@ fn completions_are_scripts_that_the_shells_take() {
     }
 }
 
-#[test]
-fn the_manual_page_is_one_and_has_every_verb() {
-    let page = mirrorvip().arg("man").output().unwrap();
+/// A manual page as `man` shows it, without a warning. Lines are filled and justified, so blanks count once.
+fn manual(page: &[&str]) -> String {
+    let page = mirrorvip().arg("man").args(page).output().expect("it runs");
     assert!(page.status.success());
     let mut man = Command::new("man")
         .args(["--warnings", "--local-file", "-"])
@@ -129,16 +134,63 @@ fn the_manual_page_is_one_and_has_every_verb() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("man is among what tests/run installs");
-    man.stdin.take().expect("it is piped").write_all(&page.stdout).unwrap();
-    let rendered = man.wait_with_output().unwrap();
+    man.stdin.take().expect("it is piped").write_all(&page.stdout).expect("man reads");
+    let rendered = man.wait_with_output().expect("our child");
     assert_eq!(String::from_utf8_lossy(&rendered.stderr), "", "warnings about the page");
-    // Lines are filled and justified.
-    let text = String::from_utf8(rendered.stdout).unwrap();
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = String::from_utf8(rendered.stdout).expect("it is text");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_manual_page_is_one_and_has_every_verb() {
+    let text = manual(&[]);
     for verb in VERBS {
         assert!(text.contains(&format!("MIRRORVIP {}", verb.to_uppercase())), "no section for {verb}");
     }
-    assert!(text.contains("Exit codes: 0 success"));
+    for section in [
+        "EXIT STATUS 0 Success.",
+        "SIGNALS",
+        "ENVIRONMENT",
+        "FILES",
+        "EXAMPLES",
+        "SEE ALSO mirrorvip.toml(5)",
+    ] {
+        assert!(text.contains(section), "no section {section}");
+    }
+    for word in
+        ["AWS_ENDPOINT_URL_ROUTE_53", "NO_COLOR", "MIRRORVIP_CONFIG_TOML", "/etc/mirrorvip/mirrorvip.toml"]
+    {
+        assert!(text.contains(word), "the page does not name {word}");
+    }
+}
+
+#[test]
+fn the_configuration_has_a_manual_page_with_every_key() {
+    let text = manual(&["mirrorvip.toml"]);
+    for key in mirrorvip::config::known_keys() {
+        assert!(text.contains(key.name), "no {}", key.name);
+    }
+    for word in
+        ["MIRRORVIP.TOML(5)", "[[mirror.route53]]", "Default: \"1s\".", "EXAMPLE", "SEE ALSO mirrorvip(1)"]
+    {
+        assert!(text.contains(word) || text.contains(&word.to_lowercase()), "no {word}: {text}");
+    }
+}
+
+#[test]
+fn explain_prints_a_page_of_the_runbook_and_suggests_words() {
+    let explain = |words: &[&str]| mirrorvip().arg("explain").args(words).output().unwrap();
+    let page = explain(&["timed-out"]);
+    assert!(page.status.success());
+    let text = String::from_utf8(page.stdout).unwrap();
+    assert!(text.contains("What to do") && text.contains("    time sudo -u mirrorvip iris qlist"), "{text}");
+    assert!(!text.contains('\u{1b}'), "plain in a pipe");
+    let coloured = mirrorvip().args(["explain", "timed-out", "--color", "always"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&coloured.stdout).contains("\u{1b}[1mWhat to do"));
+    let message = explain(&["the watchdog is not fed: the service manager will restart the daemon"]);
+    assert!(String::from_utf8_lossy(&message.stdout).starts_with("watchdog\n"));
+    let list = String::from_utf8(explain(&[]).stdout).unwrap();
+    assert!(list.contains("two-serve") && list.contains("Causes of no evidence"), "{list}");
 }
 
 /// A reader that has seen enough, as `| head -1`, is no error, and what was about to be printed is dropped.

@@ -89,11 +89,13 @@ fn the_documents_are_the_programs() {
     for script in ["postinst", "prerm", "postrm"] {
         output_of(Command::new("sh").arg("-n").arg(directory.path().join("DEBIAN").join(script)));
     }
-    let man = directory.path().join("usr/share/man/man1/mirrorvip.1.gz");
-    assert_eq!(
-        output_of(Command::new("gzip").args(["--decompress", "--stdout"]).arg(man)),
-        output_of(Command::new(env!("CARGO_BIN_EXE_mirrorvip")).arg("man"))
-    );
+    for (page, of) in [("man1/mirrorvip.1.gz", "mirrorvip"), ("man5/mirrorvip.toml.5.gz", "mirrorvip.toml")] {
+        let man = directory.path().join("usr/share/man").join(page);
+        assert_eq!(
+            output_of(Command::new("gzip").args(["--decompress", "--stdout"]).arg(man)),
+            output_of(Command::new(env!("CARGO_BIN_EXE_mirrorvip")).args(["man", of]))
+        );
+    }
     assert_eq!(blocks("docs/configuration.md", "## Wake-up", "objectscript"), [read("examples/ZMIRROR.mac")]);
     let policy: Value = serde_json::from_str(&read("examples/iam-policy.json")).expect("JSON");
     let statements = policy["Statement"].as_array().expect("a policy has statements");

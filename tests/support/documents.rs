@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of this module")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -137,11 +137,11 @@ impl Document {
 
     pub fn anchors(&self) -> BTreeSet<String> {
         let (prose, _) = self.parts();
-        let mut anchors = BTreeSet::new();
-        for heading in prose.into_iter().filter(|line| line.starts_with('#')) {
-            assert!(anchors.insert(anchor(heading)), "{} has two headings like {heading}", self.name);
-        }
-        anchors
+        let headings = prose.into_iter().filter(|line| line.starts_with('#'));
+        // Pages of the runbook share their sections' names: no link leads to those.
+        let mut anchors = BTreeMap::<String, usize>::new();
+        headings.for_each(|heading| *anchors.entry(anchor(heading)).or_default() += 1);
+        anchors.into_iter().filter(|&(_, count)| count == 1).map(|(anchor, _)| anchor).collect()
     }
 
     /// Its links but those to other sites.
