@@ -20,6 +20,7 @@
 //!
 //! An ownership record with this member's name authorises nothing: it stays as it is, and that is all.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -372,7 +373,10 @@ impl Arbiter {
 
     fn answered(&mut self, now: Timestamp, peer: usize, asked_at: Timestamp, report: PeerReport) {
         let current = self.round.is_some_and(|round| !round.outdated);
-        for mark in self.members.answered(peer, asked_at, report, current, &self.memory) {
+        let mut marks = self.members.answered(peer, asked_at, report, current, &self.memory);
+        // An answer is believed as a whole. Beside its lowest term, learned first, its highest could seem too high.
+        marks.sort_unstable_by_key(|mark| Reverse(mark.term));
+        for mark in marks {
             // What others report of this member's own term would hide theirs; it finds a lost one in its own records.
             if !self.members.is_me(&mark.member) {
                 self.learn(&mark);

@@ -1,6 +1,7 @@
 //! Where terms come from, when they are used, and what outlives a process.
 
 use super::*;
+use crate::term::LONGEST_JUMP;
 
 fn remembered(epoch: u64, primary: bool, asked_at: Option<Timestamp>) -> Remembered {
     let fields = serde_json::json!({ "epoch": epoch, "primary": primary });
@@ -150,6 +151,17 @@ fn a_term_that_is_not_believed_makes_its_reporter_silent() {
 }
 
 // === what outlives the process ===
+
+#[test]
+fn an_answer_is_learned_whole_by_a_member_without_state() {
+    let mut bench = Bench::new(&["b", "c"]);
+    bench.is(Ok(Role::Backup));
+    bench.round([silent(), backup_knowing("c", 3, mark("b", 3 + LONGEST_JUMP + 1))]);
+    assert_eq!(bench.memory().seen, mark("b", 1_004));
+    bench.pass(1);
+    bench.is(Ok(Role::Primary));
+    assert_eq!((bench.memory().term, bench.consult()), (1_005, Some(clear(1_005))));
+}
 
 #[test]
 fn a_proven_term_outlives_a_restart_shorter_than_the_mirror_needs_to_promote_another() {
