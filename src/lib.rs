@@ -93,7 +93,7 @@
 //! | [`check`] | what will go wrong, found before it does |
 //! | [`cli`] | one file a verb |
 //! | [`explain`] | the runbook of `docs/runbook`: words and messages to pages; PURE |
-//! | [`reference`] | the reference for `docs/reference` and the manual pages, made from the program's own tables; PURE |
+//! | [`mod@reference`] | the reference for `docs/reference` and the manual pages, made from the program's own tables; PURE |
 //! | `simulation`, `demo` | a mirror without IRIS and a cloud without AWS, for the demo and for tests; left out of release packages |
 //!
 //! # Invariants, and the test that holds each

@@ -1,5 +1,5 @@
 //! `mirrorvip man`: the manual pages, made from the command line's own definition and the tables of the
-//! [reference](crate::reference).
+//! reference, [`crate::reference`].
 
 use clap::{Args, ValueEnum};
 use roff::{Inline, Roff, bold, roman};
