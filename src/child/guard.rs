@@ -12,7 +12,9 @@
 //!   group or a whole terminal ends the daemon, and the guard after it.
 //! - A group is noted right after its start, and its note is taken away before its leader is reaped, so that its number
 //!   cannot be a stranger's.
-//! - A guard that is gone is replaced before the next child starts, and learns of every group that runs.
+//! - No child starts before the guard ignores those signals, which it reports on its standard output.
+//! - A guard that is gone is replaced before the next child starts. Every group that runs is noted in its pipe before it is
+//!   started: it knows them however soon the daemon is killed.
 //! - Without one (no `/proc`, no process left) children are started all the same, and the log says so once.
 //!
 //! Not reached are descendants that left the group (`setsid`), those that run as another user, and a child whose daemon
@@ -20,12 +22,13 @@
 //! reaches those, too.
 
 use std::collections::{BTreeSet, HashSet};
-use std::io::{self, Read, Write as _};
+use std::io::{self, PipeWriter, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
@@ -34,6 +37,9 @@ pub(crate) const ARGUMENT: &str = "__guard-children";
 
 /// This program, also after an upgrade has replaced its file.
 const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// How long a guard may take to ignore signals. One that takes longer is relied on all the same.
+const READY_WITHIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// The guard of this process.
 static GUARD: Mutex<Guard> =
@@ -49,11 +55,18 @@ static IGNORED: AtomicBool = AtomicBool::new(false);
 struct Guard {
     /// Whether this process is a daemon: only then children must not outlive it.
     wanted: bool,
-    process: Option<process::Child>,
+    process: Option<Process>,
     /// The groups that were noted and not forgotten, for a guard that comes later.
     groups: BTreeSet<i32>,
     /// Whether its absence was reported.
     warned: bool,
+}
+
+/// A guard that runs, and the pipe with its notes.
+#[derive(Debug)]
+struct Process {
+    child: process::Child,
+    notes: PipeWriter,
 }
 
 /// From here on the children of this process have a guard.
@@ -64,17 +77,22 @@ pub(crate) fn want() {
 /// Makes sure that there is a guard, if one is wanted. Blocks for as long as it takes to start a process.
 pub(super) fn ensure() {
     let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    if !guard().needs_process() {
-        return;
-    }
-    let started = start();
+    let known = {
+        let mut guard = guard();
+        if !guard.needs_process() {
+            return;
+        }
+        guard.groups.clone()
+    };
+    let started = start(&known);
     let mut guard = guard();
     match started {
         Ok(process) => {
             guard.process = Some(process);
-            for group in guard.groups.clone() {
-                guard.tell(group);
-            }
+            // What came and went while it started.
+            let groups = guard.groups.clone();
+            groups.difference(&known).for_each(|group| guard.tell(*group));
+            known.difference(&groups).for_each(|group| guard.tell(-group));
         }
         Err(_) if guard.warned => {}
         Err(error) => {
@@ -104,6 +122,8 @@ pub(crate) fn stand() {
         // It fails for signals that cannot be caught, which these can.
         let _registered = signal_hook::flag::register(signal, &IGNORED);
     }
+    // It fails when the daemon does not wait for it.
+    let _reported = io::stdout().write_all(b"\n");
     for group in listen(io::stdin().lock()) {
         // It fails when no process is left in it.
         let _gone = kill_process_group(group, Signal::KILL);
@@ -130,22 +150,26 @@ fn guard() -> MutexGuard<'static, Guard> {
     GUARD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn start() -> io::Result<process::Child> {
-    let process = Command::new(THIS_PROGRAM)
+fn start(groups: &BTreeSet<i32>) -> io::Result<Process> {
+    let (stdin, mut notes) = io::pipe()?;
+    // A guard that was stopped must not stop the daemon.
+    rustix::io::ioctl_fionbio(&notes, true)?;
+    groups.iter().try_for_each(|group| notes.write_all(&group.to_ne_bytes()))?;
+    let mut child = Command::new(THIS_PROGRAM)
         .arg0(env!("CARGO_PKG_NAME"))
         .arg(ARGUMENT)
         .env_clear()
         .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdin(stdin)
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()?;
-    if let Some(notes) = &process.stdin {
-        // A guard that was stopped must not stop the daemon.
-        rustix::io::ioctl_fionbio(notes, true)?;
+    if let Some(ready) = child.stdout.take() {
+        let wait = || poll(&mut [PollFd::new(&ready, PollFlags::IN)], Some(&READY_WITHIN));
+        let _ready = rustix::io::retry_on_intr(wait);
     }
-    Ok(process)
+    Ok(Process { child, notes })
 }
 
 // === impl Guard ===
@@ -153,7 +177,7 @@ fn start() -> io::Result<process::Child> {
 impl Guard {
     /// Whether one is wanted and none lives; reaps one that has ended.
     fn needs_process(&mut self) -> bool {
-        let lives = self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)));
+        let lives = self.process.as_mut().is_some_and(|process| matches!(process.child.try_wait(), Ok(None)));
         if !lives {
             self.process = None;
         }
@@ -162,9 +186,9 @@ impl Guard {
 
     /// A pipe takes so few bytes whole or not at all.
     fn tell(&mut self, note: i32) {
-        if let Some(notes) = self.process.as_mut().and_then(|process| process.stdin.as_mut()) {
+        if let Some(process) = &mut self.process {
             // It fails when the guard is gone, which the next start of a child finds.
-            let _told = notes.write_all(&note.to_ne_bytes());
+            let _told = process.notes.write_all(&note.to_ne_bytes());
         }
     }
 }
