@@ -309,7 +309,7 @@ impl Target for Route53 {
             tracing::warn!(
                 target_name = self.name,
                 owner = self.owner,
-                "adopted a record that bore no ownership record of an owner: from here on only mirrorvip should write it"
+                "adopted a record without an ownership record: from here on only mirrorvip should write it"
             );
         }
         Ok(())
