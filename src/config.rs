@@ -29,6 +29,7 @@ use toml::de::DeTable;
 use self::diagnostic::Problems;
 pub use self::diagnostic::{Problem, Report};
 pub use self::file::{DEFAULT_FILE, LoadError, Reading, Source, VARIABLE, load};
+pub(crate) use self::keys::title;
 pub use self::keys::{Key, WhenAbsent, known_keys};
 use self::section::Section;
 

@@ -195,15 +195,7 @@ pub fn sections() -> Vec<(String, Vec<&'static Key>)> {
     sections.into_iter().map(|(section, keys)| (title(section), keys)).collect()
 }
 
-/// A table as it is written in a file: in double brackets where there may be several.
+/// The heading of a table.
 fn title(section: &str) -> String {
-    match section {
-        "" => "Top level".to_owned(),
-        _ if section == "mirror"
-            || section.starts_with("mirror.") && !section.starts_with("mirror.probe.") =>
-        {
-            format!("[[{section}]]")
-        }
-        _ => format!("[{section}]"),
-    }
+    if section.is_empty() { "Top level".to_owned() } else { crate::config::title(section) }
 }

@@ -3,7 +3,7 @@
 /// Makes text of others fit for a log line or a terminal: control characters, bidirectional overrides and
 /// anything after `limit` characters are replaced.
 ///
-/// Escape sequences in what a child printed must not reach the terminal of whoever reads the log.
+/// Escape sequences in what a child printed must not reach the terminal of the reader of a log.
 pub fn printable(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len().min(limit));
     for (count, c) in text.trim_end().chars().enumerate() {

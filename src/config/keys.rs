@@ -214,7 +214,7 @@ pub(super) fn is_of_later_release(table: &str) -> bool {
 }
 
 /// A section as it is written in a file.
-pub(super) fn title(section: &str) -> String {
+pub(crate) fn title(section: &str) -> String {
     match section {
         "" => "the top level".to_owned(),
         _ if LISTS.contains(&section) => format!("[[{section}]]"),

@@ -35,7 +35,7 @@ pub(super) async fn warn(
         let serves = matches!(snapshot.borrow().verdict_at(now), Verdict::Serve { .. });
         serving_since = serves.then(|| serving_since.unwrap_or(now));
         let asked = checkers.asked(&mirror).map(|asked| asked.last);
-        let unchecked = serving_since.is_some_and(|since| unasked_for(since, asked, now) >= limit);
+        let unchecked = serving_since.is_some_and(|since| unchecked_for(since, asked, now) >= limit);
         if unchecked && !warned {
             tracing::warn!(
                 mirror = &*mirror,
@@ -50,7 +50,7 @@ pub(super) async fn warn(
 }
 
 /// How long nobody has asked, counted from no earlier than the beginning of serving.
-fn unasked_for(serving_since: Timestamp, asked: Option<Timestamp>, now: Timestamp) -> Duration {
+fn unchecked_for(serving_since: Timestamp, asked: Option<Timestamp>, now: Timestamp) -> Duration {
     let serving = serving_since.age_at(now);
     asked.map_or(serving, |asked| asked.age_at(now).min(serving))
 }
@@ -62,10 +62,10 @@ mod tests {
     #[test]
     fn counts_from_the_last_check_and_from_no_earlier_than_the_promotion() {
         let at = |seconds| Timestamp::new(Duration::from_secs(seconds), Duration::from_secs(seconds));
-        assert_eq!(unasked_for(at(100), None, at(130)), Duration::from_secs(30));
-        assert_eq!(unasked_for(at(100), Some(at(120)), at(130)), Duration::from_secs(10));
+        assert_eq!(unchecked_for(at(100), None, at(130)), Duration::from_secs(30));
+        assert_eq!(unchecked_for(at(100), Some(at(120)), at(130)), Duration::from_secs(10));
         assert_eq!(
-            unasked_for(at(100), Some(at(50)), at(130)),
+            unchecked_for(at(100), Some(at(50)), at(130)),
             Duration::from_secs(30),
             "asked while it was backup"
         );

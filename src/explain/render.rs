@@ -12,7 +12,7 @@ const COMMAND: Style = AnsiColor::Cyan.on_default();
 
 /// `page` for a terminal of `width` columns, with its words as the title.
 pub(crate) fn page(page: &Page, width: usize) -> String {
-    let words = wrap(&page.words.join(", "), width, "", "");
+    let words = wrap(&page.words.join(", "), width, "");
     let mut text = format!("{HEADING}{words}{HEADING:#}{FAINT}{}{FAINT:#}\n\n", page.group);
     let mut paragraph = String::new();
     let mut in_code = false;
@@ -81,18 +81,18 @@ fn flush(text: &mut String, paragraph: &mut String, width: usize) {
         return;
     }
     let hanging = " ".repeat(item(paragraph).unwrap_or(0));
-    text.push_str(&wrap(paragraph.trim_end(), width, "", &hanging));
+    text.push_str(&wrap(paragraph.trim_end(), width, &hanging));
     paragraph.clear();
 }
 
-/// `text` in lines of at most `width` columns; a word that is longer has a line of its own.
-fn wrap(text: &str, width: usize, first: &str, others: &str) -> String {
-    let (mut wrapped, mut line) = (String::new(), first.to_owned());
+/// `text` in lines of at most `width` columns, all but the first behind `hanging`; a word that is longer has a line of its own.
+fn wrap(text: &str, width: usize, hanging: &str) -> String {
+    let (mut wrapped, mut line) = (String::new(), String::new());
     let mut is_empty = true;
     for word in text.split_whitespace() {
         if !is_empty && line.chars().count() + 1 + word.chars().count() > width {
             wrapped.extend([line.as_str(), "\n"]);
-            others.clone_into(&mut line);
+            hanging.clone_into(&mut line);
             is_empty = true;
         }
         if !is_empty {

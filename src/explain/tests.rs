@@ -185,15 +185,18 @@ fn commands_can_be_pasted() {
 
 #[test]
 fn configurations_have_known_keys() {
+    let mut checked = 0;
     for page in pages() {
-        for block in page.text.split("```toml\n").skip(1) {
+        for block in page.text.split("```toml fragment\n").skip(1) {
             let text = block.split("```").next().unwrap();
             for key in text.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key) {
                 let is_known = crate::config::known_keys().iter().any(|known| known.name == key);
                 assert!(is_known, "{}: {key} is no key", page.words[0]);
+                checked += 1;
             }
         }
     }
+    assert!(checked >= 10, "only {checked} keys found");
 }
 
 /// States, rulings, causes, classes and alarms are words that functions named `word` or `label` give.

@@ -57,7 +57,7 @@ fn facts_from_before_a_promotion_are_not_told_of_it() {
     let memory = Memory::new(Some(remembered(3, false)));
     let plan = plan::plan(BOTH, &lead(4), &seen(3, &memory));
     assert_eq!(plan.steps, []);
-    assert!(matches!(plan.then, Progress::Waiting { .. }), "they are read anew");
+    assert!(matches!(plan.then, Progress::Waiting { .. }), "they are read again");
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! decide; `at`, from the writer's wall clock, is for people. `epoch` repeats the term for versions that wrote and read
 //! nothing else; an ownership record of theirs, without `term`, is understood.
 //! Fields may come in any order, and fields that are not known are ignored. Anything else under that name
-//! is somebody else's and is left alone: an ownership record that cannot be read could be the later one.
+//! belongs to another writer and is left alone: an ownership record that cannot be read could be the later one.
 
 use std::fmt;
 

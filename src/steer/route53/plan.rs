@@ -3,7 +3,7 @@
 //! A batch of changes is atomic, and a DELETE in it succeeds only when it repeats the current record
 //! exactly. So DELETE of what was read and CREATE of what is wanted, with the [ownership record](mod@super::ownership) in the same
 //! batch, is a compare-and-swap on both: whoever wrote meanwhile makes it fail as a whole. The record is
-//! part of the batch even where only the ownership record changes, so that nobody's write between is overlooked.
+//! part of the batch even where only the ownership record changes, so that no write in between is overlooked.
 //!
 //! | mark | record | plan of a member that leads with a term |
 //! |---|---|---|
