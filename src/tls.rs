@@ -1,10 +1,10 @@
-//! Certificates: reading them, looking into them, and keeping up with files that change.
+//! Certificates: reads them, inspects them, and follows files that change.
 //!
 //! [`load`] and [`inspect`] read the two files of a `tls` table, for the health listener, the admin listener
-//! and `mirrorvip check`. [`ReloadingCertificate`] re-reads them when they change, so that whatever renews certificates
-//! need not know about this daemon: good new files serve from the next connection on, bad ones keep the old
-//! and are reported once. Files are read on threads for blocking work, never on a listener's own. This module
-//! does not know what is served.
+//! and `mirrorvip check`. [`ReloadingCertificate`] reads them again when they change, so that the tool that renews
+//! certificates need not know about this daemon: good new files serve from the next connection on; bad ones are
+//! reported once, and the old certificate stays in use. Files are read on threads for blocking work, never on a listener's
+//! own. This module does not know what is served.
 
 use std::fs;
 use std::io;
@@ -17,15 +17,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use tokio::sync::watch;
 use tracing::{info, warn};
+use yasna::{ASN1Result, BERReaderSeq, Tag};
 
 use crate::config::Tls;
 use crate::file::{self, ReadError, Stamp, stamp};
 
-/// Longest file that is read: a chain with a dozen certificates has less than a tenth of it.
+/// The longest file that is read: a chain with a dozen certificates is a tenth as long.
 const MAX_FILE: u64 = 1 << 20;
 
-/// How often the files are looked at. Two `stat` calls cost nothing, and who watches a renewal sees it happen.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the files are polled. Two `stat` calls cost nothing, and a renewed certificate is loaded at once.
+const POLL_EVERY: Duration = Duration::from_secs(2);
 
 /// Why a certificate cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub enum TlsError {
         /// What is wrong, and what should be there.
         problem: String,
     },
-    /// Both files are well-formed, and the library refuses them.
+    /// Both files are well-formed, and the TLS library refuses them.
     #[error("use {} with {}: {problem}", certificate.display(), key.display())]
     Unusable {
         /// The certificate chain.
@@ -58,15 +59,13 @@ pub enum TlsError {
     },
 }
 
-/// What a leaf certificate says of itself.
+/// The validity of a leaf certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     /// From when it is valid.
     pub not_before: jiff::Timestamp,
     /// Until when it is valid.
     pub not_after: jiff::Timestamp,
-    /// Whom it is for, in the notation of RFC 4514.
-    pub subject: String,
 }
 
 /// A certificate that follows its files.
@@ -103,21 +102,51 @@ pub fn load(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// Reads what the leaf certificate says of itself.
+/// Reads the validity of the leaf certificate.
 pub fn inspect(files: &Tls) -> Result<Certificate, TlsError> {
     let chain = read_chain(&files.certificate)?;
-    let bad = |problem: String| TlsError::Content { path: files.certificate.clone(), problem };
-    let (_, leaf) = x509_parser::parse_x509_certificate(&chain[0]) // read_chain refuses an empty one
-        .map_err(|error| bad(format!("the first certificate is not readable: {error}")))?;
-    let moment = |time: x509_parser::time::ASN1Time| {
-        jiff::Timestamp::from_second(time.timestamp())
-            .map_err(|_| bad("the first certificate has a date that no calendar has".to_owned()))
+    let (not_before, not_after) = validity(&chain[0]) // read_chain refuses an empty one
+        .map_err(|error| {
+            content(&files.certificate, format!("the first certificate is not readable: {error}"))
+        })?;
+    // 9999-12-31T23:59:59Z, which means "for ever", is a day later than the latest time here.
+    let moment = |seconds| jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    Ok(Certificate { not_before: moment(not_before), not_after: moment(not_after) })
+}
+
+/// Reads from when and until when a certificate is valid, in seconds of Unix time: RFC 5280, section 4.1.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the methods are good for one lifetime only")]
+fn validity(certificate: &[u8]) -> ASN1Result<(i64, i64)> {
+    let rest = |fields: &mut BERReaderSeq<'_, '_>| {
+        while fields.read_optional(|field| field.read_der())?.is_some() {}
+        Ok(())
     };
-    Ok(Certificate {
-        not_before: moment(leaf.validity().not_before)?,
-        not_after: moment(leaf.validity().not_after)?,
-        subject: crate::text::printable(&leaf.subject().to_string(), 200),
+    yasna::parse_der(certificate, |certificate| {
+        certificate.read_sequence(|certificate| {
+            let validity = certificate.next().read_sequence(|fields| {
+                fields.read_optional(|version| {
+                    version.read_tagged(Tag::context(0), |number| number.read_u8())
+                })?;
+                for _serial_signature_issuer in 0..3 {
+                    fields.next().read_der()?;
+                }
+                let validity = fields.next().read_sequence(|times| Ok((time(times)?, time(times)?)))?;
+                rest(fields)?;
+                Ok(validity)
+            })?;
+            rest(certificate)?;
+            Ok(validity)
+        })
     })
+}
+
+/// A time of either type: `UTCTime` until 2049, `GeneralizedTime` from then on.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the methods are good for one lifetime only")]
+fn time(times: &mut BERReaderSeq<'_, '_>) -> ASN1Result<i64> {
+    match times.read_optional(|time| time.read_utctime())? {
+        Some(time) => Ok(time.datetime().unix_timestamp()),
+        None => Ok(times.next().read_generalized_time()?.datetime().unix_timestamp()),
+    }
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -135,7 +164,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read_bounded(path)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         pem::Error::NoItemsFound if text.windows(23).any(|w| w == b"BEGIN ENCRYPTED PRIVATE") => {
-            content(path, "the key is encrypted, and a daemon cannot type a passphrase: decrypt it")
+            content(path, "the key is encrypted, and a daemon cannot be asked for the passphrase; decrypt it")
         }
         pem::Error::NoItemsFound => content(path, "there is no `BEGIN PRIVATE KEY` in it"),
         other => content(path, pem_problem(&other)),
@@ -172,25 +201,25 @@ impl ReloadingCertificate {
         Ok(Self { files: files.clone(), loaded, current: watch::Sender::new(load(files)?) })
     }
 
-    /// What to serve with at this moment.
+    /// The configuration for the next connection.
     pub fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.borrow())
     }
 
-    /// Follows the files for ever; the owner of the certificate runs this in a task beside.
+    /// Follows the files for ever; the owner of the certificate runs this in a task of its own.
     pub async fn follow(self: Arc<Self>) {
         let mut seen = self.loaded;
         let mut troubled = false;
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
             let files = self.files.clone();
-            // A look that hangs, on a dead network file system say, delays the next one and nothing else.
-            let look = tokio::task::spawn_blocking(move || {
+            // A poll that hangs, on a dead network file system say, delays the next one and nothing else.
+            let poll = tokio::task::spawn_blocking(move || {
                 let stamps = stamps(&files);
                 (stamps, (stamps != seen).then(|| load(&files)))
             });
             // It can only be cancelled, by a runtime that shuts down and takes this task with it.
-            let Ok((stamps, news)) = look.await else { return };
+            let Ok((stamps, news)) = poll.await else { return };
             seen = stamps;
             match news {
                 None => {}
@@ -207,7 +236,7 @@ impl ReloadingCertificate {
                     troubled = true;
                     warn!(
                         error = crate::text::chain(&error),
-                        "failed to take over the new certificate, the old one stays in use"
+                        "failed to load the new certificate, the old one stays in use"
                     );
                 }
             }

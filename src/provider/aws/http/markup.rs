@@ -18,7 +18,7 @@ const DEEPEST: usize = 32;
 
 /// What an answer has too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::aws) enum Excess {
+pub(in crate::provider::aws) enum Excess {
     /// Each is compared with every other.
     #[error("more than {MOST_ATTRIBUTES} attributes")]
     Attributes,
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_closed_is_looked_at_once() {
+    fn unclosed_markup_is_scanned_once() {
         // Each of these would take for ever if its rest were looked at again and again.
         for unclosed in ["<!--", "<![CDATA[", "<?", "</", "<a b='", "<a b=\""] {
             let _ = measure(unclosed.repeat(200_000).as_bytes());

@@ -1,13 +1,13 @@
 //! The HTTP client under everything that speaks through the AWS SDK: services, providers of credentials, instance
-//! metadata. Here every answer gets its bounds, whoever gives it.
+//! metadata. It bounds every answer, whatever program gives it.
 //!
-//! The SDK has none: it reads an answer to its end and hands it to a parser, so that an endpoint, or who stands in its
-//! place, could use up the memory of the machine or a core. Here an answer is read whole before the SDK sees it:
+//! The SDK has none: it reads an answer to its end and hands it to a parser, so that an endpoint, or a program in its
+//! place, could use up the machine's memory or a core. Here an answer is read whole before the SDK sees it:
 //!
 //! | bound | of what | beyond it |
 //! |---|---|---|
 //! | [`LARGEST_ANSWER`] | the body | the call fails with the cause, and is not sent again at once |
-//! | the read deadline, which the SDK knows for heads alone | head and body together | the call fails as with any silence |
+//! | the read deadline, which the SDK applies to heads only | head and body together | the call fails as with any silence |
 //! | what [`markup`] counts | the body, before any parser sees it | the call fails with the cause; of a refusal the status is kept |
 //! | hyper's own: 100 fields, 400 KiB | the head | the connection ends |
 
@@ -40,22 +40,22 @@ mod tests;
 /// route table with every route in 200.
 pub(super) const LARGEST_ANSWER: usize = 1024 * 1024;
 
-/// What the message of an answer says that no service of AWS gives.
+/// What the message says about an answer that no service of AWS gives.
 pub(super) const FOREIGN: &str = "which is none of AWS's answers";
 
 /// How much is kept of a refusal that no parser may see: enough to recognise it.
 const EXCERPT: usize = 512;
 
-/// Why an answer is none. Which call it was says who reports it.
+/// Why an answer cannot be used. The caller's message names the call.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AnswerError {
-    /// Or it has no end.
+    /// It is longer than the bound, or endless.
     #[error("{0} answered more than {LARGEST_ANSWER} bytes, {FOREIGN}")]
     TooLong(String),
-    /// It has begun in time.
+    /// It began in time and did not end in time.
     #[error("{0} did not end its answer within {1:?}")]
     TooSlow(String, Duration),
-    /// No parser sees it.
+    /// It has more markup than a parser may see.
     #[error("{0} answered with {1}, {FOREIGN}")]
     Markup(String, markup::Excess),
     /// The connection broke.
@@ -97,7 +97,7 @@ impl HttpClient for Bounded {
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        // The one beneath keeps its connectors, and with them its connections.
+        // The inner client keeps its connectors, and with them its connections.
         let inner = self.inner.http_connector(settings, components);
         let timeout = settings.read_timeout().unwrap_or(READ_TIMEOUT);
         SharedHttpConnector::new(BoundedConnector { inner, timeout })
@@ -148,7 +148,7 @@ async fn read(body: SdkBody, host: &str) -> Result<hyper::body::Bytes, Connector
     read.map(Collected::to_bytes).map_err(|error| {
         let host = host.to_owned();
         if error.is::<LengthLimitError>() {
-            // Of no kind that the SDK would repeat: the next answer would be the same.
+            // A kind that the SDK does not repeat: the next answer would be the same.
             ConnectorError::other(AnswerError::TooLong(host).into(), None)
         } else {
             ConnectorError::io(AnswerError::BrokenOff(host, error).into())
@@ -166,7 +166,7 @@ fn bound(
         if answer.status().is_success() {
             return Err(ConnectorError::other(AnswerError::Markup(host, excess).into(), None));
         }
-        // A proxy's page, most likely. Its status says what to do, and so short a text harms no parser.
+        // A proxy's page, most likely. Its status decides what to do, and a text of this length harms no parser.
         body.truncate(EXCERPT);
         answer.headers_mut().remove("content-length");
     }
@@ -174,7 +174,7 @@ fn bound(
     Ok(answer)
 }
 
-/// Who is asked, without what else an address may tell.
+/// The host and port of an address, without anything else that it may contain.
 fn host(url: &str) -> String {
     let url = url.parse::<Uri>().ok();
     let host = url.as_ref().and_then(|url| Some((url.host()?, url.port_u16())));

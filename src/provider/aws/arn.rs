@@ -1,32 +1,33 @@
-//! Names of AWS resources, as far as this daemon needs to take them apart. PURE.
+//! Names of AWS resources that this daemon parses. PURE.
 //!
 //! Formats: AWS General Reference, "Amazon Resource Names"; Service Authorization Reference, "Elastic Load
 //! Balancing V2".
 
 use std::fmt;
+use std::str::FromStr;
+
+use super::region::Region;
 
 /// Longest name of a target group.
 const NAME: usize = 32;
 
 /// `arn:PARTITION:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TargetGroupArn<'a> {
-    /// `aws`, `aws-cn`, `aws-us-gov`, ...
-    pub partition: &'a str,
-    /// Such as `eu-west-1`.
-    pub region: &'a str,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetGroupArn {
+    /// Such as `eu-west-1`, with its partition.
+    pub region: Region,
     /// Twelve digits.
-    pub account: &'a str,
+    pub account: String,
     /// The target group's name.
-    pub name: &'a str,
-    /// What tells groups of one name apart: hexadecimal digits.
-    pub id: &'a str,
+    pub name: String,
+    /// Distinguishes groups of one name: hexadecimal digits.
+    pub id: String,
 }
 
 /// What is wrong with a text that should be a target group's ARN: a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArnError {
-    /// It has not the six parts.
+    /// It does not begin with `arn:`.
     #[error("does not begin with arn:")]
     NotAnArn,
     /// It names something of another service.
@@ -35,16 +36,24 @@ pub enum ArnError {
     /// It names a load balancer, a listener or something else.
     #[error("does not name a target group")]
     NotATargetGroup,
-    /// This part is not what it should be.
-    #[error("has a {0} that cannot be")]
+    /// This part is invalid.
+    #[error("has an invalid {0}")]
     Part(&'static str),
 }
 
 // === impl TargetGroupArn ===
 
-impl<'a> TargetGroupArn<'a> {
-    /// Takes `text` apart.
-    pub fn parse(text: &'a str) -> Result<Self, ArnError> {
+impl TargetGroupArn {
+    /// Distinguishes it from other groups of its account and region: `targetgroup/NAME/ID`.
+    pub fn resource(&self) -> String {
+        format!("targetgroup/{}/{}", self.name, self.id)
+    }
+}
+
+impl FromStr for TargetGroupArn {
+    type Err = ArnError;
+
+    fn from_str(text: &str) -> Result<Self, ArnError> {
         let mut parts = text.splitn(6, ':');
         let mut next = || parts.next().unwrap_or_default();
         let (arn, partition, service, region, account, resource) =
@@ -69,15 +78,20 @@ impl<'a> TargetGroupArn<'a> {
         ];
         match checks.into_iter().find(|(_, fits)| !fits) {
             Some((part, _)) => Err(ArnError::Part(part)),
-            None => Ok(Self { partition, region, account, name, id }),
+            None => Ok(Self {
+                region: Region::within(partition, region),
+                account: account.to_owned(),
+                name: name.to_owned(),
+                id: id.to_owned(),
+            }),
         }
     }
 }
 
-impl fmt::Display for TargetGroupArn<'_> {
+impl fmt::Display for TargetGroupArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { partition, region, account, name, id } = self;
-        write!(f, "arn:{partition}:elasticloadbalancing:{region}:{account}:targetgroup/{name}/{id}")
+        let Self { region, account, name: _, id: _ } = self;
+        write!(f, "arn:{}:elasticloadbalancing:{region}:{account}:{}", region.partition(), self.resource())
     }
 }
 
@@ -115,15 +129,19 @@ mod tests {
 
     #[test]
     fn an_arn_is_taken_apart_and_put_together() {
-        let arn = TargetGroupArn::parse(IRIS).unwrap();
-        assert_eq!((arn.partition, arn.region, arn.account), ("aws", "eu-west-1", "123456789012"));
-        assert_eq!((arn.name, arn.id), ("iris", "0123456789abcdef"));
+        let arn = IRIS.parse::<TargetGroupArn>().unwrap();
+        assert_eq!(
+            (arn.region.partition(), arn.region.name(), arn.account.as_str()),
+            ("aws", "eu-west-1", "123456789012")
+        );
+        assert_eq!((arn.name.as_str(), arn.id.as_str()), ("iris", "0123456789abcdef"));
         assert_eq!(arn.to_string(), IRIS);
     }
 
     #[test]
     fn others_are_refused_for_their_reason() {
-        let refused = |from: &str, to: &str| TargetGroupArn::parse(&IRIS.replacen(from, to, 1)).unwrap_err();
+        let refused =
+            |from: &str, to: &str| IRIS.replacen(from, to, 1).parse::<TargetGroupArn>().unwrap_err();
         assert_eq!(refused("arn:", "an:"), ArnError::NotAnArn);
         assert_eq!(refused("elasticloadbalancing", "ec2"), ArnError::OtherService);
         assert_eq!(refused("targetgroup/", "loadbalancer/net/"), ArnError::NotATargetGroup);
@@ -137,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_tell_their_partition() {
+    fn a_region_implies_its_partition() {
         for (region, partition) in
             [("eu-west-1", "aws"), ("us-gov-east-1", "aws-us-gov"), ("cn-northwest-1", "aws-cn")]
         {
@@ -152,7 +170,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_decided(text in "(arn|aws|:|/|-|elasticloadbalancing|targetgroup|[a-f0-9]{16}|.){0,12}") {
-            if let Ok(arn) = TargetGroupArn::parse(&text) {
+            if let Ok(arn) = text.parse::<TargetGroupArn>() {
                 prop_assert_eq!(arn.to_string(), text);
             }
         }

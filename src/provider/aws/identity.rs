@@ -1,19 +1,22 @@
-//! Who this member is, as the instance metadata service tells: what `"auto"` means.
+//! This member's identity from the instance metadata service: what `"auto"` means.
 //!
-//! Version 2 only: a token first, then the questions. A hop limit of 1 keeps the token's answer from a
-//! container: that looks like silence, so the error says what to do.
+//! Version 2 only: a token first, then the questions. With a hop limit of 1 the token does not reach a container. That
+//! looks like silence, so the error says what to do.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::imds;
 use aws_config::provider_config::ProviderConfig;
 
+use crate::config::steering::Value;
+use crate::steer::{CallError, Class};
 use crate::text::printable;
 
 /// How long the service may take to connect, and to answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the instance metadata service says of this instance.
+/// What the instance metadata service reports about this instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// `i-...`
@@ -24,13 +27,18 @@ pub struct Identity {
     pub region: String,
 }
 
-/// Why it is not known.
+/// Why the identity is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("ask the instance metadata service for {path}: {reason}")]
 pub struct IdentityError {
     path: &'static str,
     reason: String,
 }
+
+/// This member's identity, fetched once when it is first needed. Clones share the answer, which never changes in the life
+/// of an instance.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Me(Arc<OnceLock<Identity>>);
 
 impl Identity {
     /// Asks; a few seconds at most.
@@ -44,31 +52,52 @@ impl Identity {
         })
     }
 
-    /// What `known` holds; if that is nothing, what the service tells, which `known` holds from then on.
-    pub(crate) async fn known(known: &mut Option<Self>) -> Result<&Self, IdentityError> {
-        match known {
-            Some(identity) => Ok(identity),
-            None => Ok(known.insert(Self::ask().await?)),
-        }
-    }
-
     /// Asks for the primary network interface, `eni-...`: what a route leads to. Takes a few seconds at most.
     pub async fn ask_network_interface() -> Result<String, IdentityError> {
         network_interface(&client().build()).await
     }
 }
 
-impl IdentityError {
-    /// Nobody has asked for it yet.
-    pub(crate) fn not_asked() -> Self {
-        Self { path: "/", reason: "it was not asked".to_owned() }
+impl Me {
+    /// The identity, fetched if necessary: takes a few seconds at most.
+    pub(crate) async fn get(&self) -> Result<&Identity, IdentityError> {
+        if let Some(known) = self.0.get() {
+            return Ok(known);
+        }
+        let asked = Identity::ask().await?;
+        Ok(self.0.get_or_init(|| asked))
     }
 
-    /// How to mend it: full sentences.
+    /// The value, or this member's instance id for an automatic one.
+    pub(crate) async fn instance_id(&self, value: &Value) -> Result<String, CallError> {
+        match value {
+            Value::Is(id) => Ok(id.clone()),
+            Value::Auto => {
+                let identity = self.get().await.map_err(|error| unidentified(&error))?;
+                Ok(identity.instance_id.clone())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl From<Identity> for Me {
+    fn from(identity: Identity) -> Self {
+        Self(Arc::new(identity.into()))
+    }
+}
+
+impl IdentityError {
+    /// How to correct it, in full sentences.
     pub fn help(&self) -> &'static str {
         "Outside AWS, write the value where the configuration says \"auto\". In a container, the instance's metadata hop limit \
          must be 2: `aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2`."
     }
+}
+
+/// The error of a call that needs an `"auto"` which is not known.
+pub(super) fn unidentified(error: &IdentityError) -> CallError {
+    CallError::new("instance metadata", Class::Retry, format!("{error}. {}", error.help()))
 }
 
 /// Plain HTTP with a client of its own: the service is on the link.
@@ -82,7 +111,7 @@ pub(super) fn client() -> imds::client::Builder {
         .operation_timeout(TIMEOUT * 4)
 }
 
-/// The answer to `path`; `shown` is the path as an error tells it.
+/// The answer to `path`; errors show the path as `shown`.
 async fn get(client: &imds::Client, path: &str, shown: &'static str) -> Result<String, IdentityError> {
     let answer = client.get(path).await;
     answer
@@ -95,9 +124,9 @@ async fn network_interface(client: &imds::Client) -> Result<String, IdentityErro
     const MAC: &str = "/latest/meta-data/mac";
     const INTERFACE: &str = "/latest/meta-data/network/interfaces/macs/MAC/interface-id";
     let unlike =
-        |path, what: &str| IdentityError { path, reason: format!("unlike one: {}", printable(what, 60)) };
+        |path, what: &str| IdentityError { path, reason: format!("invalid: {}", printable(what, 60)) };
     let mac = get(client, MAC, MAC).await?;
-    // It goes into a path.
+    // It becomes part of a path.
     if mac.is_empty() || !mac.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':') {
         return Err(unlike(MAC, &mac));
     }
@@ -159,7 +188,7 @@ mod tests {
             ("/latest/meta-data/mac", "0e:49:61:0f:c3:11"),
             (INTERFACE, "eni-0123456789abcdef0"),
         ]);
-        assert_eq!(told.await.expect("it is told"), "eni-0123456789abcdef0");
+        assert_eq!(told.await.expect("it is known"), "eni-0123456789abcdef0");
 
         let error = interface(vec![("/latest/meta-data/mac", "0e:49:61:0f:c3:11")]).await;
         assert!(error.expect_err("it is unknown").to_string().contains("interface-id"));
@@ -168,9 +197,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_hardware_address_and_no_interface_is_refused() {
         let mac = interface(vec![("/latest/meta-data/mac", "../../user-data")]).await;
-        assert!(mac.expect_err("it would be a path").to_string().contains("/mac: unlike one"));
+        assert!(mac.expect_err("it would be a path").to_string().contains("/mac: invalid"));
         let path = "/latest/meta-data/network/interfaces/macs/0e/interface-id";
         let other = interface(vec![("/latest/meta-data/mac", "0e"), (path, "<html>")]).await;
-        assert!(other.expect_err("it is no interface").to_string().contains("unlike one: <html>"));
+        assert!(other.expect_err("it is no interface").to_string().contains("invalid: <html>"));
     }
 }
