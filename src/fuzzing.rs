@@ -1,17 +1,17 @@
-//! What must hold for any bytes, one function a parser: the fuzz targets in `tests/fuzz/`, which
-//! `tests/fuzz_smoke.rs` runs for a short time, too. Nothing of the program calls them.
+//! What must hold for any bytes, one function per parser: the fuzz targets in `tests/fuzz/`, which `tests/fuzz_smoke.rs`
+//! also runs for a short time. The program itself does not call them.
 //!
-//! Each function panics when an invariant breaks. Most are checked against a naive reading that knows less
-//! than the parser does: it may call more outputs *possibly primary*, never fewer.
+//! Each function panics when an invariant breaks. Most compare with a naive reading that knows less than the parser: it may
+//! consider more outputs *possibly primary*, never fewer.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::config::{self, Config};
 use crate::health;
 use crate::observation::Role;
 use crate::peer::document::Document;
 use crate::probe::{Reading, file, metrics, qlist};
+use crate::provider::Config;
 use crate::steer::arbiter::{Arbiter, Input, Instance, PeerFacts, PeerReport, Settings};
 use crate::term::{Claim, LONGEST_JUMP, Memory};
 use crate::wake;
@@ -49,7 +49,7 @@ pub fn qlist(bytes: &[u8]) {
             if ended && *name == INSTANCE.to_lowercase() && status.starts_with("running")
                 && member == "failover" && mirror == "primary")
     };
-    assert!(text.split_inclusive('\n').any(says_so), "primary, but nobody said so");
+    assert!(text.split_inclusive('\n').any(says_so), "primary, but no line says so");
 }
 
 /// What another member reports: names stay printable, and no number poisons the order of promotions.
@@ -86,7 +86,7 @@ pub fn metrics(bytes: &[u8]) {
         whole.map(str::trim).any(|line| line.starts_with(name) && line.contains(number))
     };
     let both = says("iris_mirror_status", '2') && says("iris_mirror_member_type", '3');
-    assert!(both, "primary, but nobody said so");
+    assert!(both, "primary, but the numbers do not say so");
 }
 
 /// A role file: primary only by that word alone on the first line.
@@ -102,7 +102,7 @@ pub fn role_file(bytes: &[u8]) {
 /// A configuration: what is accepted keeps the rules, what is refused says why and where.
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    match config::parse(text, "fuzz.toml") {
+    match crate::provider::parse(text, "fuzz.toml") {
         Ok(config) => check_rules(&config),
         Err(report) => {
             assert!(report.problems().next().is_some(), "refused without a reason");

@@ -1,8 +1,8 @@
-//! Asks the other members of a mirror what they are, and answers them.
+//! Asks the other members of a mirror for their role.
 //!
-//! Each peer is asked at `/NAME/peer` of the server that its status page is on, all at once, each within one deadline;
-//! what it reports there is a [document]. Where there is no such page (a Web Gateway, an older version) the
-//! status page itself is asked, and its status code is all there is to know:
+//! All peers are asked at once at `/NAME/peer` of the server that has their status page, each within one deadline; a peer
+//! reports a [document] there. Without such a page (a Web Gateway, an older version) the status page itself is asked, and
+//! only its answer is known:
 //!
 //! | answer | means |
 //! |---|---|
@@ -12,11 +12,11 @@
 //! | none in time, no connection, refused | nothing is known |
 //!
 //! With a shared secret (`peer_key_file`) each question carries a nonce, and an answer that is not [signed](key) with it
-//! counts as none. Without one, a machine that can answer at a peer's address can withhold traffic from this member, or
-//! void the protection of a later primary by saying that it is not the primary; it cannot direct traffic to a member whose
+//! counts as none. Without a secret, a machine that can answer at a peer's address can withhold traffic from this member,
+//! or void the protection of a later primary by denying that it is the primary; it cannot direct traffic to a member whose
 //! own instance does not say that it is the primary.
 //!
-//! No conclusions are drawn here: those are the [arbiter](crate::steer::arbiter)'s.
+//! The [arbiter](crate::steer::arbiter) draws the conclusions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +28,11 @@ use tokio::time::timeout;
 use crate::clock::{Clock, Timestamp};
 use crate::config::HttpTarget;
 use crate::config::steering::Peer;
+use crate::http::{Answer, Client};
 use crate::observation::NoEvidence;
-use crate::probe::http::{Answer, Client};
+use crate::random::random_identifier;
 use crate::text::printable;
 
-pub(crate) mod agreement;
 pub mod document;
 pub mod identity;
 pub mod key;
@@ -52,9 +52,7 @@ const SHOWN: usize = 200;
 /// One peer's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Report {
-    /// When it was asked.
     pub(crate) asked_at: Timestamp,
-    /// When the answer was in.
     pub(crate) answered_at: Timestamp,
     /// What it said.
     pub(crate) reply: Reply,
@@ -65,20 +63,20 @@ pub(crate) struct Report {
 pub(crate) enum Reply {
     /// What the member reports of itself.
     Document(Box<Document>),
-    /// Its status page says SUCCESS, and there is nothing else to know.
+    /// Its status page says SUCCESS; nothing else is known.
     Success,
     /// It answers, and does not say SUCCESS.
     Failed,
-    /// There is no answer that can be used.
+    /// There is no usable answer.
     Unreachable(String),
 }
 
-/// What both pages of a peer answer, to find out why it reports nothing.
+/// The answers of both pages of a peer, to find out why it reports nothing.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    /// The page for other members, and what is wrong with its signature.
+    /// The page for other members.
     pub(crate) peer: Result<Answer, NoEvidence>,
-    /// What is wrong with the signature, where there must be one.
+    /// What is wrong with its signature, if it needs one.
     pub(crate) unsigned: Option<String>,
     /// The status page.
     pub(crate) page: Result<Answer, NoEvidence>,
@@ -109,7 +107,7 @@ impl Peers {
         Self { idle, round: JoinSet::new(), clock }
     }
 
-    /// Asks all of them, unless that is under way.
+    /// Asks all of them, unless a round is under way.
     pub(crate) fn ask(&mut self) {
         if !self.round.is_empty() {
             return;
@@ -125,7 +123,7 @@ impl Peers {
         }
     }
 
-    /// The next answer, with the peer's index; waits for ever while no round is under way. Cancel-safe.
+    /// The next answer, with the peer's index; pending while no round is under way. Cancel-safe.
     pub(crate) async fn next(&mut self) -> (usize, Report) {
         match self.round.join_next().await {
             Some(ended) => {
@@ -180,7 +178,7 @@ impl Asker {
 
     /// Asks for the document. Returns also what is wrong with the answer's signature.
     async fn question(&mut self) -> (Result<Answer, NoEvidence>, Option<String>) {
-        let nonce = key::random_identifier();
+        let nonce = random_identifier();
         let answer = self.document.get_with(&[(key::NONCE, &nonce)]).await;
         let unsigned = match (&self.key, &answer) {
             (Some(key), Ok(answer)) => check_signature(key, &nonce, answer),
@@ -210,10 +208,10 @@ fn check_signature(key: &Key, nonce: &str, answer: &Answer) -> Option<String> {
     match answer.header(key::SIGNATURE) {
         Some(signature) if key.verifies(nonce, &answer.body, signature) => None,
         Some(_) => {
-            Some("its answer is signed with another secret: compare the files of `peer_key_file`".to_owned())
+            Some("its answer is signed with another secret: compare the `peer_key_file` of both".to_owned())
         }
         None => Some(format!(
-            "its answer ({}) is not signed: set `peer_key_file` there, too",
+            "its answer ({}) is not signed: set `peer_key_file` there as well",
             answer.status.as_u16()
         )),
     }
@@ -245,7 +243,7 @@ pub(crate) fn read_page(answer: &Answer) -> Reply {
 mod tests {
     use super::document::tests::backup;
     use super::*;
-    use crate::aws::flood::Flood;
+    use crate::flood::Flood;
 
     #[tokio::test]
     async fn a_peer_that_answers_without_end_is_given_up() {
@@ -284,7 +282,7 @@ mod tests {
         assert_eq!(read(200, "<html>login</html>"), Reply::Failed);
         assert_eq!(read(503, "FAILED"), Reply::Failed);
         assert_eq!(read(500, "FAILED"), Reply::Failed);
-        assert!(matches!(read(403, "this address may not ask"), Reply::Unreachable(_)));
+        assert!(matches!(read(403, "requests from this address are not allowed"), Reply::Unreachable(_)));
         assert!(matches!(read(404, ""), Reply::Unreachable(_)));
     }
 }

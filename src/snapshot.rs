@@ -1,12 +1,14 @@
-//! What one probe loop publishes about its mirror, and everybody else reads.
+//! The state that one probe loop publishes about its mirror.
 //!
-//! One task writes it, through a `tokio::sync::watch` channel; the health listener, the admin listener and
-//! the loops that steer hold a receiver each. A reader never trusts a verdict without asking
-//! [`Snapshot::verdict_at`], so a writer that hangs cannot keep a member in service.
+//! One task writes it, through a `tokio::sync::watch` channel; the health listener, the admin listener and the steering
+//! loops have a receiver each. Readers take the verdict from [`Snapshot::verdict_at`], which applies its expiry, so a writer
+//! that hangs cannot keep a member in service.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::observation::{NoEvidence, Observation, Role};
@@ -14,6 +16,11 @@ use crate::role::{Epoch, Origin, Reason, Settings, Tracker, Verdict};
 
 /// How many transitions are kept for `/status`.
 pub const HISTORY_LENGTH: usize = 100;
+
+/// How many transitions outlive the process, and the limit of their reasons in bytes: the state file must stay below 16 KiB
+/// for older versions.
+const KEPT: usize = 16;
+const KEPT_REASON: usize = 160;
 
 /// One mirror's state at the moment of publishing. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,6 +30,8 @@ pub struct Snapshot {
     pub newest: Option<Arc<Observation>>,
     /// The last changes of state, oldest first.
     pub transitions: Arc<VecDeque<Transition>>,
+    /// The last changes of state that earlier processes saw, oldest first.
+    pub earlier: Arc<[PastTransition]>,
     /// What the probe loop counted.
     pub counters: Counters,
 }
@@ -32,13 +41,13 @@ pub struct Snapshot {
 pub struct Counters {
     /// Answers with a role.
     pub definite: u64,
-    /// Answers that did not.
+    /// Answers without a role.
     pub no_evidence: u64,
-    /// Questions not asked because a child that could not be killed was in the way.
+    /// Questions not asked because an earlier child could not be killed.
     pub unkillable: u64,
-    /// Questions asked because of a wake-up, not of the timer.
+    /// Questions triggered by a wake-up, not by the timer.
     pub woken: u64,
-    /// Time between asking and answering, added up.
+    /// Total time between questions and answers.
     pub probing: Duration,
 }
 
@@ -53,12 +62,43 @@ pub struct Transition {
     pub to: &'static str,
     /// The epoch after.
     pub epoch: Epoch,
-    /// How serving began; `None` when the verdict after refuses.
+    /// How serving began; `None` if the verdict after refuses.
     pub origin: Option<Origin>,
     /// Why, for people.
     pub reason: String,
-    /// How old the evidence was that led to it; `None` when there was none.
+    /// How old the evidence for it was; `None` if there was none.
     pub evidence_age: Option<Duration>,
+}
+
+/// A change of state as it is kept for the next process, only for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastTransition {
+    /// When it was ruled, RFC 3339 in UTC.
+    pub at: String,
+    /// Label of the verdict before.
+    pub from: String,
+    /// Label of the verdict after.
+    pub to: String,
+    /// The epoch after. The state file has a key `epoch` of its own, which scripts find by its name.
+    #[serde(rename = "promotion")]
+    pub epoch: u64,
+    /// Why, shortened.
+    pub reason: String,
+}
+
+// === impl PastTransition ===
+
+impl From<&Transition> for PastTransition {
+    fn from(transition: &Transition) -> Self {
+        let reason = &transition.reason;
+        Self {
+            at: format!("{:.6}", transition.at.to_utc()),
+            from: transition.from.to_owned(),
+            to: transition.to.to_owned(),
+            epoch: transition.epoch.into(),
+            reason: reason[..reason.floor_char_boundary(KEPT_REASON)].to_owned(),
+        }
+    }
 }
 
 // === impl Counters ===
@@ -83,22 +123,36 @@ impl Counters {
 impl Snapshot {
     /// A snapshot of `tracker` before any observation.
     pub fn new(tracker: Tracker) -> Self {
-        Self { tracker, newest: None, transitions: Arc::default(), counters: Counters::default() }
+        let (transitions, earlier) = (Arc::default(), Arc::default());
+        Self { tracker, newest: None, transitions, earlier, counters: Counters::default() }
     }
 
-    /// The verdict as a reader at `now` must take it.
+    /// The same with what earlier processes saw.
+    #[must_use]
+    pub fn after(self, earlier: Vec<PastTransition>) -> Self {
+        Self { earlier: earlier.into(), ..self }
+    }
+
+    /// The last changes of state for the next process, oldest first.
+    pub fn history(&self) -> Vec<PastTransition> {
+        let own = self.transitions.iter().map(PastTransition::from);
+        let all: Vec<_> = self.earlier.iter().cloned().chain(own).collect();
+        all[all.len().saturating_sub(KEPT)..].to_vec()
+    }
+
+    /// The verdict that is valid at `now`.
     pub fn verdict_at(&self, now: Timestamp) -> Verdict {
         self.tracker.verdict().at(now)
     }
 
-    /// The verdict as it was ruled, whatever the time: for reports, never to act on.
+    /// The verdict as it was ruled, without its expiry: only for reports.
     pub fn verdict(&self) -> &Verdict {
         self.tracker.verdict()
     }
 
-    /// The definite role as a reader at `now` may take it; the error says why there is none.
+    /// The definite role that is valid at `now`; the error says why there is none.
     ///
-    /// Unlike the verdict it does not wait for `rise`: it says what the instance said.
+    /// Unlike the verdict it does not wait for `rise`.
     pub fn role_at(&self, now: Timestamp) -> Result<&Role, Reason> {
         if let Verdict::Refuse(Reason::Stopping) = self.tracker.verdict() {
             return Err(Reason::Stopping);
@@ -117,7 +171,7 @@ impl Snapshot {
         &self.tracker
     }
 
-    /// Whether a first probe has been answered, with whatever outcome.
+    /// Whether a first probe has been answered, with any outcome.
     pub fn has_ruled(&self) -> bool {
         !matches!(self.tracker.verdict(), Verdict::Refuse(Reason::Starting))
     }
@@ -127,7 +181,7 @@ impl Snapshot {
         !matches!(self.tracker.verdict(), Verdict::Refuse(Reason::Starting | Reason::Rising { .. }))
     }
 
-    /// Takes over new settings of the role machine; that alone is no transition.
+    /// Sets new settings of the role machine, which is no transition.
     pub fn set(&mut self, settings: Settings) {
         self.tracker.set(settings);
     }

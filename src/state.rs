@@ -1,18 +1,17 @@
-//! What outlives the process: for each mirror the last epoch, whether the role was held and when that was seen, and what
-//! the [arbiter](crate::steer::arbiter) remembers, in one small file. Written atomically: a new file, flushed, renamed
-//! over the old. Beside them one random identifier, by which daemons tell themselves from copies of themselves.
+//! What outlives the process: for each mirror one small file with the last epoch, whether the role was held and when, and
+//! the [arbiter](crate::steer::arbiter)'s memory. Written atomically: a new file, flushed, renamed over the old. Beside
+//! them is one random identifier, which distinguishes a daemon from a copy of its state.
 //!
-//! The files are an aid and not a condition. Without them (absent, read-only, full disk, corrupt, a disk that hangs) the
-//! daemon warns and runs. What that costs: a restart forgets the epoch and the own term, so that the member takes traffic
-//! only once every other member has said that it certainly is not the primary, or at the next promotion that it sees; and
-//! it forgets that another member superseded it, so that its page may say SUCCESS until that member answers.
+//! The daemon also runs without the files (absent, read-only, full disk, corrupt, a disk that hangs), and warns. A restart
+//! then forgets the epoch and the own term: the member takes traffic only after every other member has confirmed that it
+//! is not the primary, or at the next promotion that it sees. It also forgets that another member superseded it: its page
+//! may say SUCCESS until that member answers.
 //!
-//! # Who may write
+//! # One writer
 //!
-//! One process at a time, which holds a lock in the directory. Another one runs without writing, with an identifier of
-//! its own. Before each write the file is read: what this process did not know of is taken over (`merge`), so that a
-//! process that could not read the file when it started, or had to wait for the lock, lowers nothing. A file that cannot
-//! be read is left as it is.
+//! One process at a time writes; it holds a lock in the directory. Another one runs without writing, with its own
+//! identifier. Each write reads the file first and keeps what this process did not know (`merge`), so that a process that
+//! could not read the file at its start, or had to wait for the lock, lowers nothing. An unreadable file is left as it is.
 
 use std::collections::HashMap;
 use std::fs;
@@ -22,8 +21,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::file::{self, Content, Directory, Lock, LockError, ReadError};
-use crate::peer::key::{is_identifier, random_identifier};
+use crate::random::{is_identifier, random_identifier};
 use crate::role::Remembered;
+use crate::snapshot::PastTransition;
 use crate::term::Memory;
 
 mod format;
@@ -31,16 +31,18 @@ mod merge;
 
 use format::File;
 
-/// What the process before left about a mirror.
+/// What the previous process saved about a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersistedState {
     /// Of the role machine.
     pub role: Remembered,
     /// Of the arbiter.
     pub arbiter: Memory,
+    /// The last changes of state, oldest first.
+    pub history: Vec<PastTransition>,
 }
 
-/// A state file is some hundred bytes, and an operator's reason; more than this is not ours.
+/// A state file has some hundred bytes, and an operator's reason; a larger one is not ours.
 const LARGEST: u64 = 16 * 1024;
 
 /// The file with the identifier of the daemon whose state this is.
@@ -52,12 +54,12 @@ const LOCK: &str = "lock";
 /// The file permissions of state: no secrets, and `mirrorvip plan` reads it as another user.
 const MODE: u32 = 0o644;
 
-/// The directory with one file a mirror. Clones share what they know of the directory.
+/// The directory with one file per mirror. Clones share what they know of it.
 #[derive(Clone, Debug)]
 pub struct Store {
     directory: PathBuf,
     shared: Arc<Mutex<Shared>>,
-    /// The newest generation of writers, and that of this clone: what an older one still has to write is outdated.
+    /// The newest generation of writers, and that of this clone: writes of an older one are outdated.
     newest: Arc<AtomicU64>,
     generation: u64,
 }
@@ -68,7 +70,7 @@ struct Shared {
     lock: Locked,
     /// What this process knows to be in each mirror's file; absent where it could not be read.
     known: HashMap<String, Option<Vec<u8>>>,
-    /// What was found there and does not come from this process, which therefore must not lower it.
+    /// What was found there and does not come from this process, which must not lower it.
     floors: HashMap<String, PersistedState>,
 }
 
@@ -79,26 +81,26 @@ enum Locked {
     NotYet,
     /// As long as this lives.
     By(#[expect(dead_code, reason = "held, and given up when it is dropped")] Lock),
-    /// The file system knows no locks.
+    /// The file system does not support locks.
     Never,
 }
 
-/// What became of the attempt to lock the directory.
+/// The result of locking the directory.
 #[derive(Debug)]
 pub enum Access {
     /// No other process writes there.
     Exclusive {
-        /// Who can put other files in the place of these, in words.
+        /// Which other users can replace these files, in words.
         exposure: Option<String>,
     },
-    /// The file system knows no locks: another process may write there.
+    /// The file system does not support locks: another process may write there.
     Unlocked(String),
 }
 
 /// Why state could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The operating system said no.
+    /// The operating system refused.
     #[error("cannot {action} {}", path.display())]
     Io {
         /// What was tried.
@@ -121,7 +123,7 @@ pub enum StateError {
     Held {
         /// The directory.
         directory: PathBuf,
-        /// The process, as it wrote down itself.
+        /// The process, as it wrote its own name.
         holder: String,
     },
 }
@@ -132,19 +134,19 @@ impl Store {
         Self { directory, shared: Arc::default(), newest: Arc::default(), generation: 0 }
     }
 
-    /// Where it is.
+    /// Its directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The same store for writers that take the place of all before: what those still write is ignored.
+    /// The same store for writers that replace all earlier ones, whose writes are ignored from here on.
     #[must_use]
     pub fn next_generation(&self) -> Self {
         let generation = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         Self { generation, ..self.clone() }
     }
 
-    /// Makes the directory and locks it for this process. Blocks on the disk, as all that follows.
+    /// Creates the directory and locks it for this process. Blocks on the disk, as the methods below do.
     pub fn claim(&self) -> Result<Access, StateError> {
         self.claim_for(&mut self.shared())
     }
@@ -173,7 +175,7 @@ impl Store {
         }
     }
 
-    /// What the process before left about `mirror`; `None` when there was none.
+    /// What the previous process saved about `mirror`; `None` when there was none.
     pub fn load(&self, mirror: &str) -> Result<Option<PersistedState>, StateError> {
         let bytes = self.read(mirror)?;
         let state = bytes.as_deref().map(|bytes| self.understand(mirror, bytes)).transpose();
@@ -184,7 +186,7 @@ impl Store {
         state
     }
 
-    /// Replaces what is remembered about `mirror`, unless newer writers have taken over.
+    /// Replaces the saved state of `mirror`, unless newer writers have taken over.
     pub fn save(&self, mirror: &str, state: PersistedState) -> Result<(), StateError> {
         let mut shared = self.shared();
         if self.generation < self.newest.load(Ordering::Relaxed) {
@@ -214,14 +216,14 @@ impl Store {
         Ok(())
     }
 
-    /// The same as [`daemon_id`](Self::daemon_id) if there is one; makes none.
+    /// The [`daemon_id`](Self::daemon_id) if there is one; creates none.
     pub fn known_daemon_id(&self) -> Option<String> {
         let text = file::read_bounded(&self.directory.join(DAEMON_ID), LARGEST).ok()?;
         identifier(&text)
     }
 
-    /// The identifier of the daemon whose state this is: random, made at the first start. The error comes with one
-    /// that ends with the process. To be called by the process that [holds](Self::claim) the directory.
+    /// The identifier of the daemon whose state this is: random, created at the first start. The error comes with one that
+    /// lasts as long as the process. Only the process that [holds](Self::claim) the directory may call this.
     pub fn daemon_id(&self) -> Result<String, (String, StateError)> {
         let path = self.directory.join(DAEMON_ID);
         match file::read_bounded(&path, LARGEST) {
@@ -331,6 +333,41 @@ mod tests {
         assert_eq!(files.len(), 2, "the state and the lock, and no temporary file is left: {files:?}");
     }
 
+    /// An earlier version takes a longer file for a damaged one.
+    #[test]
+    fn longest_history_fits_what_earlier_versions_read() {
+        use crate::observation::{NoEvidence, Observation};
+        use crate::role::{Settings, Tracker};
+        use crate::snapshot::Snapshot;
+
+        let settings = Settings { stale_after: Duration::from_secs(4), rise: std::num::NonZeroU32::MIN };
+        let mut snapshot = Snapshot::new(Tracker::new(settings, None));
+        for round in 0..50_u64 {
+            let at = Timestamp::new(Duration::from_secs(round * 10), Duration::from_secs(round * 10));
+            let text = "\"".repeat(5_000);
+            let outcome = if round % 2 == 0 {
+                Err(NoEvidence::Failed(text))
+            } else {
+                Ok(crate::observation::Role::Backup)
+            };
+            let observation = Observation { asked_at: at, answered_at: at, outcome, evidence: String::new() };
+            snapshot.rule(at, |tracker| {
+                tracker.expire(at);
+                tracker.observe(&observation);
+            });
+        }
+        let history = snapshot.history();
+        assert_eq!(history.len(), 16);
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path().to_owned());
+        let state =
+            PersistedState { history, ..read(r#"{"epoch":7,"primary":true,"of_a_later_version":{"x":1}}"#) };
+        store.save("PROD", state.clone()).unwrap();
+        assert_eq!(store.load("PROD").unwrap(), Some(state));
+        let length = fs::metadata(directory.path().join("PROD.json")).unwrap().len();
+        assert!(length < LARGEST * 3 / 4, "{length} bytes");
+    }
+
     #[test]
     fn a_daemon_keeps_its_identifier_and_a_damaged_one_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
@@ -345,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_corrupt_file_is_told_from_absence() {
+    fn a_corrupt_file_differs_from_a_missing_one() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path().to_owned());
         fs::write(directory.path().join("PROD.json"), "{").unwrap();

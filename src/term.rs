@@ -1,8 +1,8 @@
 //! The term: one number that orders the promotions of a mirror. PURE.
 //!
 //! A member that sees its own promotion takes a term above every one that it knows. Answers to peers and ownership
-//! records in cloud objects carry terms, so that a member can tell whether another was promoted after it without
-//! comparing the clocks of two machines. What follows from a term is the [arbiter](crate::steer::arbiter)'s business.
+//! records in cloud objects carry terms, so that a member knows whether another was promoted after it without comparing
+//! the clocks of two machines. The [arbiter](crate::steer::arbiter) decides what follows from a term.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub struct Claim {
     pub member: String,
 }
 
-/// What the arbiter of one mirror leaves to the next process.
+/// What the arbiter of one mirror saves for the next process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
@@ -60,7 +60,7 @@ pub struct Successor {
 pub struct Taken {
     /// Why, in the operator's words.
     pub reason: String,
-    /// Who, as the client reports it.
+    /// The operator, as the client reports it.
     pub user: String,
     /// When, RFC 3339 in UTC.
     pub at: String,

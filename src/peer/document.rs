@@ -1,5 +1,5 @@
-//! What one member reports to another: the JSON document at `/NAME/peer`. PURE: written and read here, so that both
-//! sides agree; reading is total.
+//! What one member reports to another: the JSON document at `/NAME/peer`. PURE; written and read here, so that both
+//! sides agree. Reading is total.
 //!
 //! ```text
 //! {"mirror":"PROD","member":"db1","daemon":"5f0c...","run":"91aa...","version":"0.1.0","digest":"3b1f...",
@@ -39,13 +39,13 @@ pub struct Document {
     pub(crate) run: String,
     /// The program's version.
     pub(crate) version: String,
-    /// Digest of what all members must agree on, see [`agreement`](super::agreement).
+    /// Digest of what all members must agree on, see [`agreement`](crate::provider::agreement).
     pub(crate) digest: String,
-    /// The instance's role, in one word; the last one reported if it is not known now; null before the first.
+    /// The instance's role, in one word; the last reported one if it is not known now; null before the first.
     pub(crate) role: Option<String>,
-    /// Whether the instance reported the role a moment ago, so that it may be believed.
+    /// Whether the instance reported the role recently enough to be valid.
     pub(crate) definite: bool,
-    /// How long before this answer the instance was asked for it, in seconds.
+    /// How long before this answer the instance was asked, in seconds.
     pub(crate) role_age_seconds: Option<f64>,
     /// Whether the status page says SUCCESS.
     pub(crate) serving: bool,
@@ -57,7 +57,7 @@ pub struct Document {
     pub(crate) seen: Claim,
     /// Whether the member may take traffic: `clear`, `unsure` or `superseded`.
     pub(crate) authority: String,
-    /// How long before this answer the promotion was seen, in seconds of boot time. For people: nothing rests on it.
+    /// How long before this answer the promotion was seen, in seconds of boot time. Only shown, never used.
     pub(crate) promoted_seconds_ago: Option<f64>,
 }
 
@@ -69,7 +69,7 @@ pub struct Profile {
     pub(crate) proven: bool,
     pub(crate) seen: Claim,
     pub(crate) authority: &'static str,
-    /// With which answers are signed.
+    /// Signs the answers.
     pub(crate) key: Option<Arc<Key>>,
 }
 
@@ -97,7 +97,7 @@ impl Profile {
         Self { identity, term, proven: false, seen, authority: "unsure", key: None }
     }
 
-    /// Takes over what the arbiter rules: from here on this is what peers are answered.
+    /// Reports the arbiter's ruling to peers from here on.
     pub fn follow(&mut self, memory: &Memory, authority: &'static str) {
         (self.term, self.proven) = (memory.term, memory.proven);
         self.seen.clone_from(&memory.seen);
@@ -153,7 +153,7 @@ impl Document {
         Ok(document)
     }
 
-    /// Whether the instance says that it is the primary, as far as may be believed.
+    /// Whether the instance says that it is the primary, and that is still valid.
     pub(crate) fn is_primary(&self) -> bool {
         self.definite && self.role.as_deref() == Some(Role::Primary.word())
     }

@@ -13,7 +13,7 @@
 
 use super::document::{Document, Identity};
 
-/// What an answer says about who gave it.
+/// Which member gave an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
     /// Another member.

@@ -1,29 +1,27 @@
 //! The secret that the members of a mirror share, and signatures with it. The file is read at a start or a reload alone.
 //!
-//! A request carries a nonce that was made for it, and the answer an HMAC-SHA256 over nonce, newline and body
-//! ([RFC 2104], [FIPS 198-1]), in hexadecimal. So an answer proves that it was made for this very question by a holder of
-//! the secret. The document itself is no secret.
+//! A request carries a fresh nonce, and the answer an HMAC-SHA256 over nonce, newline and body ([RFC 2104],
+//! [FIPS 198-1]), in hexadecimal. The signature proves that a holder of the secret made the answer for this question. The
+//! document itself is not secret.
 //!
 //! [RFC 2104]: https://www.rfc-editor.org/rfc/rfc2104
 //! [FIPS 198-1]: https://csrc.nist.gov/pubs/fips/198-1/final
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io;
 use std::path::Path;
 
 use ring::hmac;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use subtle::ConstantTimeEq as _;
 
 use crate::file::{self, ReadError};
+use crate::random::hexadecimal;
 
 /// The request's header with the nonce.
 pub(crate) const NONCE: &str = "mirrorvip-nonce";
 /// The answer's header with the signature.
 pub(crate) const SIGNATURE: &str = "mirrorvip-signature";
 
-/// Bytes of a nonce or an identifier.
-const RANDOM_LENGTH: usize = 16;
 /// A shorter secret can be guessed, in bytes.
 const SHORTEST: usize = 32;
 /// More is not a secret, in bytes.
@@ -39,11 +37,11 @@ pub enum KeyError {
     #[error("cannot be read by this user")]
     Unreadable(#[source] io::Error),
     /// Too short to protect anything, or too long to be a secret.
-    #[error("holds {0} bytes; a secret has {SHORTEST} to {LONGEST}: `openssl rand -hex 32` makes one")]
+    #[error("holds {0} bytes; a secret has {SHORTEST} to {LONGEST}: `openssl rand -hex 32` generates one")]
     Length(usize),
     /// Much too long to be a secret.
     #[error(
-        "holds far more than a secret, which has {SHORTEST} to {LONGEST} bytes: `openssl rand -hex 32` makes one"
+        "holds more than a secret, which has {SHORTEST} to {LONGEST} bytes: `openssl rand -hex 32` generates one"
     )]
     TooLong,
 }
@@ -73,11 +71,11 @@ impl Key {
 
     /// Whether `other` holds the same secret.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        // The library compares no keys; two that sign alike are alike.
+        // The library cannot compare keys; two that sign alike are equal.
         self.verifies("", b"", &other.sign("", b""))
     }
 
-    /// Whether `signature` is that. Takes the same time for every wrong one of the right length.
+    /// Whether `signature` is valid. Takes the same time for every wrong one of the right length.
     pub(crate) fn verifies(&self, nonce: &str, body: &[u8], signature: &str) -> bool {
         self.sign(nonce, body).as_bytes().ct_eq(signature.as_bytes()).into()
     }
@@ -89,29 +87,10 @@ impl fmt::Debug for Key {
     }
 }
 
-/// 128 random bits in hexadecimal: a nonce, or an identifier that no other daemon has.
-pub(crate) fn random_identifier() -> String {
-    let mut bytes = [0; RANDOM_LENGTH];
-    SystemRandom::new().fill(&mut bytes).expect("the kernel's random numbers are always there on Linux");
-    hexadecimal(&bytes)
-}
-
-/// Whether `text` is one that [`random_identifier`] could have made.
-pub(crate) fn is_identifier(text: &str) -> bool {
-    text.len() == 2 * RANDOM_LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// `bytes` in hexadecimal.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::{is_identifier, random_identifier};
 
     fn key(secret: &str) -> Result<Key, KeyError> {
         let file = tempfile::NamedTempFile::new().unwrap();

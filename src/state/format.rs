@@ -1,5 +1,5 @@
-//! What is in a state file: JSON, with moments that mean something only on the boot in which they were read, and what
-//! earlier versions wrote. A version reads the files of those before it, and ignores fields that it does not know.
+//! The format of a state file: JSON, with moments that are valid only on the boot in which they were taken, and the fields
+//! of earlier versions. A version reads the files of earlier ones, and ignores unknown fields.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::PersistedState;
 use crate::clock::Timestamp;
 use crate::role::Remembered;
+use crate::snapshot::PastTransition;
 use crate::term::{Claim, Memory};
 
-/// The file.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct File {
     #[serde(flatten)]
@@ -21,12 +21,15 @@ pub(super) struct File {
     clocks: Option<Clocks>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     arbiter: Option<Memory>,
+    /// Versions that do not know it drop it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    history: Vec<PastTransition>,
     /// What versions before terms wrote in place of `arbiter`.
     #[serde(default, skip_serializing)]
     claims: Option<Claims>,
 }
 
-/// Moments, which mean something only on the boot in which they were read.
+/// Moments, valid only on the boot in which they were taken.
 #[derive(Debug, Serialize, Deserialize)]
 struct Clocks {
     /// The kernel's random identifier of the boot.
@@ -55,7 +58,7 @@ struct Claims {
 // === impl File ===
 
 impl From<File> for PersistedState {
-    fn from(File { role, clocks, arbiter, claims }: File) -> Self {
+    fn from(File { role, clocks, arbiter, history, claims }: File) -> Self {
         let clocks = clocks.filter(|clocks| boot_id().as_deref() == Some(&clocks.boot));
         let of_this_boot = |moment: Option<Moment>| moment.map(Timestamp::from);
         let role = Remembered {
@@ -63,22 +66,22 @@ impl From<File> for PersistedState {
             promoted_at: clocks.as_ref().and_then(|clocks| of_this_boot(clocks.promoted_at)),
             ..role
         };
-        Self { role, arbiter: arbiter.unwrap_or_else(|| claims.unwrap_or_default().into()) }
+        Self { role, arbiter: arbiter.unwrap_or_else(|| claims.unwrap_or_default().into()), history }
     }
 }
 
 impl From<PersistedState> for File {
-    fn from(PersistedState { role, arbiter }: PersistedState) -> Self {
+    fn from(PersistedState { role, arbiter, history }: PersistedState) -> Self {
         let moment = |at: Option<Timestamp>| at.map(Moment::from);
         let (asked_at, promoted_at) = (moment(role.asked_at), moment(role.promoted_at));
         let clocks = boot_id().map(|boot| Clocks { boot, asked_at, promoted_at });
-        Self { role, clocks, arbiter: Some(arbiter), claims: None }
+        Self { role, clocks, arbiter: Some(arbiter), history, claims: None }
     }
 }
 
 impl From<Claims> for Memory {
-    /// Claims rose as terms do, and whose the highest was is not known. That a promotion is the latest was not
-    /// remembered in a way that can be relied on.
+    /// Claims rose as terms do; the holder of the highest is not known. Nothing reliable was saved about whether a promotion
+    /// is the latest.
     fn from(Claims { own, seen }: Claims) -> Self {
         let highest = own.max(seen);
         Self {

@@ -1,17 +1,16 @@
-//! What is written where a process finds state of which it did not know: it could not be read when the process started,
-//! or another process wrote it. PURE.
+//! What to write when a process finds state that it did not know: it could not be read when the process started, or another
+//! process wrote it. PURE.
 //!
-//! Nothing is lowered: terms and epoch are the higher ones. What withholds is kept, and what permits is not: a term
-//! counts as proven only if this process proved it and knows of none above; that another member supersedes this one is
-//! forgotten only where this process has seen what ends it; an operator's decision counts only for the process that
-//! heard it.
+//! Nothing is lowered: terms and epoch are the higher ones. Restrictions are kept, and permissions are not: a term counts as
+//! proven only if this process proved it and knows of none above; a supersession is forgotten only if this process has seen
+//! its end; an operator's decision counts only for the process that received it.
 
 use super::PersistedState;
 use crate::role::Remembered;
 use crate::term::{Memory, Successor};
 
 impl PersistedState {
-    /// This state, and what of the one that was `found` must not be lost.
+    /// This state, with the parts of the `found` one that must not be lost.
     pub(super) fn keeping(self, found: Self) -> Self {
         let found_successor = found.arbiter.superseded_by.clone().filter(|by| !self.has_seen_the_end_of(by));
         let (own, old) = (self.arbiter, found.arbiter);
@@ -23,10 +22,12 @@ impl PersistedState {
             superseded_by: own.superseded_by.or(found_successor),
             taken: own.taken,
         };
-        Self { role: Remembered { epoch: self.role.epoch.max(found.role.epoch), ..self.role }, arbiter }
+        let role = Remembered { epoch: self.role.epoch.max(found.role.epoch), ..self.role };
+        let history = if self.history.is_empty() { found.history } else { self.history };
+        Self { role, arbiter, history }
     }
 
-    /// Takes in what a process has seen that goes on from this state: it does not begin again when it passes.
+    /// Drops a supersession whose end `own` has seen, so that it cannot return.
     pub(super) fn forget_what_ended(&mut self, own: &Self) {
         let ended = |by: &Successor| own.has_seen_the_end_of(by);
         self.arbiter.superseded_by = self.arbiter.superseded_by.take().filter(|by| !ended(by));
@@ -52,7 +53,7 @@ mod tests {
         let superseded_by =
             superseded_by.map(|term| Successor { mark: mark(term), address: "10.0.2.12".to_owned() });
         let arbiter = Memory { term, proven, before: term, seen: mark(term), superseded_by, taken: None };
-        PersistedState { role, arbiter }
+        PersistedState { role, arbiter, history: Vec::new() }
     }
 
     #[test]

@@ -9,16 +9,17 @@
 //!
 //! # Where terms come from
 //!
-//! - A promotion that was seen (certainly not primary before, restarts included) has the term after the highest that
-//!   was known when the instance was certainly not primary. What comes to light later counts as later, except by row 4.
-//! - A term is *proven* while the instance was never out of sight for a QoS timeout since: in any longer blindness the
-//!   mirror can promote another member, and this one again. What is not proven is proven by row 3.
+//! - A promotion that was seen (certainly not primary before, restarts included) gets the term after the highest that
+//!   was known when the instance was certainly not primary. A term that becomes known later counts as a later
+//!   promotion, except in row 4.
+//! - A term is *proven* while no gap between two answers of the instance has lasted a QoS timeout since that promotion:
+//!   in a longer gap the mirror can promote another member, and then this one again. Row 3 proves an unproven term.
 //! - A term is written to the state file before its first use.
-//! - News is later than answers: once a higher term of a member is known, its last answer does not show any more that
-//!   it is not the primary; it is asked again.
-//! - A term far above every known one is [not believed](Memory::believes): who reports it counts as silent.
+//! - A higher term of a member outdates that member's last answer: it does not show any more that the member is not the
+//!   primary, and the member is asked again.
+//! - A term far above every known one is [not believed](Memory::believes): the member that reports it counts as silent.
 //!
-//! An ownership record with this member's name authorises nothing: it stays as it is, and that is all.
+//! An ownership record with this member's name authorizes nothing.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -40,14 +41,14 @@ mod rule;
 mod tests;
 
 pub(crate) use driver::{Channels, Driver};
-pub use driver::{MemberView, Supersede, View};
+pub use driver::{MemberView, View};
 #[cfg(test)]
 pub(crate) use handle::Message;
 pub use handle::{ArbiterHandle, TakeError};
 use members::Members;
 pub use members::{PeerFacts, PeerReport, PeerRole};
 
-/// How old answers may be on which traffic is taken.
+/// How old peers' answers may be when traffic is taken.
 pub const FRESH: Duration = Duration::from_secs(2);
 
 /// Whether this member may take traffic.
@@ -65,7 +66,7 @@ pub enum Authority {
         /// Which, and how it is known.
         by: String,
     },
-    /// The evidence does not decide, so nothing is taken; asked again at every turn.
+    /// The evidence does not decide, so nothing is taken; every turn rules again.
     Unsure {
         /// Why, and what would help.
         why: String,
@@ -96,11 +97,11 @@ pub struct Instance {
     pub primary: bool,
     /// Number of the last promotion that the role machine saw.
     pub epoch: u64,
-    /// When the question was asked that was last answered with another role.
+    /// When the last question was asked that the instance answered with another role.
     pub other_at: Option<Timestamp>,
 }
 
-/// The last definite role of an instance, and when it was asked for; no time where clocks of this boot do not cover it.
+/// The last definite role of an instance, and when the question was asked; `None` for a question of another boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LastRole {
     /// There was none.
@@ -117,7 +118,7 @@ pub enum LastRole {
 pub enum Input {
     /// The role machine took in an answer, or a lease ended.
     Instance(Instance),
-    /// A peer answered, or was silent, on the question that [`Output::Ask`] began.
+    /// A peer answered the question of an [`Output::Ask`], or stayed silent.
     Answer {
         /// Its place in the configuration.
         peer: usize,
@@ -133,14 +134,14 @@ pub enum Input {
         /// What it carries.
         mark: Option<Claim>,
     },
-    /// This target is steered no more.
+    /// Steering of this target has ended.
     Gone {
         /// The steering target.
         target: Arc<str>,
     },
     /// A loop is about to take traffic.
     Consult {
-        /// For the answer.
+        /// Identifies the answer.
         ticket: u64,
     },
     /// This memory is on disk, or it is known that it cannot be written.
@@ -162,7 +163,7 @@ pub enum Output {
     Publish(Ruling),
     /// The answer to a consultation.
     Answer {
-        /// Whose.
+        /// That of the consultation.
         ticket: u64,
         /// The ruling of this moment.
         authority: Authority,
@@ -192,7 +193,7 @@ pub struct Arbiter {
     /// What ownership records carry.
     records: BTreeMap<Arc<str>, Claim>,
     round: Option<Round>,
-    /// When the last round ended of which nothing was outdated.
+    /// When the last round ended whose answers were all current.
     answered_at: Option<Timestamp>,
     waiting: Vec<u64>,
     published: Option<Ruling>,
@@ -203,7 +204,7 @@ pub struct Arbiter {
 struct Round {
     /// How many answers are missing.
     missing: usize,
-    /// Whether something came to light since it began that its answers may not know.
+    /// Whether something became known since it began that its answers may not cover.
     outdated: bool,
 }
 
@@ -215,7 +216,7 @@ impl Arbiter {
         if memory.seen.member.is_empty() && memory.seen.term == memory.term {
             memory.seen.member.clone_from(&settings.member);
         }
-        // Who is no peer any longer cannot be asked whether it still serves; its term counts all the same.
+        // A former peer cannot be asked whether it still serves; its term still counts.
         memory.superseded_by = memory.superseded_by.filter(|by| members.has(&by.address));
         let stored = memory.term;
         let instance = Instance { primary: false, ..instance };
@@ -279,7 +280,7 @@ impl Arbiter {
         outputs
     }
 
-    /// Why the page must refuse. What supersedes this member stands while its instance is out of sight: otherwise the page
+    /// Why the page must refuse. A supersession stays in force while the instance does not answer: otherwise the page
     /// would say SUCCESS between the instance's next answer and the next ruling.
     fn refuses(&self, authority: &Authority) -> Option<String> {
         let by = match authority {
@@ -307,8 +308,8 @@ impl Arbiter {
             }
             // An object that another member or tool wrote is held: that can be overridden.
             Authority::Clear { term, certain: false } => Ok(format!(
-                "clear, term {term}, and not every other member has said that it is not the primary: what another member or \
-                 tool wrote is left as it is"
+                "clear, term {term}, but not every other member has confirmed that it is not the primary: objects that \
+                 another member or tool wrote are left as they are"
             )),
             doubt @ (Authority::Superseded { .. } | Authority::Unsure { .. }) => Ok(doubt.to_string()),
         }
@@ -316,11 +317,11 @@ impl Arbiter {
 
     // --- what happens
 
-    /// Returns whether the peers are to be asked: what they answered before says nothing about a primary that regains sight.
+    /// Returns whether to ask the peers: a primary whose instance answers again cannot rely on earlier answers.
     fn observe(&mut self, new: Instance) -> bool {
         let old = std::mem::replace(&mut self.instance, new);
         match new.role {
-            // What the process before this one saw counts until there is a definite answer.
+            // The previous process's observation counts until there is a definite answer.
             LastRole::Unknown => self.instance.role = old.role,
             LastRole::Other(_) => self.lose(),
             LastRole::Primary(_) if !new.primary => self.instance.role = old.role,
@@ -357,7 +358,7 @@ impl Arbiter {
 
     /// A promotion was seen.
     fn promote(&mut self) {
-        // The own term is known whatever else was: while steering was off, `before` was not kept up to date.
+        // The own term counts as well: while steering was off, `before` was not kept up to date.
         self.memory.term = self.memory.before.max(self.memory.term).saturating_add(1);
         self.memory.proven = true;
         if self.memory.term > self.memory.seen.term {
@@ -374,10 +375,10 @@ impl Arbiter {
     fn answered(&mut self, now: Timestamp, peer: usize, asked_at: Timestamp, report: PeerReport) {
         let current = self.round.is_some_and(|round| !round.outdated);
         let mut marks = self.members.answered(peer, asked_at, report, current, &self.memory);
-        // An answer is believed as a whole. Beside its lowest term, learned first, its highest could seem too high.
+        // Highest first: after the lowest, the highest could seem too far above it to be believed.
         marks.sort_unstable_by_key(|mark| Reverse(mark.term));
         for mark in marks {
-            // What others report of this member's own term would hide theirs; it finds a lost one in its own records.
+            // Others' reports of this member's own term would hide theirs; a lost term is recovered from its own records.
             if !self.members.is_me(&mark.member) {
                 self.learn(&mark);
             }
@@ -385,7 +386,7 @@ impl Arbiter {
         if let Some(round) = &mut self.round {
             round.missing = round.missing.saturating_sub(1);
             if round.missing == 0 {
-                // However long a silent peer made it last: there is no later answer.
+                // A silent peer may have made the round last long; no later answer exists.
                 self.answered_at = (!round.outdated).then_some(now);
                 self.round = None;
             }
@@ -395,7 +396,7 @@ impl Arbiter {
     fn read(&mut self, target: Arc<str>, mark: Option<Claim>) {
         match mark.filter(|mark| self.memory.believes(mark.term)) {
             Some(mark) => {
-                // Who may write there has shown who it is: a lost number is found again.
+                // Only this member writes its own name there: a lost term is recovered.
                 if !self.memory.proven && self.members.is_me(&mark.member) {
                     self.memory.term = self.memory.term.max(mark.term);
                     self.stored = self.stored.max(mark.term);
@@ -420,7 +421,7 @@ impl Arbiter {
         }
     }
 
-    /// Something is known that the peers' answers may not know.
+    /// Something became known that the peers' answers may not cover.
     fn outdate_answers(&mut self) {
         self.answered_at = None;
         if let Some(round) = &mut self.round {
@@ -458,7 +459,7 @@ impl Instance {
         }
     }
 
-    /// What the process before this one left.
+    /// What the previous process left.
     pub fn remembered(remembered: Option<Remembered>) -> Self {
         let Some(Remembered { epoch, primary, asked_at, .. }) = remembered else { return Self::default() };
         let role = if primary { LastRole::Primary(asked_at) } else { LastRole::Other(asked_at) };

@@ -1,9 +1,9 @@
-//! What can go wrong with a call, and whose turn it is then. Every error is classified once, here, and here foreign
-//! words become fit for people, logs and terminals.
+//! What can go wrong with a call, and what to do then. Every error gets its class here, and text from a service is made
+//! printable here.
 
 use crate::text::printable;
 
-/// How much of a message is kept, in characters: of a service's own words less is taken, help comes on top.
+/// How much of a message is kept, in characters. A service's own text is cut shorter before help is added.
 const LONGEST_MESSAGE: usize = 1_000;
 
 /// How much of a code is kept, in characters. The services' are below 60.
@@ -17,9 +17,9 @@ pub struct CallError {
     pub action: &'static str,
     /// What to do about it.
     pub class: Class,
-    /// The service's own error code, if it sent one, sanitised and bounded.
+    /// The service's own error code, if it sent one, sanitized and bounded.
     pub code: Option<String>,
-    /// What it said, sanitised and bounded, without anything secret.
+    /// Its message, sanitized and bounded, without secrets.
     pub message: String,
 }
 
@@ -33,18 +33,18 @@ pub enum Class {
     Throttled,
     /// Another writer changed the object meanwhile: read it again before anything else.
     Observe,
-    /// Asking again cannot help before an operator changes something: a right that is missing, an object that
-    /// does not exist, a value that is refused. Tell the operator, and look again at the next drift check.
+    /// Retrying cannot help before an operator changes something: a missing right, a missing object, a refused value.
+    /// Report it, and read again at the next drift check.
     Stop,
 }
 
 impl CallError {
-    /// An error of `action`. Of the message is kept what can be shown.
+    /// An error of `action`; the message is made printable and cut.
     pub fn new(action: &'static str, class: Class, message: impl AsRef<str>) -> Self {
         Self { action, class, code: None, message: printable(message.as_ref(), LONGEST_MESSAGE) }
     }
 
-    /// The same error with the service's code, of which is kept what can be shown.
+    /// The same error with the service's code, made printable and cut.
     #[must_use]
     pub fn with_code(self, code: Option<impl AsRef<str>>) -> Self {
         Self { code: code.map(|code| printable(code.as_ref(), LONGEST_CODE)), ..self }
@@ -62,7 +62,7 @@ impl Class {
         }
     }
 
-    /// Of several failures in one turn, the highest says when to try again: what is mended soonest.
+    /// Among several failures of one turn, the highest decides when to retry: the one that ends soonest.
     pub(super) const fn urgency(self) -> u8 {
         match self {
             Self::Observe => 3,

@@ -1,5 +1,5 @@
-//! What the arbiter would rule if the instance became the primary now: for `mirrorvip plan` and `mirrorvip check`. It is
-//! the shipped [arbiter](super::arbiter), brought into that moment. It asks the peers, and does no other I/O.
+//! What the arbiter would rule if the instance became the primary now: for `mirrorvip plan` and `mirrorvip check`. It
+//! feeds that promotion to the shipped [arbiter](super::arbiter). It asks the peers, and does no other I/O.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ pub(crate) struct Foresight {
 }
 
 impl Foresight {
-    /// Of `mirror`, of which the process before left `state`, with what its peers answer now. `daemon` is the identifier in
-    /// this member's state directory, if there is one.
-    pub(crate) async fn new(
-        mirror: &Mirror,
+    /// For `mirror`, with the `state` that the daemon saved and the peers' present answers. `daemon` is the identifier in
+    /// this member's state directory, if it has one.
+    pub(crate) async fn new<T>(
+        mirror: &Mirror<T>,
         state: Option<&PersistedState>,
         daemon: Option<&str>,
         clock: &Clock,
@@ -41,7 +41,7 @@ impl Foresight {
         let key = match mirror.peer_key_file.as_deref().map(Key::load) {
             None => None,
             Some(Ok(key)) => Some(Arc::new(key)),
-            // No answer can be verified, so none counts; `check` says what is wrong with the file.
+            // No answer can be verified, so none counts; `check` reports what is wrong with the file.
             Some(Err(error)) => {
                 let why = format!("peer_key_file {error}");
                 let reports = vec![PeerReport::Silent(why); mirror.peers.len()];
@@ -55,10 +55,10 @@ impl Foresight {
             let (index, Report { reply, .. }) = peers.next().await;
             let peer = &mirror.peers[index];
             reports[index] = match reply {
-                // Whether that is this very process only the daemon can tell.
+                // Only the daemon itself knows whether that is its own process.
                 Reply::Document(document) if document.daemon == identity.daemon => {
                     PeerReport::Conflict(format!(
-                        "{} is this member itself, or its state directory is a copy of this one's: `mirrorvip check` says \
+                        "{} is this member itself, or its state directory is a copy of this one's: run `mirrorvip check` for \
                          what to do in each case",
                         peer.address
                     ))
@@ -70,7 +70,7 @@ impl Foresight {
                         Judgement::Conflict(why) => PeerReport::Conflict(why),
                     }
                 }
-                // Its page stops saying SUCCESS before this member becomes the primary, or the mirror has two.
+                // Its page stops saying SUCCESS before this member becomes the primary, unless the mirror has two primaries.
                 Reply::Success | Reply::Failed => PeerReport::Page { serving: false },
                 Reply::Unreachable(why) => PeerReport::Silent(why),
             };
@@ -78,7 +78,12 @@ impl Foresight {
         Self::of(mirror, identity.member, state, reports)
     }
 
-    fn of(mirror: &Mirror, member: String, state: Option<&PersistedState>, reports: Vec<PeerReport>) -> Self {
+    fn of<T>(
+        mirror: &Mirror<T>,
+        member: String,
+        state: Option<&PersistedState>,
+        reports: Vec<PeerReport>,
+    ) -> Self {
         let settings = Settings {
             member,
             peers: mirror.peers.iter().map(|peer| (peer.address.clone(), peer.member.clone())).collect(),

@@ -1,4 +1,4 @@
-//! How fast to try again, and how often to write at all. PURE: time and jitter come in as parameters.
+//! How long to wait before a retry, and how many writes are allowed. PURE: time and jitter come in as parameters.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,23 +9,22 @@ use crate::clock::Timestamp;
 /// First pause after a passing fault.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Longest pause while no promotion waits for it: whatever lasts is noticed to be over within seconds.
+/// Longest pause while no promotion waits: the end of any fault is noticed within seconds.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Longest pause after a passing fault while a promotion waits for it to end. Its end must be noticed within three
-/// seconds: an attempt that began right before it may take two ([`READ_TIMEOUT`](crate::aws)), and what is left is for
-/// the look and the write that come after.
+/// Longest pause after a passing fault while a promotion waits. The loop must notice the fault's end within three
+/// seconds: an attempt that began right before it may take two ([`READ_TIMEOUT`](crate::provider::aws)), and the rest is
+/// for the read and the write after it.
 const LONGEST_PAUSE_AWAITED: Duration = Duration::from_millis(500);
 
-/// Longest pause after another writer's change while a promotion waits. That is no fault that ends: who asks faster
-/// takes part in the fight.
+/// Longest pause after another writer's change while a promotion waits. Retrying faster would only add to the conflict.
 const LONGEST_PAUSE_OBSERVED: Duration = Duration::from_secs(2);
 
 /// First pause after "too many requests".
 const FIRST_PAUSE_THROTTLED: Duration = Duration::from_millis(500);
 
-/// Longest pause after it. A request a second, on average, is within the refill of every quota, and thirty
-/// refusals in a row must not cost minutes.
+/// Longest pause after it. One request per second on average is within the refill of every quota, and thirty refusals
+/// in a row must not cost minutes.
 const LONGEST_PAUSE_THROTTLED: Duration = Duration::from_secs(2);
 
 /// Pause between attempts: full jitter below a ceiling that doubles, up to half a second while a promotion waits, two
@@ -35,8 +34,8 @@ pub(crate) struct Backoff {
     failures: u32,
 }
 
-/// Writes allowed in a stretch of time. A loop that uses them up is fighting over the object with another writer, and
-/// makes it worse.
+/// Writes allowed within a window. A loop that uses them up is competing with another writer, and more writes make it
+/// worse.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     limit: usize,
@@ -47,7 +46,7 @@ pub(crate) struct Budget {
 // === impl Backoff ===
 
 impl Backoff {
-    /// The pause after another failure; `awaited` is whether a promotion waits, `jitter` is uniform in 0..1.
+    /// The pause after another failure. `awaited`: a promotion waits. `jitter` is uniform in 0..1.
     pub(crate) fn failed(&mut self, class: Class, awaited: bool, jitter: f64) -> Duration {
         let (first, longest) = match (class, awaited) {
             (Class::Throttled, _) => (FIRST_PAUSE_THROTTLED, LONGEST_PAUSE_THROTTLED),
@@ -60,7 +59,7 @@ impl Backoff {
         ceiling.mul_f64(jitter.clamp(0.0, 1.0))
     }
 
-    /// It worked.
+    /// The call succeeded.
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ceiling_doubles_up_to_ten_seconds_and_starts_anew_after_success() {
+    fn the_ceiling_doubles_up_to_ten_seconds_and_resets_after_success() {
         let expected = [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000];
         assert_eq!(ceilings(Class::Retry, false, 9), expected);
         assert_eq!(ceilings(Class::Observe, false, 9), expected);
@@ -137,7 +136,7 @@ mod tests {
         assert_eq!(
             backoff.failed(Class::Retry, true, 1.0),
             LONGEST_PAUSE_AWAITED,
-            "however long nobody waited"
+            "however long no promotion waited"
         );
     }
 

@@ -1,64 +1,75 @@
-//! Pools of load balancers: what to do about who is registered. PURE: who is in the pool and what is
-//! remembered come in, moves come out.
+//! Pools of load balancers: which members to register and deregister. PURE: the pool and what is remembered come in,
+//! moves come out.
 //!
-//! Shared by all load balancers whose pools are sets of members with a health each. It knows neither their
-//! APIs nor what identifies a member; strangers, who belong to another mirror or to nobody, are left out of
-//! the [`View`] and so cannot be touched.
+//! Shared by all load balancers whose pools are sets of members with a health each. It knows neither their APIs nor
+//! what identifies a member. Entries that this mirror does not own are left out of the [`View`], so no move can
+//! touch them.
 //!
 //! | pool | intent | moves |
 //! |---|---|---|
-//! | all members | any | add this member if it is absent; nobody is ever removed: health checks decide |
+//! | all members | any | add this member if it is absent; remove none: health checks decide |
 //! | primary only | lead | add this member; wait until it is healthy, or long enough; then remove the others |
-//! | primary only | follow, hold | none: the primary sees to it |
+//! | primary only | follow, hold | none: the primary takes care of it |
 //!
-//! What a primary-only pool tells of later promotions is used, too. Whoever was registered in this epoch and
-//! finds itself removed while another member is in has been taken over. So has whoever was alone and finds
-//! a healthy other: only a member that holds itself for the primary registers itself. One that is there and
-//! fails its check is drift (a script, an operator) and is removed again.
+//! A primary-only pool also shows later promotions. A member that was registered in this epoch has lost the pool when
+//! it is gone and another member is in. So has a member that was alone and finds a healthy other: only a member that
+//! considers itself the primary registers itself. Another one that fails its check is drift (a script, an operator)
+//! and is removed again.
 //!
-//! A look may be from before the last move. A move that was [accepted](super::accepted) a moment ago is not made
-//! again, and who was removed by it is not taken for somebody new.
+//! A read may be older than the last move. A move that was [accepted](super::accepted) a moment ago is not repeated,
+//! and a member that it removed does not count as new.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::accepted::Accepted;
+use super::epoch::InEpoch;
 use super::{Intent, Progress};
 use crate::clock::Timestamp;
-use crate::config::steering::Pool;
 use crate::role::Epoch;
 
+mod target;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use target::{Balancer, PoolTarget};
+
+/// Which members belong in a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// Every member; the health check decides who gets traffic.
+    AllMembers,
+    /// The primary alone.
+    PrimaryOnly,
+}
 
 /// How a pool is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// Who belongs in it.
+    /// Which members belong in it.
     pub(crate) pool: Pool,
-    /// How long a primary waits for its own health before it removes the others all the same.
+    /// How long a primary waits to become healthy before it removes the others anyway.
     pub(crate) healthy_within: Duration,
 }
 
-/// The pool as far as this mirror is concerned. Whoever drains is absent: it gets no new clients.
+/// The part of a pool that belongs to this mirror. A draining member counts as absent: it gets no new clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View<K> {
-    /// This member.
     pub(crate) me: K,
-    /// Who is registered of this member and of those that the mirror owns.
+    /// The registered entries that belong to this mirror, this member included.
     pub(crate) registered: Vec<Entry<K>>,
 }
 
-/// One that is registered.
+/// One registered member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<K> {
-    /// Who.
+    /// Its identity.
     pub(crate) key: K,
-    /// What the load balancer thinks of it.
+    /// Its health, as the load balancer reports it.
     pub(crate) health: Health,
 }
 
-/// What a load balancer thinks of one that is registered.
+/// The health of a registered member, as the load balancer reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
     /// It passes its check.
@@ -67,11 +78,11 @@ pub(crate) enum Health {
     Unknown(String),
     /// It fails its check, and how.
     Failing(String),
-    /// It gets no traffic however healthy it is: why, and what to change.
+    /// It gets no traffic even when healthy: why, and what to change.
     Unused(String),
 }
 
-/// A change of who is registered.
+/// A change of the registered members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Move<K> {
     /// Register this member.
@@ -80,32 +91,18 @@ pub(crate) enum Move<K> {
     Remove(Vec<K>),
 }
 
-/// What the pool showed in the present epoch: one look cannot tell a pool that is still to be taken from one
-/// that was taken away. And what was changed a moment ago.
+/// What the pool showed in the present epoch, and what was changed a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Memory<K> {
-    seen: Option<InEpoch>,
+    seen: InEpoch<Seen>,
     accepted: Accepted<Change<K>>,
 }
 
-/// What an accepted move did to one.
+/// What an accepted move did to a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Change<K> {
     In(K),
     Out(K),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct InEpoch {
-    epoch: Epoch,
-    /// The read with which the epoch began. It may be older than the promotion, so it proves nothing.
-    first_read: u64,
-    /// Since when this member is registered, as far as was looked.
-    registered_at: Option<Timestamp>,
-    /// Whether it was seen registered.
-    was_in: bool,
-    /// Whether it was seen to be the only one.
-    was_alone: bool,
 }
 
 /// The moves from what `view` shows to what `intent` wants.
@@ -124,7 +121,7 @@ pub(crate) fn plan<K: Clone + fmt::Display + PartialEq>(
         (Pool::AllMembers, Intent::Lead { .. }) => enrol(view, true),
         (Pool::AllMembers, Intent::Follow | Intent::Hold { .. }) => enrol(view, false),
         (Pool::PrimaryOnly, Intent::Lead { epoch, .. }) => {
-            // Who is out itself looks at everybody: another who is in may have removed it.
+            // A member that is out considers all others: any of them may have removed it.
             let (gone, still_in) = match view.own_health() {
                 Some(_) => memory.just_removed(view, now),
                 None => (Vec::new(), view.clone()),
@@ -181,7 +178,7 @@ fn take<K: Clone + fmt::Display + PartialEq>(
                 (Vec::new(), Progress::waiting(what))
             } else {
                 let what = format!(
-                    "{} to be healthy ({why}) after more than {:?}: the others do not stay for that",
+                    "{} to be healthy ({why}) for more than {:?}: the others are removed meanwhile",
                     view.me, rules.healthy_within
                 );
                 (remove(&others), Progress::waiting(what))
@@ -190,7 +187,7 @@ fn take<K: Clone + fmt::Display + PartialEq>(
     }
 }
 
-/// This member has been alone in this epoch: whoever else is there came later.
+/// This member has been alone in this epoch, so the others came later.
 fn guard<K: Clone + fmt::Display + PartialEq>(
     own: &Health,
     view: &View<K>,
@@ -206,9 +203,10 @@ fn guard<K: Clone + fmt::Display + PartialEq>(
     let useless = those(|health| matches!(health, Health::Failing(_) | Health::Unused(_)));
     let unknown = those(|health| matches!(health, Health::Unknown(_)));
     let then = match own {
-        _ if !unknown.is_empty() => {
-            Progress::waiting(format!("the health of {}, which somebody else registered", list(&unknown)))
-        }
+        _ if !unknown.is_empty() => Progress::waiting(format!(
+            "the health of {}, registered by another member or tool",
+            list(&unknown)
+        )),
         Health::Healthy => Progress::Fulfilled,
         Health::Unknown(why) | Health::Failing(why) => {
             Progress::waiting(format!("{} to be healthy ({why})", view.me))
@@ -251,44 +249,43 @@ impl<K: PartialEq> View<K> {
 
 // === impl Memory ===
 
-/// What a plan takes from the memory.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the pool showed in an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Seen {
+    /// Since when reads show this member registered.
     registered_at: Option<Timestamp>,
+    /// Whether it was seen registered.
     was_in: bool,
+    /// Whether it was seen to be the only one.
     was_alone: bool,
 }
 
 impl<K> Default for Memory<K> {
     fn default() -> Self {
-        Self { seen: None, accepted: Accepted::default() }
+        Self { seen: InEpoch::default(), accepted: Accepted::default() }
     }
 }
 
 impl<K: Clone + fmt::Display + PartialEq> Memory<K> {
-    /// Takes note of what the pool showed under `intent`. `read` numbers the reads of the pool: what was read
-    /// before the epoch began, and serves to save a read, tells nothing about the epoch.
+    /// Remembers what the pool showed under `intent`. `read` numbers the reads of the pool: one from before the epoch
+    /// began proves nothing about the epoch.
     pub(crate) fn note(&mut self, intent: &Intent, view: &View<K>, read: u64, now: Timestamp) {
-        self.accepted.looked(now);
+        self.accepted.was_read(now);
         let epoch = match intent {
             Intent::Lead { epoch, .. } => *epoch,
-            // Kept: the same epoch may go on after a doubt.
+            // Kept: the same epoch may continue after a doubt.
             Intent::Follow | Intent::Hold { .. } => return,
         };
-        let begun = InEpoch { epoch, first_read: read, registered_at: None, was_in: false, was_alone: false };
-        let current = match self.seen.take() {
-            Some(current) if current.epoch == epoch => self.seen.insert(current),
-            Some(_) | None => {
-                // Others may have changed it since.
-                self.accepted = Accepted::default();
-                self.seen.insert(begun)
-            }
-        };
+        if self.seen.facts(epoch).is_none() {
+            // Others may have changed it since.
+            self.accepted = Accepted::default();
+        }
+        let (seen, counts) = self.seen.note(epoch, read);
         let is_in = view.own_health().is_some();
-        current.registered_at = if is_in { current.registered_at.or(Some(now)) } else { None };
-        if read > current.first_read {
-            current.was_in |= is_in;
-            current.was_alone |= is_in && view.others().is_empty();
+        seen.registered_at = if is_in { seen.registered_at.or(Some(now)) } else { None };
+        if counts {
+            seen.was_in |= is_in;
+            seen.was_alone |= is_in && view.others().is_empty();
         }
     }
 
@@ -304,14 +301,14 @@ impl<K: Clone + fmt::Display + PartialEq> Memory<K> {
         self.accepted.add(Change::Out(one.clone()));
     }
 
-    /// Forgets what `epoch` showed so far: the pool is to be taken as if for the first time.
+    /// Forgets what `epoch` showed, so that the pool is taken as if for the first time.
     pub(crate) fn forget(&mut self, epoch: Epoch) {
-        if self.seen.as_ref().is_some_and(|current| current.epoch == epoch) {
+        if self.seen.forget(epoch) {
             *self = Self::default();
         }
     }
 
-    /// Who is listed only because the look may be from before the removal, and the pool without them.
+    /// The members that a read may list although they were just removed, and the pool without them.
     fn just_removed(&self, view: &View<K>, now: Timestamp) -> (Vec<String>, View<K>) {
         let was_removed =
             |entry: &Entry<K>| self.accepted.may_be_unseen(&Change::Out(entry.key.clone()), now);
@@ -321,11 +318,6 @@ impl<K: Clone + fmt::Display + PartialEq> Memory<K> {
     }
 
     fn in_epoch(&self, epoch: Epoch) -> Seen {
-        match &self.seen {
-            Some(InEpoch { epoch: noted, registered_at, was_in, was_alone, .. }) if *noted == epoch => {
-                Seen { registered_at: *registered_at, was_in: *was_in, was_alone: *was_alone }
-            }
-            Some(_) | None => Seen::default(),
-        }
+        self.seen.facts(epoch).copied().unwrap_or_default()
     }
 }

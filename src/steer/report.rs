@@ -16,7 +16,7 @@ const MOST_CALLS: usize = 64;
 pub struct Report {
     /// The table's name and which object.
     pub target: Arc<str>,
-    /// How it stands.
+    /// Its state.
     pub state: State,
     /// Since when.
     pub since: Timestamp,
@@ -30,22 +30,22 @@ pub struct Report {
     pub ladder: Option<PromotionTimeline>,
     /// Calls by action and result; the result is `ok` or the [class](super::Class::word) of the error.
     pub calls: BTreeMap<(Arc<str>, &'static str), u64>,
-    /// How often the object was changed by others and put right.
+    /// How often this member reverted an external change.
     pub drift_repaired: u64,
-    /// Writes left before the loop takes it for a contest and holds.
+    /// Writes left before the loop assumes a competing writer and holds.
     pub writes_left: usize,
 }
 
-/// How a steering target stands.
+/// The state of a steering target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It has not been looked at yet.
+    /// It has not been read yet.
     Starting,
     /// It is as this member intends.
     Fulfilled,
     /// Steps are being made.
     Working,
-    /// The cloud has to do its part.
+    /// The cloud has to finish a change.
     Waiting {
         /// For what.
         what: String,
@@ -60,7 +60,7 @@ pub enum State {
         /// How.
         how: String,
     },
-    /// So many writes in so short a time: another process writes, too.
+    /// Too many writes in a short time: another process writes, too.
     Contested,
     /// An operator has to change something first.
     Blocked {
@@ -76,7 +76,7 @@ pub struct PromotionTimeline {
     pub epoch: Epoch,
     /// When the question was asked whose answer was *primary*; `None` if the transition is forgotten.
     pub role_changed: Option<Timestamp>,
-    /// When the page flipped: the verdict was published.
+    /// When the page changed: the verdict was published.
     pub page_flipped: Option<Timestamp>,
     /// When the API accepted the first step; `None` before, and if none was needed.
     pub accepted: Option<Timestamp>,
@@ -87,7 +87,7 @@ pub struct PromotionTimeline {
 // === impl Report ===
 
 impl Report {
-    /// About a target that has not been looked at yet.
+    /// About a target that has not been read yet.
     pub(crate) fn new(target: Arc<str>, now: Timestamp) -> Self {
         Self {
             target,
@@ -103,8 +103,8 @@ impl Report {
         }
     }
 
-    /// Takes over a state; returns whether it is another than before.
-    pub(super) fn enter(&mut self, state: State, now: Timestamp) -> bool {
+    /// Enters a state; returns whether it differs from the one before.
+    pub(crate) fn enter(&mut self, state: State, now: Timestamp) -> bool {
         let changed = self.state.word() != state.word();
         if changed {
             self.since = now;
@@ -146,7 +146,7 @@ impl State {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Starting | Self::Fulfilled | Self::Working => None,
-            Self::Contested => Some("too many writes in a short time: who else changes it?"),
+            Self::Contested => Some("too many writes in a short time: find the other tool that changes it"),
             Self::Waiting { what: text }
             | Self::Holding { why: text }
             | Self::Failing { how: text }
@@ -158,7 +158,7 @@ impl State {
 // === impl PromotionTimeline ===
 
 impl PromotionTimeline {
-    /// The ladder of the epoch in which `snapshot` serves, with its first two rungs.
+    /// The timeline of the epoch in which `snapshot` serves, with its first two moments.
     pub(super) fn begin(epoch: Epoch, snapshot: &Snapshot) -> Self {
         let flipped = snapshot.transitions.iter().rev().find(|t| t.epoch == epoch && t.origin.is_some());
         Self {

@@ -1,59 +1,59 @@
-//! The loop that makes one steering target so, and keeps it so. How it works is described in [`steer`](super).
+//! The loop that makes one steering target follow the primary. How it works is described in [`steer`](super).
 //!
-//! | after | the next look |
+//! | after | the next read |
 //! |---|---|
 //! | a step that was made | at once: done means verified |
-//! | all is as intended | at the next drift check |
-//! | the cloud has to do its part | in a second, or when the target says that it can show |
-//! | a read or write that failed in passing | after its own backoff, soon while a promotion waits; a refused write leaves what was read valid |
+//! | the intent is fulfilled | at the next drift check |
+//! | the cloud has to finish a change | after the target's pause, usually a second |
+//! | a read or write failed in passing | after its own backoff, soon while a promotion waits; a throttled write leaves the last read valid |
 //! | a lost swap | at once, a few times, then as a failure |
-//! | an error that asking again does not help | at the next drift check |
+//! | an error that a retry does not fix | at the next drift check |
 //! | no authority, or too many writes | in some seconds |
-//! | an intent that changed | at once, and a read under way is dropped for it |
-//! | a drift interval that changed | at once |
+//! | the intent changed | at once; a read under way is dropped |
+//! | the drift interval changed | at once |
 //!
-//! The first write of a promotion that was seen does not wait for a read: the last drift check's is the start
-//! of its plan, if it is young enough. What that one shows may be overtaken: it is believed where it says that
-//! there is something to do, never that there is nothing, and nothing is withdrawn because of it. A step in
-//! flight is never dropped: it stands in no `select!`.
+//! The first write of a promotion that was seen does not wait for a read: its plan starts from the last drift
+//! check's read, if that is young enough. That read may be outdated: the loop trusts it when it shows something to
+//! do, never when it shows nothing, and withdraws nothing because of it. A step in flight is never dropped: it is
+//! awaited outside any `select!`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
-use super::arbiter::{ArbiterHandle, Authority};
+use super::arbiter::Authority;
 use super::error::{CallError, Class};
 use super::pace::{Backoff, Budget};
-use super::report::{PromotionTimeline, Report, State};
-use super::{Intent, NotAuthorized, Plan, Progress, Proof, SOON, Step, Target, WriteAuthorization};
-use crate::clock::{Clock, Timestamp};
+use super::report::{PromotionTimeline, State};
+use super::{Intent, Plan, Progress, SOON, Step, Target};
+use crate::clock::Timestamp;
 use crate::role::Epoch;
-use crate::snapshot::Snapshot;
 
+mod authorized;
 mod inputs;
 mod journal;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use authorized::Authorized;
+use authorized::NotAuthorized;
+pub(crate) use inputs::LoopContext;
 use inputs::{LoopInputs, TurnInput};
 use journal::Journal;
 
-/// Between two looks while nothing may be written.
+/// Between two reads while nothing may be written.
 const HOLDING: Duration = Duration::from_secs(5);
 
-/// How old a read may be at least to start a plan from; twice the drift interval if that is longer, because one
-/// missed drift check is no reason to read first. Age costs a wasted call at worst: what the write rests on,
-/// the write shows.
+/// How old a read may be to start a plan from; twice the drift interval if that is longer, because one missed drift
+/// check is no reason to read first. An outdated read costs one wasted call at worst: the service refuses the write.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
 
-/// Accepted writes that move traffic within [`WINDOW`], at least: a failover needs two or three. More is a fight
-/// with somebody. What was refused changed nothing, and has its backoff.
+/// Accepted writes that move traffic within [`WINDOW`], at least: a failover needs two or three. More means a
+/// competing writer. A refused write changed nothing, and has its backoff.
 const MOVES: usize = 20;
 
-/// As many failovers as fit into [`WINDOW`] for an object that needs a write for each of its parts.
+/// Failovers within [`WINDOW`] of an object that needs a write for each of its parts.
 const FAILOVERS: usize = 4;
 
 /// Accepted writes that any role may make within [`WINDOW`]: a metric every five seconds, twice.
@@ -61,29 +61,14 @@ const PUBLICATIONS: usize = 240;
 
 const WINDOW: Duration = Duration::from_mins(10);
 
-/// Lost swaps in a row that are answered by looking again at once.
+/// Lost swaps in a row after which the loop reads again at once.
 const SWAPS: u32 = 3;
 
-/// Times in a row that a target gets certain authority at once, and still plans nothing.
-const OVERRULED: u32 = 3;
-
-/// What a loop needs besides its target.
-#[derive(Debug)]
-pub(super) struct LoopContext {
-    pub(super) mirror: Arc<str>,
-    pub(super) snapshot: watch::Receiver<Snapshot>,
-    pub(super) arbiter: ArbiterHandle,
-    pub(super) report: watch::Sender<Report>,
-    pub(super) clock: Clock,
-    /// How often to look when nothing happens.
-    pub(super) drift: watch::Receiver<Duration>,
-    /// Uniform in 0..1.
-    pub(super) jitter: fn() -> f64,
-    pub(super) cancelled: CancellationToken,
-}
+/// How often in a row the loop resets a target's memory because authority is certain.
+const RESETS: u32 = 3;
 
 /// Steers until it is cancelled; a step in flight is finished first. Withdraws nothing.
-pub(super) async fn run<T: Target>(target: T, around: LoopContext) {
+pub(crate) async fn run<T: Target>(target: T, around: LoopContext) {
     Loop::new(target, around).run().await;
 }
 
@@ -94,20 +79,20 @@ struct Loop<T: Target> {
     inputs: LoopInputs,
     journal: Journal,
     jitter: fn() -> f64,
-    /// The last read, and when it was begun.
+    /// The last read, and when it began.
     known: Option<(T::Observed, Timestamp)>,
-    /// Whether the last read is still what is there: the write after it was refused unseen.
+    /// Whether the last read is still valid: the write after it was throttled.
     still_valid: bool,
     reads: Backoff,
     writes: Backoff,
     lost_swaps: u32,
-    /// How often in a row authority was certain about an object that another member has.
-    overruled: u32,
+    /// How often in a row the target's memory was reset.
+    resets: u32,
     moves: Budget,
     publications: Budget,
-    /// The epoch that was begun to be steered last.
+    /// The last epoch in which this loop led.
     begun: Option<Epoch>,
-    /// The intent that was fulfilled last, as long as it is the intent.
+    /// The intent that was fulfilled last, while it remains the intent.
     fulfilled: Option<Intent>,
     /// Whether steps were made since then.
     repairing: bool,
@@ -125,10 +110,10 @@ enum Read<O> {
 
 impl<T: Target> Loop<T> {
     fn new(target: T, around: LoopContext) -> Self {
-        let LoopContext { mirror, snapshot, arbiter, report, clock, drift, jitter, cancelled } = around;
+        let LoopContext { mirror, snapshot, arbiter, report, clock, drift, jitter, help, cancelled } = around;
         let name: Arc<str> = report.borrow().target.clone();
         Self {
-            journal: Journal::new(mirror, Arc::clone(&name), report, clock.clone()),
+            journal: Journal::new(mirror, Arc::clone(&name), report, clock.clone(), help),
             inputs: LoopInputs { snapshot, authority: arbiter.authority(), arbiter, clock, drift, cancelled },
             moves: Budget::new(MOVES.max(FAILOVERS * target.parts()), WINDOW),
             target,
@@ -139,7 +124,7 @@ impl<T: Target> Loop<T> {
             reads: Backoff::default(),
             writes: Backoff::default(),
             lost_swaps: 0,
-            overruled: 0,
+            resets: 0,
             publications: Budget::new(PUBLICATIONS, WINDOW),
             begun: None,
             fulfilled: None,
@@ -149,8 +134,8 @@ impl<T: Target> Loop<T> {
 
     async fn run(mut self) {
         while !self.inputs.cancelled.is_cancelled() {
-            let mut aim = self.inputs.aim();
-            let pause = self.turn(&mut aim).await;
+            let mut input = self.inputs.turn_input();
+            let pause = self.turn(&mut input).await;
             let left = self.moves.left(self.inputs.clock.now());
             self.journal.publish(left);
             let cancelled = self.inputs.cancelled.clone();
@@ -158,13 +143,13 @@ impl<T: Target> Loop<T> {
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => {}
-                () = self.inputs.stirred(|now| now.calls_for_another_look(&aim)) => {}
+                () = self.inputs.stirred(|now| now.calls_for_another_read(&input)) => {}
                 () = sleep(pause) => {}
             }
         }
     }
 
-    /// One turn: look, plan, make the steps. Returns how long to wait for the next one.
+    /// One turn: read, plan, make the steps. Returns how long to wait for the next one.
     async fn turn(&mut self, aim: &mut TurnInput) -> Duration {
         if self.fulfilled.as_ref().is_some_and(|intent| !intent.agrees_with(&aim.intent)) {
             (self.fulfilled, self.repairing) = (None, false);
@@ -186,20 +171,20 @@ impl<T: Target> Loop<T> {
         let Plan { steps, then } = plan;
         match (steps.is_empty(), fresh) {
             (true, true) => self.rest(aim, then).await,
-            // Noting it changed the plan; the next turn reads.
+            // The note changed the plan; the next turn reads.
             (true, false) => Duration::ZERO,
             (false, _) => self.make(aim, steps, fresh).await,
         }
     }
 
-    /// What is known to be there without looking again.
+    /// The last read, if a plan may start from it.
     fn known_start(&mut self, aim: &TurnInput) -> Option<T::Observed> {
         let begins = match &aim.intent {
             Intent::Lead { epoch, .. } => {
                 let begins = self.begun.replace(*epoch) != Some(*epoch);
                 if begins {
-                    let ladder = PromotionTimeline::begin(*epoch, &self.inputs.snapshot.borrow());
-                    self.journal.ladder(ladder);
+                    let timeline = PromotionTimeline::begin(*epoch, &self.inputs.snapshot.borrow());
+                    self.journal.timeline(timeline);
                 }
                 begins && aim.promoted
             }
@@ -208,24 +193,20 @@ impl<T: Target> Loop<T> {
         let still_valid = std::mem::take(&mut self.still_valid);
         let now = self.inputs.clock.now();
         let (observed, at) = self.known.as_ref()?;
-        // A write shows whether what it rests on is true. That nothing is to be done is proven by a read only:
-        // who is promoted again soon remembers the object as its own. That there is enough to withdraw
-        // something, too.
+        // The service refuses a write that starts from an outdated read. Only a new read proves that there is nothing
+        // to do (a member that is promoted again soon remembers the object as its own), or that a withdrawal is safe.
         let begins_with_more = || {
             self.target.plan(&aim.intent, observed, now).steps.first().is_some_and(|step| !step.withdraws())
         };
-        let usable = (begins || still_valid) && at.age_at(now) < self.known_for() && begins_with_more();
+        let known_for = KNOWN_FOR.max(self.inputs.drift() * 2);
+        let usable = (begins || still_valid) && at.age_at(now) < known_for && begins_with_more();
         usable.then(|| observed.clone())
-    }
-
-    fn known_for(&self) -> Duration {
-        KNOWN_FOR.max(self.inputs.drift() * 2)
     }
 
     async fn read(&mut self, aim: &TurnInput) -> Read<T::Observed> {
         let at = self.inputs.clock.now();
         let Self { target, inputs, .. } = self;
-        // A read may be dropped: it changes nothing. A promotion does not wait for one that hangs.
+        // Dropping a read is safe: it changes nothing. A promotion does not wait for one that hangs.
         let cancelled = inputs.cancelled.clone();
         let result = tokio::select! {
             biased;
@@ -262,7 +243,7 @@ impl<T: Target> Loop<T> {
                 self.lost_swaps = 0;
                 let repaired = std::mem::take(&mut self.repairing);
                 self.fulfilled = Some(aim.intent.clone());
-                self.overruled = 0;
+                self.resets = 0;
                 self.journal.fulfilled(&aim.intent, repaired);
                 self.drift()
             }
@@ -278,21 +259,19 @@ impl<T: Target> Loop<T> {
         }
     }
 
-    /// Another member has the object. That is no evidence of a promotion, and the steering of no other object stops;
-    /// this one is left alone unless it is certain that no other member is the primary.
+    /// Another member has the object. That is no evidence of a promotion, so other objects are still steered. This one is
+    /// left alone unless certainly no other member is the primary.
     async fn taken_over(&mut self, aim: &mut TurnInput, by: &str) -> Duration {
         let authority = self.inputs.arbiter.consult().await;
         match (&authority, &aim.intent) {
-            (Authority::Clear { certain: true, .. }, Intent::Lead { epoch, .. })
-                if self.overruled < OVERRULED =>
-            {
-                self.overruled += 1;
+            (Authority::Clear { certain: true, .. }, Intent::Lead { epoch, .. }) if self.resets < RESETS => {
+                self.resets += 1;
                 self.target.reset_memory(*epoch);
                 return Duration::ZERO;
             }
             (Authority::Clear { .. }, _) => {
-                let why = "another member or another tool put it there, and not every other member has said that it is not the \
-                           primary; `mirrorvip take` decides";
+                let why = "another member or another tool put it there, and not every other member has confirmed that it is not \
+                           the primary; `mirrorvip take` decides";
                 self.journal.held(&format!("take it from {by}"), why);
             }
             (Authority::Superseded { .. } | Authority::Unsure { .. }, _) => {
@@ -303,7 +282,7 @@ impl<T: Target> Loop<T> {
         HOLDING
     }
 
-    /// Makes the steps in their order, as far as each may be made.
+    /// Makes the steps in order, until one may not be made or fails.
     async fn make(&mut self, aim: &mut TurnInput, steps: Vec<T::Step>, fresh: bool) -> Duration {
         if self.target.pace().is_none() {
             self.repairing |= self.fulfilled.is_some();
@@ -311,7 +290,9 @@ impl<T: Target> Loop<T> {
         let count = steps.len();
         let (mut touched, mut accepted, mut failed) = (false, false, None::<CallError>);
         for (made, step) in steps.into_iter().enumerate() {
-            if self.inputs.cancelled.is_cancelled() || !self.inputs.aim().intent.agrees_with(&aim.intent) {
+            if self.inputs.cancelled.is_cancelled()
+                || !self.inputs.turn_input().intent.agrees_with(&aim.intent)
+            {
                 self.journal.cancelled(count - made, "the intent changed");
                 return Duration::ZERO;
             }
@@ -319,28 +300,30 @@ impl<T: Target> Loop<T> {
                 return Duration::ZERO;
             }
             let started = Instant::now();
-            let result = if step.moves_traffic() {
-                match self.move_traffic(aim, &step).await {
+            let result = match Authorized::for_any_role(&step) {
+                None => match self.move_traffic(aim, &step).await {
                     Ok(result) => result,
                     Err(pause) => {
                         self.still_valid = made == 0;
                         return pause;
                     }
+                },
+                Some(step) if self.publications.left(self.inputs.clock.now()) > 0 => {
+                    let result = self.target.apply(step).await;
+                    if result.is_ok() {
+                        self.publications.spend(self.inputs.clock.now());
+                    }
+                    result
                 }
-            } else if self.publications.left(self.inputs.clock.now()) > 0 {
-                let result = self.target.apply(&step, Proof::AnyRole).await;
-                if result.is_ok() {
-                    self.publications.spend(self.inputs.clock.now());
+                Some(_) => {
+                    self.journal.contested();
+                    return self.drift();
                 }
-                result
-            } else {
-                self.journal.contested();
-                return self.drift();
             };
             match result {
                 Ok(()) => {
                     self.writes.succeeded();
-                    self.overruled = 0;
+                    self.resets = 0;
                     self.journal.made(&step, started.elapsed());
                     (touched, accepted) = (true, true);
                 }
@@ -352,7 +335,7 @@ impl<T: Target> Loop<T> {
                         Some(before) if before.class.urgency() >= class.urgency() => before,
                         Some(_) | None => error,
                     });
-                    // Who is asked too often is not asked for the next one, either.
+                    // A service that throttles one step would throttle the next.
                     if !step.stands_alone() || class == Class::Throttled {
                         break;
                     }
@@ -363,25 +346,25 @@ impl<T: Target> Loop<T> {
         let class = error.class;
         self.journal.write_failed(error);
         let pause = self.after_failure(aim, class, !touched);
-        // Done means verified, for those that were accepted beside it.
+        // Done means verified: the accepted steps are read soon.
         if accepted { pause.min(SOON) } else { pause }
     }
 
-    /// Whether `step` is still to be made as the object is now, after the arbiter was asked: while it was, another member
-    /// may have removed this one.
+    /// Whether a new read still calls for `step`: while the arbiter was consulted, another member may have removed this
+    /// one.
     async fn is_still_planned(&mut self, aim: &TurnInput, step: &T::Step) -> bool {
         let at = self.inputs.clock.now();
         let Ok(observed) = self.target.observe().await else { return false };
         let now = self.inputs.clock.now();
         self.target.note(&aim.intent, &observed, now);
         let steps = self.target.plan(&aim.intent, &observed, now).steps;
-        // What something must be put in place for first is not withdrawn yet.
+        // A withdrawal that has to follow another step is not due yet.
         let planned = steps.iter().take_while(|first| first.withdraws()).any(|first| first == step);
         self.known = Some((observed, at));
         planned
     }
 
-    /// Makes one step that needs write authorization; the error is how long to wait because there is none.
+    /// Makes one step that needs write authorization; the error is how long to wait if there is none.
     async fn move_traffic(
         &mut self,
         aim: &mut TurnInput,
@@ -402,7 +385,7 @@ impl<T: Target> Loop<T> {
         if let Authority::Clear { term, .. } = authority
             && term != aim.term
         {
-            // Another member's higher term became known since: what was planned with the lower one is void.
+            // A higher term became known since: the plan with the lower one is void.
             return Err(Duration::ZERO);
         }
         let Some(permit) = &aim.permit else {
@@ -411,10 +394,10 @@ impl<T: Target> Loop<T> {
             return Err(HOLDING);
         };
         let snapshot = self.inputs.snapshot.borrow().clone();
-        match WriteAuthorization::mint(permit, &snapshot, &authority, now) {
-            Ok(authorization) => {
+        match Authorized::for_primary(step, permit, &snapshot, &authority, now) {
+            Ok(step) => {
                 self.journal.working();
-                let result = self.target.apply(step, Proof::WriteAuthorization(authorization)).await;
+                let result = self.target.apply(step).await;
                 if result.is_ok() {
                     self.moves.spend(self.inputs.clock.now());
                 }
@@ -425,6 +408,10 @@ impl<T: Target> Loop<T> {
                 // The intent has changed, or is about to: a verdict that expired is published a moment later.
                 Err(SOON)
             }
+            Err(overtaken @ NotAuthorized::Overtaken) => {
+                self.journal.cancelled(1, &overtaken.to_string());
+                Err(SOON)
+            }
             Err(no @ NotAuthorized::Authority(_)) => {
                 aim.clear = false;
                 self.journal.held(&step.to_string(), &no.to_string());
@@ -433,7 +420,7 @@ impl<T: Target> Loop<T> {
         }
     }
 
-    /// How long to wait after a write that failed; `untouched` is whether what was read is certainly still so.
+    /// How long to wait after a failed write. `untouched`: the last read certainly is still valid.
     fn after_failure(&mut self, aim: &TurnInput, class: Class, untouched: bool) -> Duration {
         let awaited = self.is_awaited(aim);
         match class {
@@ -455,9 +442,9 @@ impl<T: Target> Loop<T> {
         matches!(aim.intent, Intent::Lead { .. }) && (self.fulfilled.is_none() || self.repairing)
     }
 
-    /// Until the next drift check: a tenth more or less, so that the members' reads do not march in step.
+    /// Until the next drift check: a tenth more or less, so that the members' reads do not coincide.
     fn drift(&self) -> Duration {
-        // What is published is published on time.
+        // A target with its own pace publishes on time.
         let drift = || self.inputs.drift().mul_f64(0.9 + 0.2 * (self.jitter)());
         self.target.pace().unwrap_or_else(drift)
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::{Authority, Intent, Proof, WriteAuthorization};
+use super::{Authority, Authorized, Intent, Step};
 use crate::clock::Timestamp;
 use crate::observation::{Observation, Role};
 use crate::role::{Epoch, Permit, Remembered, Settings, Tracker};
@@ -24,7 +24,6 @@ pub(crate) fn epoch(number: u64) -> Epoch {
     Serving::in_epoch(number).snapshot.tracker().epoch()
 }
 
-/// A member that serves at `at(0)`.
 pub(crate) struct Serving {
     snapshot: Snapshot,
     permit: Permit,
@@ -53,11 +52,14 @@ impl Serving {
         &self.snapshot
     }
 
-    /// The proof for a step at `at(0)`; its term is the number of the epoch.
-    pub(crate) fn proof(&self) -> Proof<'_> {
+    pub(crate) fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// `step` as its loop would authorize it at `at(0)`; the term is the number of the epoch.
+    pub(crate) fn allows<'a, S: Step>(&'a self, step: &'a S) -> Authorized<'a, S> {
         let clear = Authority::Clear { term: self.snapshot.tracker().epoch().into(), certain: false };
-        Proof::WriteAuthorization(
-            WriteAuthorization::mint(&self.permit, &self.snapshot, &clear, at(0)).expect("it serves"),
-        )
+        let permit = step.moves_traffic().then_some(&self.permit);
+        Authorized::in_test(step, permit, &self.snapshot, &clear, at(0))
     }
 }

@@ -1,5 +1,5 @@
-//! Alarms about the mirror as a whole: found by comparing what its members report, logged once when
-//! it begins and once when it ends.
+//! Alarms about the mirror as a whole: each compares what the members report, and is logged once when it begins and
+//! once when it ends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use super::{Authority, MemberView};
 use crate::clock::Timestamp;
 use crate::term::Taken;
 
-/// A failover takes a QoS timeout until the mirror notices, and little more until the new primary serves. No member
-/// serves for this many QoS timeouts only when something is wrong.
+/// QoS timeouts without a serving member before that is an alarm: a normal failover takes one until the mirror notices,
+/// and little more until the new primary serves.
 const FAILOVER: u32 = 3;
 
 /// What is wrong with a peer's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Problem {
-    /// There is none.
+    /// There is no answer.
     Silent,
     /// It is this daemon.
     Myself,
@@ -44,8 +44,8 @@ pub(super) struct Picture<'a> {
 pub(super) struct Alarms {
     mirror: Arc<str>,
     qos_timeout: Duration,
-    /// Since when this member serves, and its instance is the primary: an answer to an earlier question says nothing about
-    /// both at the same time.
+    /// Since when this member serves, and since when its instance is the primary. A peer's answer to an earlier question
+    /// does not show both at the same time.
     serving_since: Option<Timestamp>,
     primary_since: Option<Timestamp>,
     raised: BTreeMap<Alarm, Raised>,
@@ -129,7 +129,7 @@ impl Alarms {
         if !beside.is_empty() {
             let text = format!(
                 "{} and this member both say SUCCESS: clients may write to two databases. Ask the instances which is the \
-                 primary (`iris list`), and stop the other one or its mirrorvip; `mirrorvip status` shows what each knows",
+                 primary (`iris list`), and stop the other one or its mirrorvip; `mirrorvip status` on each shows its view",
                 names(&beside)
             );
             found.insert(Alarm::TwoServe, text);
@@ -146,7 +146,7 @@ impl Alarms {
             let silent =
                 names(&picture.members.iter().filter(|member| !member.reachable).collect::<Vec<_>>());
             let beside =
-                if silent.is_empty() { String::new() } else { format!(" ({silent} cannot be asked)") };
+                if silent.is_empty() { String::new() } else { format!(" ({silent} does not answer)") };
             found.insert(
                 Alarm::NoMemberServes,
                 format!("no member says SUCCESS{beside}: clients have no database. `mirrorvip probe` on each member shows what its instance says"),
@@ -154,8 +154,8 @@ impl Alarms {
         }
         if let Authority::Superseded { by } = picture.authority {
             let text = format!(
-                "superseded: {by}. This member takes no traffic until that one certainly is not the primary; if that can never \
-                 be, and this instance is the right one: `mirrorvip take`"
+                "superseded: {by}. This member takes no traffic until that one certainly is not the primary. If that cannot \
+                 happen, and this instance is the true primary, run `mirrorvip take`"
             );
             found.insert(Alarm::Superseded, text);
         }
@@ -186,8 +186,8 @@ impl Alarms {
         }
         for (target, mark) in picture.unbelievable {
             let text = format!(
-                "{target} carries the name of {mark}, a term far above every known one, which is not believed: it is overwritten \
-                 only while every other member certainly is not the primary, or by `mirrorvip take`"
+                "{target} carries the name of {mark}, a term far above every known one, which is not believed. It is overwritten \
+                 only while every other member certainly is not the primary, or after `mirrorvip take`"
             );
             found.insert(Alarm::Record(Arc::clone(target)), text);
         }
@@ -260,7 +260,7 @@ impl MemberView {
         }
     }
 
-    /// Whether its last answer is to a question that was asked after `since`.
+    /// Whether the question that it last answered was asked after `since`.
     fn was_asked_since(&self, since: Option<Timestamp>) -> bool {
         matches!((self.asked_at, since), (Some(asked), Some(since)) if !since.boot_age_at(asked).is_zero())
     }

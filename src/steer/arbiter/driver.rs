@@ -1,7 +1,7 @@
-//! The task round an [arbiter](super): brings it what happens, and carries out what it wants.
+//! The task around an [arbiter](super): feeds it inputs and carries out its outputs.
 //!
-//! One task a mirror. It follows the snapshot, asks the peers, listens to the steering loops and to the operator, and
-//! hands memory to the keeper of the state file. What others read goes through [`Channels`], which outlive a reload.
+//! One task per mirror. It follows the snapshot, asks the peers, serves the steering loops and the operator, and
+//! passes memory to the writer of the state file. It publishes through [`Channels`], which outlive a reload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,44 +19,35 @@ use crate::config::steering::Superseded;
 use crate::peer::document::{Document, Identity, Profile};
 use crate::peer::identity::{Judgement, judge};
 use crate::peer::{Peers, Reply, Report};
-use crate::role::Epoch;
+use crate::role::{Epoch, Supersede};
 use crate::snapshot::Snapshot;
 use crate::term::Memory;
 
 /// Messages on their way; a loop has one at a time.
 const QUEUE: usize = 64;
 
-/// How long a disk may take to hold a new term. Then the term is used without: a hung disk must not keep a mirror
-/// without its primary.
+/// How long the disk may take to store a new term. After that the term is used unstored: a hung disk must not leave
+/// the mirror without its primary.
 const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The longest and the shortest time between two rounds of questions.
 const POLL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-/// The same while a loop waits to take traffic: its next attempt should find answers that are fresh. A peer that is
-/// silent takes two seconds to be asked, which would come on top of a fault of the cloud.
+/// The same while a loop waits to take traffic, so that its next attempt finds fresh answers. A silent peer takes two
+/// seconds to time out, which would add to a fault of the cloud.
 const POLL_AWAITED: Duration = Duration::from_millis(250);
 
-/// How long after a loop consulted it is taken to be waiting: an attempt that hangs takes half as long.
+/// How long after its last consultation a loop counts as waiting: twice as long as an attempt that hangs.
 const AWAITED: Duration = Duration::from_secs(5);
-
-/// An order to the probe loop: in this epoch the page refuses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Supersede {
-    /// The epoch that it is about.
-    pub(crate) epoch: Epoch,
-    /// Which member was promoted later, and how it is known.
-    pub(crate) by: String,
-}
 
 /// What the arbiter of one mirror publishes, and what it follows: made once, kept over reloads.
 #[derive(Debug)]
 pub(crate) struct Channels {
     /// The ruling, for loops.
     pub(crate) authority: watch::Sender<Authority>,
-    /// The mirror's members as this one sees them, for people.
+    /// The mirror's members as this one sees them, for status and metrics.
     pub(crate) view: watch::Sender<View>,
-    /// What peers are answered besides the role.
+    /// What this member reports to peers besides its role.
     pub(crate) profile: watch::Sender<Profile>,
     /// Orders to the probe loop.
     pub(crate) orders: watch::Sender<Option<Supersede>>,
@@ -80,19 +71,18 @@ pub struct View {
 pub struct MemberView {
     /// Its address.
     pub address: Arc<str>,
-    /// What it reported last, and when it was asked for that.
+    /// What it reported last, and when the question was asked.
     pub(crate) document: Option<(Timestamp, Document)>,
-    /// Whether its status page says SUCCESS, where that is all that is known.
+    /// Whether its status page says SUCCESS, of a peer that reports nothing else.
     pub page: Option<bool>,
     /// When the last question was asked that was answered with a document or a page.
     pub asked_at: Option<Timestamp>,
-    /// Whether the last question was answered, and since when it is so.
+    /// Whether it answered the last question.
     pub reachable: bool,
-    /// Since when.
+    /// Since when `reachable` is what it is.
     pub since: Option<Timestamp>,
     /// What is wrong with the last answer, or why there is none.
     pub problem: Option<String>,
-    /// What kind of problem that is.
     pub(crate) kind: Option<Problem>,
     /// Whether its configuration agrees with this member's; `None` while that is not known.
     pub agrees: Option<bool>,
@@ -111,7 +101,7 @@ pub(crate) struct Driver {
     names: Vec<Option<String>>,
     channels: Arc<Channels>,
     stored: watch::Receiver<Memory>,
-    /// The memory that is being written, and until when that is waited for.
+    /// The memory that is being written, and until when the term waits for that.
     storing: Option<(Memory, Instant)>,
     messages: mpsc::Receiver<Message>,
     waiting: Vec<(u64, oneshot::Sender<Authority>)>,
@@ -120,7 +110,7 @@ pub(crate) struct Driver {
     unbelievable: Vec<(Arc<str>, String)>,
     alarms: Alarms,
     poll: Duration,
-    /// Until when a loop is taken to wait for the cloud.
+    /// Until when a loop counts as waiting for the cloud.
     awaited_until: Option<Instant>,
     clock: Clock,
 }
@@ -128,7 +118,7 @@ pub(crate) struct Driver {
 // === impl Channels ===
 
 impl Channels {
-    /// For a mirror whose last process left `memory`, in the epoch `epoch`.
+    /// For a mirror whose previous process left `memory`, in `epoch`.
     pub(crate) fn new(profile: Profile, memory: Memory, epoch: Epoch, refuses: bool) -> Self {
         let by = memory.superseded_by.as_ref().filter(|_| refuses);
         let order = by.map(|by| Supersede { epoch, by: format!("{} at {}", by.mark, by.address) });
@@ -157,10 +147,9 @@ impl Channels {
 // === impl Driver ===
 
 impl Driver {
-    /// The task for the arbiter of `mirror`, and how others speak with it. `past` is what was known of the instance
-    /// before this task.
-    pub(crate) fn new(
-        mirror: &Mirror,
+    /// The task for the arbiter of `mirror`, and its handle. `past` is what was known of the instance before this task.
+    pub(crate) fn new<T>(
+        mirror: &Mirror<T>,
         past: Instance,
         snapshot: watch::Receiver<Snapshot>,
         channels: Arc<Channels>,
@@ -205,7 +194,7 @@ impl Driver {
         (driver, handle)
     }
 
-    /// Works until it is cancelled.
+    /// Runs until it is cancelled.
     pub(crate) async fn run(mut self, cancelled: CancellationToken) {
         let mut poll_at = Instant::now();
         self.follow_snapshot();
@@ -231,7 +220,7 @@ impl Driver {
                 }
                 () = until(give_up_at) => {
                     if let Some((memory, _)) = self.storing.take() {
-                        tracing::warn!(mirror = &*self.mirror, term = memory.term, "the disk does not take the state in time; the term is used without");
+                        tracing::warn!(mirror = &*self.mirror, term = memory.term, "writing the state file takes too long; the term is used before it is stored");
                         self.handle(Input::Stored(memory));
                     }
                 }
@@ -263,7 +252,7 @@ impl Driver {
                 self.handle(Input::Record { target, mark });
             }
             Message::Consult { answer } => {
-                // The verdict may have changed since the last message; a promotion is known before it is acted on.
+                // The verdict may have changed since the last message: learn of a promotion before ruling on it.
                 self.follow_snapshot();
                 self.awaited_until = Some(Instant::now() + AWAITED);
                 self.ticket += 1;
@@ -351,20 +340,20 @@ impl Driver {
             member.asked_at = Some(asked_at);
         }
         member.agrees = document.as_ref().map(|(_, seen)| seen.digest == own.digest).or(member.agrees);
-        // What another has answered is not to be taken for what this peer is.
+        // Another process's answer says nothing about this peer.
         let is_peer = !matches!(report, PeerReport::Conflict(_) | PeerReport::Myself);
         member.document = document.or_else(|| member.document.take().filter(|_| is_peer));
         (member.kind, member.problem) = problem.unzip();
         self.handle(Input::Answer { peer: index, asked_at, report });
     }
 
-    /// Lets the arbiter work, and carries out what it wants.
+    /// Passes `input` to the arbiter, and carries out its outputs.
     fn handle(&mut self, input: Input) {
         for output in self.arbiter.handle(self.clock.now(), input) {
             match output {
                 Output::Ask => self.peers.ask(),
                 Output::Store(memory) => {
-                    // News in the meantime do not give the disk more time.
+                    // A newer memory does not extend the disk's deadline.
                     let until = self.storing.as_ref().map(|(_, until)| *until);
                     self.storing =
                         Some((memory.clone(), until.unwrap_or_else(|| Instant::now() + STORE_TIMEOUT)));
@@ -388,7 +377,7 @@ impl Driver {
         self.channels.authority.send_if_modified(|known| replace(known, authority));
     }
 
-    /// Publishes the members, and reports what is alarming.
+    /// Publishes the members, and logs alarms.
     fn watch(&mut self) {
         let now = self.clock.now();
         let memory = self.arbiter.memory().clone();

@@ -1,5 +1,5 @@
-//! How others speak with an arbiter's task: loops report what they read and ask before they take traffic; the admin
-//! listener passes the operator's decision on.
+//! The interface to an arbiter's task: loops report what they read and consult it before they take traffic; the admin
+//! listener passes on the operator's decision.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{Authority, FRESH};
 use crate::peer::TIMEOUT;
 use crate::term::{Claim, Taken};
 
-/// Speaks with the arbiter of one mirror.
+/// Sends messages to the arbiter of one mirror.
 #[derive(Clone, Debug)]
 pub struct ArbiterHandle {
     messages: mpsc::Sender<Message>,
@@ -34,30 +34,27 @@ pub(crate) enum Message {
     Read { target: Arc<str>, mark: Option<Claim> },
     /// A loop is about to take traffic.
     Consult { answer: oneshot::Sender<Authority> },
-    /// This target is steered no more.
+    /// Steering of this target has ended.
     Gone { target: Arc<str> },
-    /// The operator asks what a decision would override (without one), or decides.
+    /// The operator decides; without `taken`, only asks what a decision would override.
     Take { taken: Option<Taken>, answer: oneshot::Sender<Result<String, String>> },
 }
 
 // === impl ArbiterHandle ===
 
 impl ArbiterHandle {
-    pub(in crate::steer) fn new(
-        messages: mpsc::Sender<Message>,
-        authority: watch::Receiver<Authority>,
-    ) -> Self {
+    pub(crate) fn new(messages: mpsc::Sender<Message>, authority: watch::Receiver<Authority>) -> Self {
         Self { messages, authority }
     }
 
-    /// The ruling as it was published last: to know when to look, never to act on.
+    /// The ruling that was published last: a reason to consult, never to act on.
     pub(in crate::steer) fn authority(&self) -> watch::Receiver<Authority> {
         self.authority.clone()
     }
 
     /// Reports what the object of `target` carries.
     pub(in crate::steer) async fn read(&self, target: &Arc<str>, mark: Option<Claim>) {
-        // Where the arbiter has ended, the daemon is stopping.
+        // An arbiter that has ended means that the daemon is stopping.
         let _ = self.messages.send(Message::Read { target: Arc::clone(target), mark }).await;
     }
 
@@ -68,13 +65,13 @@ impl ArbiterHandle {
             let _ = self.messages.send(Message::Consult { answer }).await;
             ruling.await.ok()
         };
-        // A round of questions may be about to end when another has to be waited for.
+        // The rest of one round of questions, and a whole second one.
         let ruling = timeout(2 * TIMEOUT + FRESH, consult).await.ok().flatten();
         let why = "the arbiter does not answer; mirrorvip is stopping";
         ruling.unwrap_or_else(|| Authority::Unsure { why: why.to_owned(), term: 0 })
     }
 
-    /// Reports that `target` is steered no more.
+    /// Reports that steering of `target` has ended.
     pub(crate) async fn gone(&self, target: &str) {
         let _ = self.messages.send(Message::Gone { target: target.into() }).await;
     }

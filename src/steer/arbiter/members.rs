@@ -1,4 +1,4 @@
-//! What the arbiter knows of the other members: their last answers, and whether these still say something. PURE.
+//! What the arbiter knows of the other members: their last answers, and which of these still count. PURE.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub enum PeerReport {
     Conflict(String),
 }
 
-/// What a member reports of itself, as far as it matters here.
+/// The part of a member's report that the arbiter uses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PeerFacts {
     /// Its name.
@@ -46,12 +46,12 @@ pub struct PeerFacts {
 pub enum PeerRole {
     /// Primary.
     Primary,
-    /// Certainly something else; the instance was asked this long before the peer answered.
+    /// Certainly something else.
     Other {
-        /// How long.
+        /// How long before the peer's answer its instance was asked.
         age: Duration,
     },
-    /// The peer cannot tell.
+    /// The peer does not know.
     Unknown,
 }
 
@@ -74,14 +74,14 @@ struct Peer {
     facts: Option<(Timestamp, PeerFacts)>,
     /// The highest term of this member that is known.
     heard: u64,
-    /// Whether something is known of the member that its last answer may not know.
+    /// Whether something is known of the member that its last answer may not cover.
     outdated: bool,
 }
 
 // === impl PeerFacts ===
 
 impl PeerFacts {
-    /// What matters to the arbiter in a document.
+    /// The part of a document that the arbiter uses.
     pub fn of(document: &Document) -> Self {
         let role = match document.is_other_since() {
             Some(age) => PeerRole::Other { age },
@@ -127,8 +127,8 @@ impl Members {
         self.peers.iter().any(|peer| peer.address == address)
     }
 
-    /// Takes in an answer to a question of `asked_at`. `current` is whether the question was asked after all that is
-    /// known. Returns what the answer says about terms, as far as `memory` believes it.
+    /// Takes in the answer to a question of `asked_at`. `current`: nothing became known since the question was asked.
+    /// Returns the terms that the answer reports, if `memory` believes them.
     pub(super) fn answered(
         &mut self,
         index: usize,
@@ -155,7 +155,7 @@ impl Members {
             PeerReport::Facts(facts) => {
                 peer.member.get_or_insert_with(|| facts.member.clone());
                 peer.facts = Some((asked_at, facts.clone()));
-                // What a member knows of itself is no news to it, even if its own term was lost with its state.
+                // The highest term that it knows may be its own, lost with its state: no news to it either.
                 let own = if facts.seen.member == facts.member { facts.seen.term } else { 0 };
                 peer.heard = peer.heard.max(facts.term).max(own);
                 vec![Claim { term: facts.term, member: facts.member.clone() }, facts.seen.clone()]
@@ -169,8 +169,8 @@ impl Members {
         marks
     }
 
-    /// Takes note of a term. Returns whether that is news, which the member's last answer may not know.
-    /// `highest` is whether it is above every term known before.
+    /// Learns of a term. Returns whether that is news, which the member's last answer may not cover.
+    /// `highest`: it is above every term known before.
     pub(super) fn heard(&mut self, mark: &Claim, highest: bool) -> bool {
         if let Some(peer) = self.peers.iter_mut().find(|peer| peer.member.as_ref() == Some(&mark.member)) {
             let news = mark.term > peer.heard;
@@ -179,7 +179,7 @@ impl Members {
             }
             return news;
         }
-        // Each peer whose name is not known yet may be the one that is meant.
+        // Any peer without a known name may be that member.
         let mut unnamed =
             self.peers.iter_mut().filter(|peer| peer.member.is_none() && !peer.is_myself()).peekable();
         let news = highest && mark.member != self.me && unnamed.peek().is_some();
@@ -187,7 +187,7 @@ impl Members {
         news
     }
 
-    /// Whether `member` was certainly not the primary a moment ago. Of a member that is no peer nothing is certain.
+    /// Whether `member` was certainly not the primary a moment ago. Nothing is certain about a member that is no peer.
     pub(super) fn excludes(&self, member: &str, now: Timestamp) -> bool {
         let mut named = self.peers.iter().filter(|peer| peer.member.as_deref() == Some(member)).peekable();
         named.peek().is_some() && named.all(|peer| peer.is_other(self.qos_timeout, now))
@@ -209,15 +209,15 @@ impl Members {
         serving.max()
     }
 
-    /// Whether `member` serves in the name of a promotion that certainly is not above `term`, as it reports now: an earlier
-    /// answer that said otherwise was not its own.
+    /// Whether `member` reports that it serves, with a proven term below `term`: an earlier answer that said otherwise
+    /// was not its own.
     pub(super) fn serves_below(&self, member: &str, term: u64, now: Timestamp) -> bool {
         let is =
             |facts: &PeerFacts| facts.member == member && facts.serving && facts.proven && facts.term < term;
         self.peers.iter().any(|peer| peer.present(self.qos_timeout, now).is_some_and(is))
     }
 
-    /// A peer whose status page says SUCCESS and which does not report a term.
+    /// A peer that has a status page only, which says SUCCESS without a term.
     pub(super) fn serving_without_term(&self, now: Timestamp) -> Option<&str> {
         let serves = |peer: &&Peer| {
             let fresh = peer.asked_within(self.qos_timeout, now);
@@ -226,7 +226,7 @@ impl Members {
         self.peers.iter().find(serves).map(|peer| peer.address.as_str())
     }
 
-    /// Every term of another member that these reported, however long ago, with whose it is.
+    /// Every term that the peers reported, however long ago, with its holder.
     pub(super) fn marks(&self) -> impl Iterator<Item = Claim> {
         let of = |facts: &PeerFacts| {
             [Claim { term: facts.term, member: facts.member.clone() }, facts.seen.clone()]
@@ -253,7 +253,7 @@ impl Members {
         })
     }
 
-    /// The peers that cannot be asked, or cannot tell, in words.
+    /// The addresses of the peers without a definite answer.
     pub(super) fn silent(&self, now: Timestamp) -> String {
         let silent: Vec<&str> = self
             .peers
@@ -281,13 +281,13 @@ impl Peer {
         matches!(self.answer, Some((_, PeerReport::Myself)))
     }
 
-    /// The facts that may still be believed.
+    /// Its facts, while they still count.
     fn present(&self, qos_timeout: Duration, now: Timestamp) -> Option<&PeerFacts> {
         let (at, facts) = self.facts.as_ref()?;
         (at.age_at(now) < qos_timeout).then_some(facts)
     }
 
-    /// Whether its instance was certainly something else than primary, less than a QoS timeout ago.
+    /// Whether its instance certainly was not the primary less than a QoS timeout ago.
     fn is_other(&self, qos_timeout: Duration, now: Timestamp) -> bool {
         match &self.facts {
             Some((at, PeerFacts { role: PeerRole::Other { age }, .. })) => {

@@ -1,8 +1,7 @@
 //! The rule: who may take traffic. PURE.
 //!
-//! **H** is the highest term known of another member: from its own answer, from what other peers report, from an
-//! ownership record, from the state file. The first row that applies rules, evaluated again at each question; nothing
-//! latches.
+//! **H** is the highest known term of another member: from its own answer, from other peers' reports, from an ownership
+//! record or from the state file. The first row that applies decides. Every question evaluates the table again.
 //!
 //! | # | what is known | may this member take traffic? | status page |
 //! |---|---|---|---|
@@ -21,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::term::{Claim, Successor};
 
 impl Arbiter {
-    /// The ruling at `now`. Where it is clear, the term is above every known one afterwards.
+    /// The ruling at `now`. A clear ruling raises the term above every known one.
     pub(super) fn rule(&mut self, now: Timestamp) -> Authority {
         if !self.instance.primary {
             return self.unsure("this member is not the primary".to_owned());
@@ -73,7 +72,7 @@ impl Arbiter {
         }
     }
 
-    /// What supersedes this member is remembered, and released by evidence.
+    /// Remembers which member supersedes this one; only evidence releases it.
     fn note_successor(&mut self, promoted_just_now: bool, now: Timestamp) {
         if promoted_just_now {
             return;
@@ -81,7 +80,7 @@ impl Arbiter {
         let (members, term) = (&self.members, self.memory.term);
         if let Some((mark, address)) = members.serving_above(term, now) {
             self.memory.superseded_by = Some(Successor { mark, address });
-            // The operator decided before that promotion, or did not know of it.
+            // The operator decided before that promotion, or without knowing of it.
             self.memory.taken = None;
         }
         let released = |Successor { mark, .. }: &Successor| {
@@ -92,7 +91,7 @@ impl Arbiter {
         }
     }
 
-    /// This member may take traffic, with a term above every known one.
+    /// Clear, with a term above every known one.
     fn clear(&mut self, certain: bool) -> Authority {
         let highest = self.highest().map_or(0, |h| h.term);
         if self.memory.seen.term > self.memory.term || highest >= self.memory.term {
@@ -101,7 +100,7 @@ impl Arbiter {
         Authority::Clear { term: self.memory.term, certain }
     }
 
-    /// Which member is remembered to supersede this one, in words.
+    /// Which member supersedes this one, in words.
     pub(super) fn superseded(&self) -> Option<String> {
         let Successor { mark, address } = self.memory.superseded_by.as_ref()?;
         Some(format!("{mark} at {address} was promoted after this member (term {})", self.memory.term))
@@ -121,7 +120,7 @@ impl Arbiter {
         }
     }
 
-    /// The highest term of another member, whatever that member is now: who came after it may be out of reach.
+    /// The highest term of another member, whatever that member is now: its successor may be out of reach.
     fn highest(&self) -> Option<Claim> {
         let known = std::iter::once(self.memory.seen.clone()).chain(self.records.values().cloned());
         let of_others = |mark: &Claim| {
@@ -137,7 +136,7 @@ impl Arbiter {
         other_at.is_some_and(|at| at.age_at(now) < self.settings.qos_timeout)
     }
 
-    /// Whether every peer was asked after all that is known, and had the time to answer, at most [`FRESH`] ago.
+    /// Whether a current round of questions ended at most [`FRESH`] ago.
     fn answered_just_now(&self, now: Timestamp) -> bool {
         self.answered_at.is_some_and(|at| at.age_at(now) <= FRESH)
     }

@@ -1,5 +1,4 @@
-//! The arbiter on a bench: the shipped role machine before it, and a disk, peers and records beside it that do what a test
-//! says, at moments that it says.
+//! The arbiter on a test bench: the shipped role machine before it, and a disk, peers and records that a test controls.
 
 use std::num::NonZeroU32;
 
@@ -51,7 +50,6 @@ fn settings(peers: &[&str]) -> Settings {
     }
 }
 
-/// The settings of the member `me`.
 fn settings_of(me: &str, peers: &[&str]) -> Settings {
     Settings { member: me.to_owned(), ..settings(peers) }
 }

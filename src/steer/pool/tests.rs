@@ -46,7 +46,7 @@ fn primary_shown(shown: &[Names]) -> (Vec<Move<&'static str>>, Progress) {
 }
 
 #[test]
-fn everybody_is_added_to_a_pool_of_all_members_and_nobody_removed() {
+fn every_member_is_added_to_a_pool_of_all_and_none_removed() {
     let all = rules(Pool::AllMembers);
     for intent in [lead(1), Intent::Follow, hold()] {
         let (moves, _) = plan(all, &Memory::default(), &intent, &view(&[(OTHER, Health::Healthy)]), at(0));
@@ -68,7 +68,7 @@ fn only_the_primary_waits_for_its_health() {
 }
 
 #[test]
-fn who_does_not_lead_leaves_a_primary_only_pool_alone() {
+fn a_member_that_does_not_lead_leaves_a_primary_only_pool_alone() {
     for intent in [Intent::Follow, hold()] {
         for shown in [view(&[]), view(&[(ME, Health::Healthy)]), view(&[(OTHER, failing())])] {
             let (moves, then) = plan(rules(Pool::PrimaryOnly), &Memory::default(), &intent, &shown, at(0));
@@ -100,8 +100,7 @@ fn the_wait_for_health_ends_counted_from_registration() {
     assert_eq!(planned(&memory, 399).0, []);
     let (moves, then) = planned(&memory, 400);
     assert_eq!(moves, [Move::Remove(vec![OTHER])]);
-    let what =
-        "me to be healthy (unhealthy) after more than 300s: the others do not stay for that".to_owned();
+    let what = "me to be healthy (unhealthy) for more than 300s: the others are removed meanwhile".to_owned();
     assert_eq!(then, Progress::waiting(what));
     memory.note(&lead(2), &both, 2, at(400));
     assert_eq!(planned(&memory, 400).0, [], "the memory is of another epoch");
@@ -114,13 +113,13 @@ fn a_target_without_traffic_is_the_operators_business() {
 }
 
 #[test]
-fn who_was_in_and_is_removed_has_been_taken_over() {
+fn a_member_that_was_in_and_is_removed_lost_ownership() {
     let before = view(&[(OTHER, Health::Healthy)]);
     let both = view(&[(ME, unknown()), (OTHER, Health::Healthy)]);
     let taken = primary_shown(&[before.clone(), both, before.clone()]);
     assert_eq!(taken, (vec![], Progress::LostOwnership { by: "other".into() }));
-    let nobody = primary_shown(&[view(&[(ME, Health::Healthy)]), view(&[(ME, Health::Healthy)]), view(&[])]);
-    assert_eq!(nobody.0, [Move::Add(ME)], "nobody took anything over");
+    let empty = primary_shown(&[view(&[(ME, Health::Healthy)]), view(&[(ME, Health::Healthy)]), view(&[])]);
+    assert_eq!(empty.0, [Move::Add(ME)], "no other member has the pool");
 }
 
 #[test]
@@ -131,19 +130,19 @@ fn a_read_from_before_the_promotion_proves_nothing() {
 }
 
 #[test]
-fn who_was_alone_tells_a_newcomer_from_drift() {
+fn a_member_that_was_alone_tells_a_newcomer_from_drift() {
     let alone = view(&[(ME, Health::Healthy)]);
     let newcomer = |health| {
         primary_shown(&[alone.clone(), alone.clone(), view(&[(ME, Health::Healthy), (OTHER, health)])])
     };
     assert_eq!(newcomer(Health::Healthy), (vec![], Progress::LostOwnership { by: "other".into() }));
-    let what = "the health of other, which somebody else registered".to_owned();
+    let what = "the health of other, registered by another member or tool".to_owned();
     assert_eq!(newcomer(unknown()), (vec![], Progress::waiting(what)));
     assert_eq!(newcomer(failing()), (vec![Move::Remove(vec![OTHER])], Progress::Fulfilled));
 }
 
 #[test]
-fn an_overruled_sign_is_forgotten_in_its_epoch_alone() {
+fn a_reset_affects_only_the_memory_of_its_epoch() {
     let mut memory = Memory::default();
     let both = view(&[(ME, Health::Healthy), (OTHER, Health::Healthy)]);
     let removed = view(&[(OTHER, Health::Healthy)]);
@@ -179,14 +178,14 @@ fn what_was_accepted_a_moment_ago_is_not_sent_again() {
     memory.removed(&OTHER);
     let what = "the removal of other to be seen".to_owned();
     assert_eq!(shown(&mut memory, &both, 8), (vec![], Progress::waiting(what)));
-    // It was seen alone; then a look from before that.
+    // It was seen alone; then a read from before that.
     assert_eq!(shown(&mut memory, &view(&[(ME, Health::Healthy)]), 9), (vec![], Progress::Fulfilled));
-    assert_eq!(shown(&mut memory, &both, 10).0, [], "who was just removed is nobody new");
+    assert_eq!(shown(&mut memory, &both, 10).0, [], "a member that was just removed is not new");
     let back = Progress::LostOwnership { by: OTHER.into() };
-    assert_eq!(shown(&mut memory, &both, 13), (vec![], back.clone()), "and later it is");
+    assert_eq!(shown(&mut memory, &both, 13), (vec![], back.clone()), "later it is");
 
     memory.removed(&OTHER);
-    assert_eq!(shown(&mut memory, &alone, 14), (vec![], back), "who is out itself was removed by somebody");
+    assert_eq!(shown(&mut memory, &alone, 14), (vec![], back), "this member is out: the other removed it");
 }
 
 #[test]

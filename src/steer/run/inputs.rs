@@ -1,15 +1,34 @@
-//! What a loop follows, and what follows from it for one turn.
+//! What a loop follows, and the input of one turn that results from it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::super::Intent;
 use super::super::arbiter::{ArbiterHandle, Authority};
+use super::super::report::Report;
+use super::super::{CallError, Intent};
 use crate::clock::Clock;
 use crate::role::{Origin, Permit};
 use crate::snapshot::Snapshot;
+
+/// What a loop needs besides its target.
+#[derive(Debug)]
+pub(crate) struct LoopContext {
+    pub(crate) mirror: Arc<str>,
+    pub(crate) snapshot: watch::Receiver<Snapshot>,
+    pub(crate) arbiter: ArbiterHandle,
+    pub(crate) report: watch::Sender<Report>,
+    pub(crate) clock: Clock,
+    /// How often to read when nothing happens.
+    pub(crate) drift: watch::Receiver<Duration>,
+    /// Uniform in 0..1.
+    pub(crate) jitter: fn() -> f64,
+    /// How to correct what a failed call reports, if its error shows that.
+    pub(crate) help: fn(&CallError) -> Option<&'static str>,
+    pub(crate) cancelled: CancellationToken,
+}
 
 /// What the loop follows.
 #[derive(Debug)]
@@ -22,13 +41,12 @@ pub(super) struct LoopInputs {
     pub(super) cancelled: CancellationToken,
 }
 
-/// What one turn is for.
 #[derive(Clone, Debug)]
 pub(super) struct TurnInput {
     pub(super) intent: Intent,
-    /// Whether authority was clear when it was last asked, which is worth another look when it becomes so.
+    /// Whether authority was clear at the last consultation; the loop reads again when it becomes clear.
     pub(super) clear: bool,
-    /// The term that is planned with; zero where nothing is taken.
+    /// The term of the plan; zero where nothing is taken.
     pub(super) term: u64,
     /// The right to write, if the intent is to lead.
     pub(super) permit: Option<Permit>,
@@ -40,7 +58,7 @@ pub(super) struct TurnInput {
 
 impl TurnInput {
     /// Whether there is something to do that there was not at the time of `before`.
-    pub(super) fn calls_for_another_look(&self, before: &Self) -> bool {
+    pub(super) fn calls_for_another_read(&self, before: &Self) -> bool {
         !self.intent.agrees_with(&before.intent)
             || (self.clear && !before.clear)
             || (self.term > before.term && before.clear)
@@ -50,8 +68,8 @@ impl TurnInput {
 // === impl LoopInputs ===
 
 impl LoopInputs {
-    /// What to bring about at this moment.
-    pub(super) fn aim(&self) -> TurnInput {
+    /// The input of a turn at this moment.
+    pub(super) fn turn_input(&self) -> TurnInput {
         let now = self.clock.now();
         let (snapshot, authority) = (self.snapshot.borrow(), self.authority.borrow());
         let intent = Intent::at(&snapshot, &authority, now);
@@ -64,12 +82,12 @@ impl LoopInputs {
         }
     }
 
-    /// How often to look when nothing happens.
+    /// How often to read when nothing happens.
     pub(super) fn drift(&self) -> Duration {
         *self.drift.borrow()
     }
 
-    /// Until what there is to bring about `differs`, or the pace of drift checks has changed. Cancel-safe.
+    /// Until the turn's input `differs`, or the drift interval changes. Cancel-safe.
     pub(super) async fn stirred(&mut self, differs: impl Fn(&TurnInput) -> bool) {
         let mut drift = self.drift.clone();
         tokio::select! {
@@ -82,13 +100,13 @@ impl LoopInputs {
         }
     }
 
-    /// Until what there is to bring about `differs`. Cancel-safe.
+    /// Until the turn's input `differs`. Cancel-safe.
     pub(super) async fn changed(&mut self, differs: impl Fn(&TurnInput) -> bool) {
         loop {
-            // Marked as seen before it is looked at: a change in between is seen at the next turn.
+            // Marked as seen before it is read: the next turn sees a change in between.
             self.snapshot.borrow_and_update();
             self.authority.borrow_and_update();
-            if differs(&self.aim()) {
+            if differs(&self.turn_input()) {
                 return;
             }
             let changed = tokio::select! {

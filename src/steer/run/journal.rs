@@ -1,14 +1,13 @@
-//! What a steering loop says about its work: the report that is published, and the log.
+//! The report that a steering loop publishes, and its log.
 //!
-//! One info line for each step that was sent, with what came of it, though not each time that the same comes of it
-//! again; one warning for each episode of failures, and a line for its end; an error where an operator must act, once.
+//! One info line per step that was sent, with its outcome, unless an earlier step of the same episode failed the same
+//! way; one warning per episode of failures, and a line for its end; one error when an operator must act.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::aws::help::known_help;
 use crate::clock::Clock;
 use crate::steer::error::{CallError, Class};
 use crate::steer::report::{PromotionTimeline, Report, State};
@@ -22,18 +21,20 @@ pub(super) struct Journal {
     report: Report,
     published: watch::Sender<Report>,
     clock: Clock,
+    /// How to correct what a failed call reports.
+    help: fn(&CallError) -> Option<&'static str>,
     /// The present stretch of failures.
     episode: Option<Episode>,
     /// The last doubt, refusal or impossibility that was logged, so that it is logged once.
     said: Option<String>,
 }
 
-/// Failures with no success in between that would show that they are over.
+/// Failures without a success in between.
 #[derive(Debug)]
 struct Episode {
-    /// Of which kinds: each is logged once.
+    /// Their kinds: each is logged once.
     kinds: Vec<(&'static str, Class)>,
-    /// Whether one of them was a write's: then reads that work do not end it.
+    /// Whether one of them was a write's: then a successful read does not end it.
     write: bool,
     failures: u64,
 }
@@ -42,7 +43,7 @@ struct Episode {
 
 impl Episode {
     /// Whether this failure is like an earlier one.
-    fn goes_on_with(&self, error: &CallError) -> bool {
+    fn has_seen(&self, error: &CallError) -> bool {
         self.kinds.contains(&(error.action, error.class))
     }
 }
@@ -55,9 +56,10 @@ impl Journal {
         target: Arc<str>,
         published: watch::Sender<Report>,
         clock: Clock,
+        help: fn(&CallError) -> Option<&'static str>,
     ) -> Self {
         let report = Report::new(Arc::clone(&target), clock.now());
-        Self { mirror, target, report, published, clock, episode: None, said: None }
+        Self { mirror, target, report, published, clock, help, episode: None, said: None }
     }
 
     /// Publishes the report.
@@ -66,20 +68,20 @@ impl Journal {
         self.published.send_replace(self.report.clone());
     }
 
-    /// Enters a state that needs no words.
+    /// Enters a state without a log entry.
     pub(super) fn enter(&mut self, state: State) {
         self.report.enter(state, self.clock.now());
     }
 
     /// A promotion begins.
-    pub(super) fn ladder(&mut self, ladder: PromotionTimeline) {
-        self.report.ladder = Some(ladder);
+    pub(super) fn timeline(&mut self, timeline: PromotionTimeline) {
+        self.report.ladder = Some(timeline);
     }
 
     /// A read worked.
     pub(super) fn read(&mut self) {
         self.report.count("observe", "ok");
-        // A write's episode is over when the write works, or is not needed any more.
+        // A write's episode ends when the write succeeds or is not needed any more.
         if self.episode.as_ref().is_some_and(|episode| !episode.write) {
             self.recovered();
         }
@@ -104,8 +106,8 @@ impl Journal {
         tracing::info!(mirror, target, %step, took_ms = milliseconds(took), outcome = "accepted", "steering step sent");
         let now = self.clock.now();
         self.report.count(&action(step), "ok");
-        if let Some(ladder) = self.report.ladder.as_mut().filter(|_| step.moves_traffic()) {
-            ladder.accepted.get_or_insert(now);
+        if let Some(timeline) = self.report.ladder.as_mut().filter(|_| step.moves_traffic()) {
+            timeline.accepted.get_or_insert(now);
         }
         self.said = None;
         self.recovered();
@@ -116,7 +118,7 @@ impl Journal {
     pub(super) fn step_failed(&mut self, step: &impl Step, took: Duration, error: &CallError) {
         let (mirror, target) = (&*self.mirror, &*self.target);
         let took_ms = milliseconds(took);
-        if self.episode.as_ref().is_some_and(|episode| episode.goes_on_with(error)) {
+        if self.episode.as_ref().is_some_and(|episode| episode.has_seen(error)) {
             tracing::debug!(mirror, target, %step, took_ms, outcome = %error, "steering step sent");
         } else {
             tracing::info!(mirror, target, %step, took_ms, outcome = %error, "steering step sent");
@@ -124,7 +126,7 @@ impl Journal {
         self.report.count(&action(step), error.class.word());
     }
 
-    /// A turn's writes have ended with this failure, whatever was accepted beside it.
+    /// A turn's writes ended with this failure, even if others were accepted.
     pub(super) fn write_failed(&mut self, error: CallError) {
         self.take_down(error, true);
     }
@@ -138,15 +140,16 @@ impl Journal {
         }
         if repaired {
             self.report.drift_repaired += 1;
-            tracing::info!(mirror, target, "what others had changed is put right");
+            tracing::info!(mirror, target, "external change reverted");
         }
         let state = match intent {
             Intent::Lead { epoch, .. } => {
-                if let Some(ladder) = self.report.ladder.as_mut().filter(|ladder| ladder.epoch == *epoch)
-                    && ladder.fulfilled.is_none()
+                if let Some(timeline) =
+                    self.report.ladder.as_mut().filter(|timeline| timeline.epoch == *epoch)
+                    && timeline.fulfilled.is_none()
                 {
-                    ladder.fulfilled = Some(now);
-                    let after = ladder.role_changed.map(|at| milliseconds(at.age_at(now)));
+                    timeline.fulfilled = Some(now);
+                    let after = timeline.role_changed.map(|at| milliseconds(at.age_at(now)));
                     tracing::info!(mirror, target, %epoch, after_ms = after, "clients are directed to this member");
                 }
                 State::Fulfilled
@@ -191,28 +194,28 @@ impl Journal {
             tracing::error!(
                 mirror,
                 target,
-                "contested: too many writes in ten minutes, this member holds; who else changes it?"
+                "contested: too many writes in ten minutes; this member holds. Find the other tool that changes the object"
             );
         }
     }
 
     fn take_down(&mut self, error: CallError, write: bool) {
         let (mirror, target) = (&*self.mirror, &*self.target);
-        let help = known_help(&error);
+        let help = (self.help)(&error);
         let episode = self.episode.get_or_insert(Episode { kinds: Vec::new(), write, failures: 0 });
         episode.failures += 1;
         episode.write |= write;
-        if !episode.goes_on_with(&error) {
+        if !episode.has_seen(&error) {
             episode.kinds.push((error.action, error.class));
             match error.class {
                 Class::Stop => {
-                    tracing::error!(mirror, target, %error, help, "a steering call is refused until somebody changes something");
+                    tracing::error!(mirror, target, %error, help, "a steering call is refused; an operator must act");
                 }
                 Class::Retry | Class::Throttled => {
-                    tracing::warn!(mirror, target, %error, help, "a steering call fails and is tried again");
+                    tracing::warn!(mirror, target, %error, help, "a steering call failed; retrying");
                 }
                 Class::Observe => {
-                    tracing::warn!(mirror, target, %error, "somebody else changed the object meanwhile; looking again");
+                    tracing::warn!(mirror, target, %error, "another writer changed the object; reading it again");
                 }
             }
         }
@@ -237,7 +240,7 @@ impl Journal {
         }
     }
 
-    /// Whether this has not been said before.
+    /// Whether this text is not the last one that was logged.
     fn say(&mut self, text: &str) -> bool {
         let news = self.said.as_deref() != Some(text);
         if news {

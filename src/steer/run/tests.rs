@@ -36,7 +36,7 @@ async fn a_loop_that_starts_on_the_primary_reads_first_and_writes_only_what_diff
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_led_in_an_earlier_epoch_is_looked_at_before_it_counts_as_led_in_this_one() {
+async fn what_was_led_in_an_earlier_epoch_is_read_before_it_counts_in_this_one() {
     let bench = start(pool(&["a"]), &[Role::Primary]);
     bench.pass(3, Role::Primary).await;
     assert_eq!(bench.state(), "fulfilled");
@@ -57,16 +57,16 @@ async fn the_first_write_of_a_promotion_leaves_without_a_read_before_it() {
     bench.cloud().read_faults.extend([Fault::Hang; 9]);
     bench.says(Role::Primary);
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(bench.steps(), TAKE[..1], "and nothing is removed before a look");
+    assert_eq!(bench.steps(), TAKE[..1], "and nothing is removed before a read");
     assert_eq!(bench.cloud().writes[0].0, 45_000);
-    let ladder = bench.report.borrow().ladder.expect("promoted");
-    assert_eq!(ladder.page_flipped, ladder.accepted);
-    assert_eq!(ladder.fulfilled, None, "done means verified, and that read hangs");
+    let timeline = bench.report.borrow().ladder.expect("promoted");
+    assert_eq!(timeline.page_flipped, timeline.accepted);
+    assert_eq!(timeline.fulfilled, None, "done means verified, and that read hangs");
     bench.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_promoted_again_does_not_take_an_old_read_for_the_truth() {
+async fn a_second_promotion_does_not_trust_an_old_read() {
     let bench = start(pool(&["a"]), &[Role::Backup]);
     bench.pass(10, Role::Backup).await;
     bench.cloud().members = ["b"].into();
@@ -76,7 +76,7 @@ async fn who_is_promoted_again_does_not_take_an_old_read_for_the_truth() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_before_another_led_does_not_pass_for_done() {
+async fn a_read_from_before_another_led_does_not_count_as_done() {
     let bench = start(pool(&["b"]), &[Role::Backup]);
     bench.pass(1, Role::Backup).await;
     bench.pass(2, Role::Primary).await;
@@ -112,7 +112,7 @@ async fn a_demotion_cancels_what_was_not_sent_and_finishes_what_was() {
     bench.pass(5, Role::Backup).await;
     assert_eq!(bench.steps(), TAKE[..1]);
     assert_eq!(bench.cloud().members, BTreeSet::from(["a", "b"]), "the step in flight was not dropped");
-    assert_eq!(bench.cloud().reads.len(), 2, "and then the object was looked at");
+    assert_eq!(bench.cloud().reads.len(), 2, "and then the object was read");
     bench.stop().await;
 }
 
@@ -136,7 +136,7 @@ async fn throttled_reads_do_not_hold_up_the_write() {
     assert_eq!(bench.state(), "failing");
     bench.says(Role::Primary);
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(bench.steps(), TAKE[..1], "and nothing is removed before a look");
+    assert_eq!(bench.steps(), TAKE[..1], "and nothing is removed before a read");
     bench.stop().await;
 }
 
@@ -160,7 +160,7 @@ async fn throttled_writes_are_sent_again_without_a_read_and_within_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_outcome_is_unknown_is_looked_at_before_it_is_repeated() {
+async fn a_write_of_unknown_outcome_is_verified_before_it_is_repeated() {
     let bench = start(pool(&["a", "b"]), &[Role::Backup]);
     bench.pass(1, Role::Backup).await;
     bench.cloud().write_faults.push_back(Fault::Hang);
@@ -176,13 +176,13 @@ async fn a_write_whose_outcome_is_unknown_is_looked_at_before_it_is_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_swap_is_looked_at_at_once_and_not_for_ever() {
+async fn a_lost_swap_is_read_again_at_once_and_not_for_ever() {
     let bench = start(pool(&["a", "b"]), &[Role::Backup]);
     bench.pass(1, Role::Backup).await;
     bench.cloud().write_faults.extend([Fault::Error(Class::Observe); 5]);
     bench.says(Role::Primary);
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(bench.steps().len(), 4, "three looks at once");
+    assert_eq!(bench.steps().len(), 4, "three reads at once");
     assert_eq!(bench.cloud().reads.len(), 9, "each removal is preceded by two");
     bench.pass(5, Role::Primary).await;
     assert_eq!((bench.steps().len(), bench.state()), (6, "fulfilled"));
@@ -190,7 +190,7 @@ async fn a_lost_swap_is_looked_at_at_once_and_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_somebody_must_change_is_tried_again_at_the_next_drift_check() {
+async fn what_an_operator_must_change_is_tried_again_at_the_next_drift_check() {
     let bench = start(pool(&["a", "b"]), &[Role::Backup]);
     bench.pass(1, Role::Backup).await;
     bench.cloud().write_faults.push_back(Fault::Error(Class::Stop));
@@ -202,7 +202,7 @@ async fn what_somebody_must_change_is_tried_again_at_the_next_drift_check() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_writes_too_often_holds_and_says_so() {
+async fn a_target_written_too_often_is_held_and_reported() {
     let bench = start(Cloud { opponent: Some("b"), ..pool(&["a", "b"]) }, &[Role::Primary]);
     bench.pass(300, Role::Primary).await;
     assert_eq!((bench.steps().len(), bench.state()), (MOVES, "contested"));
@@ -239,13 +239,13 @@ async fn silence_withdraws_nothing_and_takes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verdict_that_expires_with_nobody_publishing_it_moves_nothing_more() {
+async fn a_verdict_that_expires_unpublished_moves_nothing_more() {
     let slow = Cloud { write_takes: STALE_AFTER, ..pool(&["b"]) };
     let bench = start(slow, &[Role::Backup, Role::Primary]);
     sleep(Duration::from_secs(60)).await;
     assert_eq!(bench.steps(), TAKE[..1], "the probe loop hangs");
     bench.pass(10, Role::Primary).await;
-    assert_eq!(bench.steps(), TAKE, "it does not any more");
+    assert_eq!(bench.steps(), TAKE, "it runs again");
     bench.stop().await;
 }
 
@@ -291,10 +291,10 @@ async fn the_cloud_is_waited_for_second_by_second() {
     bench.cloud().unhealthy = false;
     bench.pass(2, Role::Primary).await;
     assert_eq!((bench.steps().len(), bench.state()), (2, "fulfilled"));
-    let ladder = bench.report.borrow().ladder.expect("promoted");
-    let after = |at: Option<Timestamp>| ladder.role_changed.expect("known").age_at(at.expect("reached"));
-    assert_eq!(after(ladder.accepted), Duration::ZERO);
-    assert_eq!(after(ladder.fulfilled), Duration::from_secs(10));
+    let timeline = bench.report.borrow().ladder.expect("promoted");
+    let after = |at: Option<Timestamp>| timeline.role_changed.expect("known").age_at(at.expect("reached"));
+    assert_eq!(after(timeline.accepted), Duration::ZERO);
+    assert_eq!(after(timeline.fulfilled), Duration::from_secs(10));
     bench.stop().await;
 }
 
@@ -310,7 +310,7 @@ async fn any_role_enrols_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_is_said_and_looked_at_again() {
+async fn an_impossible_state_is_reported_and_read_again() {
     let bench = start(Cloud { unsuitable: true, ..pool(&["b"]) }, &[Role::Primary]);
     bench.pass(1, Role::Primary).await;
     assert_eq!((bench.steps(), bench.state()), (vec![], "impossible"));
@@ -321,7 +321,7 @@ async fn what_cannot_be_is_said_and_looked_at_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_known_before_a_fail_back_is_not_taken_for_what_is() {
+async fn knowledge_from_before_a_fail_back_is_not_trusted_after_it() {
     let bench = start(pool(&["a"]), &[Role::Primary]);
     bench.pass(3, Role::Primary).await;
     assert_eq!(bench.state(), "fulfilled");
@@ -346,7 +346,7 @@ async fn nothing_is_withdrawn_because_of_what_was_known_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_removal_is_sent_again_after_another_look() {
+async fn a_throttled_removal_is_sent_again_after_another_read() {
     let bench = start(pool(&["a", "b"]), &[Role::Primary]);
     bench.cloud().write_faults.push_back(Fault::Error(Class::Throttled));
     bench.pass(3, Role::Primary).await;

@@ -3,13 +3,10 @@
 use super::*;
 use crate::peer::document::Document;
 use crate::peer::document::tests::backup;
+use crate::steer::testing::at;
 use crate::term::Taken;
 
 const QOS_TIMEOUT: Duration = Duration::from_secs(8);
-
-fn at(seconds: u64) -> Timestamp {
-    Timestamp::new(Duration::from_secs(1_000 + seconds), Duration::from_secs(1_700_000_000 + seconds))
-}
 
 /// The member `b` as it reported at the start.
 fn peer(document: Document) -> MemberView {
@@ -51,7 +48,7 @@ fn following(members: &[MemberView]) -> Picture<'_> {
     Picture { serving: false, primary: false, ..serving(members) }
 }
 
-/// What is alarming at `now` to a member that has served, or been the primary, since the start.
+/// The alarms at `now` of a member that has served, or been the primary, since the start.
 fn find(picture: &Picture<'_>, now: Timestamp) -> BTreeMap<Alarm, String> {
     let mut alarms = Alarms::new("PROD", QOS_TIMEOUT);
     alarms.update(at(0), &Picture { members: &[], ..*picture });
@@ -81,11 +78,11 @@ fn two_members_that_say_success_are_an_alarm_on_both() {
         "{text}"
     );
     let page = MemberView { page: Some(true), document: None, ..peer(backup("b")) };
-    assert_eq!(words(&serving(&[page])), ["two-serve"], "of a member that reports nothing else, too");
-    // What it said a QoS timeout ago is no news.
+    assert_eq!(words(&serving(&[page])), ["two-serve"], "also of a member that only has a page");
+    // An answer older than a QoS timeout does not count.
     let old = at(1).later_by(QOS_TIMEOUT);
     assert!(find(&serving(&[primary(true)]), old).is_empty());
-    // Nor is what it said before this member began to serve: a failover is no alarm.
+    // Nor does an answer from before this member began to serve: a failover is no alarm.
     let mut before = primary(true);
     before.asked_at = Some(at(0));
     assert!(find(&serving(&[before]), at(1)).is_empty());
@@ -112,7 +109,7 @@ fn two_primaries_are_an_alarm_although_only_one_serves() {
 fn a_mirror_without_a_page_that_says_success_is_an_alarm_once_it_is_settled() {
     let members = [with(Problem::Silent)];
     let text = &found(&following(&members))["no-member-serves"];
-    assert!(text.contains("b (10.0.0.b) cannot be asked"), "{text}");
+    assert!(text.contains("b (10.0.0.b) does not answer"), "{text}");
     assert!(!words(&Picture { settled: false, ..following(&members) }).contains(&"no-member-serves"));
 }
 
@@ -139,10 +136,10 @@ fn each_problem_of_a_peer_has_its_alarm() {
 
 #[test]
 fn a_record_with_a_term_that_is_not_believed_is_an_alarm() {
-    let unbelievable = [("route53 db".into(), "x (term 18446744073709551615)".to_owned())];
+    let unbelievable = [("record db".into(), "x (term 18446744073709551615)".to_owned())];
     let members = [peer(backup("b"))];
     let text = &found(&Picture { unbelievable: &unbelievable, ..serving(&members) })["record-term"];
-    assert!(text.contains("route53 db carries the name of x") && text.contains("mirrorvip take"), "{text}");
+    assert!(text.contains("record db carries the name of x") && text.contains("mirrorvip take"), "{text}");
 }
 
 #[test]
@@ -161,7 +158,7 @@ fn an_alarm_is_logged_once_and_only_after_its_patience() {
 
     let mut alarms = Alarms::new("PROD", QOS_TIMEOUT);
     alarms.update(at(0), &serving(&[primary(true)]));
-    assert_eq!(logged(&alarms), [true], "two that serve are no matter of patience");
+    assert_eq!(logged(&alarms), [true], "two serving members are logged at once");
     let mut alarms = Alarms::new("PROD", QOS_TIMEOUT);
     for (seconds, expected) in [(0, false), (23, false), (24, true)] {
         alarms.update(at(seconds), &following(&healthy));

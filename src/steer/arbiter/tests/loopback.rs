@@ -75,7 +75,7 @@ fn start_by(clock: Clock, port: u16, key: Option<Arc<Key>>) -> Running {
          page = \"http://127.0.0.1:{port}/csp/bin/mirrorstatus.cxw\"\n[mirror.probe.exec]\ncommand = [\"/bin/true\"]\n"
     );
     let config =
-        crate::config::parse(&text, "test").unwrap_or_else(|report| panic!("{}", report.render(false)));
+        crate::provider::parse(&text, "test").unwrap_or_else(|report| panic!("{}", report.render(false)));
     let rules = RoleSettings { stale_after: Duration::from_secs(3_600), rise: NonZeroU32::MIN };
     let mut snapshot = Snapshot::new(Tracker::new(rules, None));
     let now = clock.now();

@@ -185,7 +185,7 @@ proptest! {
     /// Whatever happens in whatever order: nothing is taken with a term that is not on disk, by a member that is not the
     /// primary or is superseded, or below what another has; and each consultation is answered once every peer has answered.
     #[test]
-    fn whatever_happens_terms_are_stored_first_and_whoever_asks_is_answered(events in events()) {
+    fn terms_are_stored_before_use_and_every_question_is_answered(events in events()) {
         let mut checked = history(events);
         checked.settle(|_| silent());
         prop_assert_eq!(checked.bench.answers.len(), checked.consults);

@@ -54,7 +54,7 @@ fn row_1_only_a_primary_can_take_and_only_what_is_in_doubt() {
     bench.is(Ok(Role::Primary));
     let held =
         bench.arbiter.doubt(bench.now).expect("what another member wrote is held beside a silent peer");
-    assert!(held.contains("left as it is"), "{held}");
+    assert!(held.contains("left as they are"), "{held}");
     bench.round([backup("b", 0)]);
     assert!(bench.arbiter.doubt(bench.now).unwrap_err().contains("nothing to override"));
     bench.pass(QOS_TIMEOUT.as_secs());
@@ -201,7 +201,7 @@ fn row_7_a_promotion_that_was_seen_needs_no_peer() {
     let mut bench = Bench::serving(&["b"]);
     bench.round([silent()]);
     assert_eq!(bench.authority(), &clear(1));
-    bench.reads("route53 db", mark("x", 1));
+    bench.reads("record db", mark("x", 1));
     assert_eq!(bench.word(), "unsure", "as high as its own, and of a member that cannot be asked");
     let mut found = Bench::found(&["b"]);
     found.round([silent()]);
@@ -214,7 +214,7 @@ fn row_4_what_comes_to_light_right_after_a_promotion_was_before_it() {
     bench.is(Ok(Role::Backup));
     bench.pass(1);
     bench.is(Ok(Role::Primary));
-    bench.reads("route53 db", mark("b", 1));
+    bench.reads("record db", mark("b", 1));
     assert_eq!(bench.authority(), &clear(2));
 
     // Whatever that member says of itself: it was promoted before.
@@ -230,7 +230,7 @@ fn row_4_what_comes_to_light_right_after_a_promotion_was_before_it() {
     let mut bench = Bench::new(&["b"]);
     bench.is(Ok(Role::Backup));
     bench.hold(QOS_TIMEOUT.as_secs());
-    bench.reads("route53 db", mark("b", 1));
+    bench.reads("record db", mark("b", 1));
     assert_eq!(bench.word(), "unsure");
 }
 
@@ -238,8 +238,8 @@ fn row_4_what_comes_to_light_right_after_a_promotion_was_before_it() {
 fn row_8_without_peers_there_is_no_one_to_ask() {
     let mut bench = Bench::found(&[]);
     assert_eq!(bench.authority(), &clear(1));
-    assert_eq!((bench.consult(), bench.rounds), (Some(clear(1)), 0), "and no one is asked");
-    bench.reads("route53 db", mark("x", 1));
+    assert_eq!((bench.consult(), bench.rounds), (Some(clear(1)), 0), "and nothing is asked");
+    bench.reads("record db", mark("x", 1));
     assert_eq!(bench.word(), "unsure", "a record says that there is another");
     assert!(bench.why().contains("there is no [[mirror.peer]] to ask"), "{}", bench.why());
 }

@@ -103,11 +103,11 @@ fn a_promotion_by_mistake_supersedes_no_longer_than_it_lasts() {
 fn a_member_that_lost_its_state_rises_above_the_record_that_names_it() {
     let mut alone = Bench::new(&[]);
     alone.is(Ok(Role::Primary));
-    alone.reads("route53 db", mark("a", 9));
+    alone.reads("record db", mark("a", 9));
     assert_eq!(alone.authority(), &clear(10));
 
     let mut bench = Bench::found(&["b"]);
-    bench.reads("route53 db", mark("a", 9));
+    bench.reads("record db", mark("a", 9));
     bench.round([silent()]);
     assert_eq!(bench.word(), "unsure", "its name on a record proves nothing");
     bench.round([backup_knowing("b", 0, mark("a", 9))]);
@@ -118,13 +118,13 @@ fn a_member_that_lost_its_state_rises_above_the_record_that_names_it() {
     bench.is(Ok(Role::Backup));
     bench.pass(1);
     bench.is(Ok(Role::Primary));
-    bench.reads("route53 db", mark("a", 9));
+    bench.reads("record db", mark("a", 9));
     assert_eq!(bench.authority(), &clear(10));
 }
 
 /// Story 4.
 #[test]
-fn a_member_that_died_before_its_mark_was_read_is_no_doubt_within_the_time_of_a_promotion() {
+fn a_member_that_died_before_its_ownership_record_was_read_is_no_doubt_within_the_time_of_a_promotion() {
     let promoted = || {
         let mut bench = Bench::new(&["b"]);
         bench.is(Ok(Role::Backup));
@@ -134,7 +134,7 @@ fn a_member_that_died_before_its_mark_was_read_is_no_doubt_within_the_time_of_a_
     };
     let mut bench = promoted();
     bench.hold(QOS_TIMEOUT.as_secs() - 2);
-    bench.reads("route53 db", mark("b", 1));
+    bench.reads("record db", mark("b", 1));
     assert_eq!(bench.authority(), &clear(2));
     bench.hold(60);
     bench.round([silent()]);
@@ -143,7 +143,7 @@ fn a_member_that_died_before_its_mark_was_read_is_no_doubt_within_the_time_of_a_
     // A read that took longer leaves a doubt, which the operator ends.
     let mut bench = promoted();
     bench.hold(QOS_TIMEOUT.as_secs());
-    bench.reads("route53 db", mark("b", 1));
+    bench.reads("record db", mark("b", 1));
     bench.round([silent()]);
     assert!(bench.why().contains("`mirrorvip take` decides"), "{}", bench.why());
     bench.input(Input::Take(decision()));
@@ -167,7 +167,7 @@ fn a_record_that_still_names_a_stale_member_authorises_it_for_nothing() {
     let mut a = before.restart(settings(&["b"]));
     a.now = b.now;
     a.is(Ok(Role::Primary));
-    a.reads("route53 db", mark("a", 1));
+    a.reads("record db", mark("a", 1));
     a.round([silent()]);
     assert_eq!(a.word(), "unsure");
     assert!(matches!(a.consult(), Some(Authority::Unsure { .. })));
@@ -177,7 +177,7 @@ fn a_record_that_still_names_a_stale_member_authorises_it_for_nothing() {
 
 /// Story 7: two members of one name, a copied state directory, an address with a new owner.
 #[test]
-fn members_that_cannot_be_told_apart_take_nothing_and_say_why() {
+fn indistinguishable_members_take_nothing_and_say_why() {
     let mut bench = Bench::serving(&["b"]);
     for _ in 0..3 {
         bench.hold(QOS_TIMEOUT.as_secs());
@@ -191,7 +191,7 @@ fn members_that_cannot_be_told_apart_take_nothing_and_say_why() {
 
 /// Story 7: a superseded member does not serve because a stranger answers at its successor's address.
 #[test]
-fn a_stranger_at_the_successors_address_releases_nobody() {
+fn a_stranger_at_the_successors_address_releases_no_member() {
     let (before, _, mut b) = failed_over();
     let mut a = before.restart(settings(&["b"]));
     a.now = b.now;
@@ -225,7 +225,7 @@ fn a_blindness_is_the_same_whether_the_daemon_ran_or_not() {
     }
 }
 
-/// Story 9: nor does it matter for a promotion how long the instance was out of sight before.
+/// Story 9: nor does a promotion depend on how long the instance was silent before.
 #[test]
 fn a_promotion_after_a_long_blindness_is_a_promotion() {
     for seconds in [1, 61, 9_999] {
@@ -318,7 +318,7 @@ fn a_wall_clock_that_steps_does_not_change_the_order_of_promotions() {
 fn a_record_with_the_highest_number_ends_no_failover_and_spreads_nowhere() {
     let mut bench = Bench::serving(&["b"]);
     for term in [u64::MAX, u64::MAX - 1, 1_000_000] {
-        bench.reads("route53 db", mark("x", term));
+        bench.reads("record db", mark("x", term));
         bench.round([silent()]);
         assert_eq!((bench.authority(), bench.memory().seen.term), (&clear(1), 1), "{term}");
     }
@@ -327,7 +327,7 @@ fn a_record_with_the_highest_number_ends_no_failover_and_spreads_nowhere() {
     assert_eq!(bench.authority(), &certain(1));
     // A member that lost its state believes no such number either.
     let mut found = Bench::found(&["b"]);
-    found.reads("route53 db", mark("a", u64::MAX));
+    found.reads("record db", mark("a", u64::MAX));
     found.round([backup("b", 3)]);
     assert_eq!(found.authority(), &certain(4));
     // At the end of all numbers nothing overflows.

@@ -36,7 +36,7 @@ fn a_term_that_rose_again_meanwhile_waits_for_its_own_write() {
     bench.pass(1);
     bench.is(Ok(Role::Primary));
     assert_eq!(bench.consult(), None);
-    bench.reads("route53 db", mark("b", 3));
+    bench.reads("record db", mark("b", 3));
     let [first, second] = &bench.writing.clone()[..] else { panic!("{:?}", bench.writing) };
     assert_eq!((first.term, second.term), (1, 4));
     bench.input(Input::Stored(first.clone()));
@@ -63,9 +63,9 @@ fn each_promotion_has_a_term_above_every_one_known_when_the_instance_was_somethi
 }
 
 #[test]
-fn a_promotion_between_two_looks_at_the_role_machine_is_not_missed() {
+fn a_promotion_between_two_reads_of_the_role_machine_is_not_missed() {
     let mut bench = Bench::serving(&["b"]);
-    // Lost and regained before the arbiter looks again.
+    // Lost and regained before the arbiter reads again.
     for role in [Role::Backup, Role::Primary] {
         let (asked_at, answered_at) = (bench.now, bench.now);
         let observation = Observation { asked_at, answered_at, outcome: Ok(role), evidence: String::new() };
@@ -80,7 +80,7 @@ fn news_of_a_member_outdate_its_answer() {
     let mut bench = Bench::found(&["b"]);
     bench.round([backup("b", 2)]);
     assert_eq!(bench.authority(), &certain(3));
-    bench.reads("route53 db", mark("b", 4));
+    bench.reads("record db", mark("b", 4));
     assert_eq!(bench.word(), "unsure", "it said backup before it was promoted");
     bench.round([backup("b", 4)]);
     assert_eq!(bench.authority(), &certain(5));
@@ -96,7 +96,7 @@ fn an_answer_to_a_question_from_before_the_news_does_not_count() {
         let asked_at = bench.now;
         bench.pass(1);
         assert_eq!(bench.consult(), None);
-        bench.reads("route53 db", mark("b", 4));
+        bench.reads("record db", mark("b", 4));
         bench.input(Input::Answer { peer: 0, asked_at, report: backup("b", 0) });
         assert_eq!((bench.word(), bench.rounds), ("unsure", 2), "{name:?}: it is asked again at once");
         let asked_at = bench.now;
@@ -171,7 +171,7 @@ fn a_proven_term_outlives_a_restart_shorter_than_the_mirror_needs_to_promote_ano
         next.is(Ok(Role::Primary));
         next.round([silent()]);
         assert_eq!(next.word(), word, "{pause} s");
-        assert_eq!(next.memory().term, 1, "it is the same promotion as far as anybody can tell");
+        assert_eq!(next.memory().term, 1, "nothing shows another promotion");
         next.round([backup("b", 0)]);
         assert_eq!(next.word(), "clear", "{pause} s");
     }
@@ -237,7 +237,7 @@ fn a_superseded_member_refuses_while_its_instance_is_out_of_sight_and_when_it_is
 }
 
 #[test]
-fn a_member_that_is_no_peer_any_longer_supersedes_nobody_and_its_term_counts() {
+fn a_former_peer_supersedes_no_member_and_its_term_counts() {
     let mut bench = Bench::serving(&["b"]);
     bench.round([primary("b", 2)]);
     let mut reloaded = bench.restart(settings(&["c"]));

@@ -1,4 +1,4 @@
-//! How soon the end of a fault is noticed: at once where a promotion waits for it, in seconds where none does.
+//! How soon the end of a fault is noticed: at once if a promotion waits, within seconds otherwise.
 
 use super::scripted::{Cloud, Outage, start};
 use super::*;
@@ -6,10 +6,10 @@ use super::*;
 /// What docs/aws.md promises, in milliseconds.
 const NOTICED_WITHIN: u64 = 3_000;
 
-/// How long an attempt may take that a fault swallows: a reset, a connection that is not accepted, silence.
+/// How long an attempt takes during a fault: a reset, a connection that is not accepted, silence.
 const TAKES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(2)];
 
-/// The pool of an outage from the first second to `until`, with every pause as long as it may be.
+/// The pool of an outage from the first second to `until`, with the longest pauses.
 fn unlucky(until: u64, takes: Duration, class: Class) -> Cloud {
     Cloud { outage: Some(Outage { until, takes, class }), jitter: Some(|| 1.0), ..pool(&["b"]) }
 }
@@ -32,7 +32,7 @@ async fn a_promotion_that_waits_is_carried_out_within_three_seconds_of_the_end_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waited_long_for_nobody_waits_for_a_promotion_as_all_do() {
+async fn a_long_idle_wait_does_not_slow_a_later_promotion() {
     let bench = start(unlucky(60_000, Duration::ZERO, Class::Retry), &[Role::Backup]);
     bench.pass(40, Role::Backup).await;
     bench.pass(15, Role::Primary).await;
@@ -45,7 +45,7 @@ async fn whoever_waited_long_for_nobody_waits_for_a_promotion_as_all_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nobody_waits_a_fault_is_felt_in_peace() {
+async fn without_a_waiting_promotion_a_fault_is_retried_slowly() {
     for role in [Role::Backup, Role::Primary] {
         let bench = start(Cloud { jitter: Some(|| 1.0), ..pool(&["a"]) }, std::slice::from_ref(&role));
         bench.pass(10, role.clone()).await;

@@ -1,4 +1,4 @@
-//! When the loop looks although nothing happens, and what that is good for.
+//! Drift checks: when the loop reads although nothing happens, and why.
 
 use super::*;
 

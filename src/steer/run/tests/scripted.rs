@@ -1,26 +1,30 @@
-//! A cloud with a script: a pool of members that the primary takes for itself, the faults that lie in wait, and
-//! a member beside it whose instance says what the test wants.
+//! A scripted cloud: a pool of members that the primary takes, faults to come, and a member whose instance says what the
+//! test wants.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Mutex;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::super::*;
+use crate::clock::Clock;
 use crate::observation::{Observation, Outcome, Role};
 use crate::role::{Settings, Tracker};
-use crate::steer::arbiter::Message;
+use crate::snapshot::Snapshot;
+use crate::steer::arbiter::{ArbiterHandle, Message};
+use crate::steer::report::Report;
 use crate::term::Claim;
 
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(4);
 const DRIFT: Duration = Duration::from_secs(30);
 
-/// How long a change that spreads is left alone.
+/// The pause while a change propagates.
 const SPREADING: Duration = Duration::from_secs(5);
 
-/// The object, and the faults that lie in wait.
+/// The object, and the faults to come.
 #[derive(Debug, Default)]
 pub(super) struct Cloud {
     pub(super) members: BTreeSet<&'static str>,
@@ -28,8 +32,7 @@ pub(super) struct Cloud {
     pub(super) enrol: bool,
     pub(super) taken_by: Option<&'static str>,
     pub(super) unhealthy: bool,
-    /// Until when changes have not reached everybody, in milliseconds from the start; asking for it too often
-    /// costs others their turn.
+    /// Until when changes have not propagated, in milliseconds from the start.
     pub(super) spreads_until: u64,
     /// Tables that lead elsewhere; each step towards one stands alone.
     pub(super) tables: BTreeSet<&'static str>,
@@ -42,15 +45,15 @@ pub(super) struct Cloud {
     pub(super) read_faults: VecDeque<Fault>,
     pub(super) write_faults: VecDeque<Fault>,
     pub(super) write_takes: Duration,
-    /// Whom another member removes while the arbiter is asked.
+    /// The member that another one removes during a consultation.
     pub(super) removed_during_consultation: Option<&'static str>,
-    /// The fewest members that there ever were after a change.
+    /// The fewest members after any change.
     pub(super) fewest: usize,
-    /// How often it was overruled who took it.
-    pub(super) overruled: u32,
-    /// What is begun before it ends fails.
+    /// How often the target's memory was reset.
+    pub(super) resets: u32,
+    /// Calls that begin before its end fail.
     pub(super) outage: Option<Outage>,
-    /// How long pauses are, as a part of what they may be; half of it by default.
+    /// The length of pauses, as a fraction of their ceiling; half by default.
     pub(super) jitter: Option<fn() -> f64>,
     /// Puts this member back after each write.
     pub(super) opponent: Option<&'static str>,
@@ -98,8 +101,8 @@ pub(super) enum Call {
 pub(super) struct Pool {
     cloud: Arc<Mutex<Cloud>>,
     start: Instant,
-    /// The epoch in which it is certain that the member that took it is not the primary.
-    overruled: Option<Epoch>,
+    /// The epoch in which certainly no other member is the primary.
+    reset: Option<Epoch>,
 }
 
 impl fmt::Display for Call {
@@ -173,8 +176,8 @@ impl Target for Pool {
     }
 
     fn reset_memory(&mut self, epoch: Epoch) {
-        self.overruled = Some(epoch);
-        self.cloud.lock().unwrap().overruled += 1;
+        self.reset = Some(epoch);
+        self.cloud.lock().unwrap().resets += 1;
     }
 
     fn ownership_record(&self, observed: &Observed) -> Option<Claim> {
@@ -201,24 +204,18 @@ impl Target for Pool {
             if observed.spreads {
                 then = Progress::Waiting { what: "changes to spread".to_owned(), pause: SPREADING };
             }
-            if let (Some(by), false) = (observed.taken_by, self.overruled == Some(*epoch)) {
+            if let (Some(by), false) = (observed.taken_by, self.reset == Some(*epoch)) {
                 return Plan { steps: Vec::new(), then: Progress::LostOwnership { by: by.to_owned() } };
             }
         }
         Plan { steps, then }
     }
 
-    async fn apply(&mut self, step: &Call, proof: Proof<'_>) -> Result<(), CallError> {
-        let proof = match proof {
-            Proof::WriteAuthorization(authorization) => {
-                format!(" (epoch {}, term {})", authorization.epoch(), authorization.term())
-            }
-            Proof::AnyRole => String::new(),
-        };
+    async fn apply(&mut self, step: Authorized<'_, Call>) -> Result<(), CallError> {
         let (fault, takes) = {
             let mut cloud = self.cloud.lock().unwrap();
             let at = self.millis();
-            cloud.writes.push((at, format!("{step}{proof}")));
+            cloud.writes.push((at, step.to_string()));
             let refused = cloud.refuses.filter(|(table, _)| *step == Call::Point(table));
             let refused = refused.map(|(_, class)| Fault::Error(class));
             (refused.or_else(|| cloud.write_faults.pop_front()), cloud.write_takes)
@@ -227,7 +224,7 @@ impl Target for Pool {
         suffer(fault, "Change").await?;
         self.suffer_outage("Change").await?;
         let mut cloud = self.cloud.lock().unwrap();
-        match step {
+        match &*step {
             Call::Enrol | Call::Add => cloud.members.insert("a"),
             Call::Remove(member) => cloud.members.remove(member),
             Call::Point(table) => cloud.tables.remove(table),
@@ -244,9 +241,9 @@ pub(super) struct Bench {
     pub(super) cloud: Arc<Mutex<Cloud>>,
     pub(super) snapshot: watch::Sender<Snapshot>,
     pub(super) authority: watch::Sender<Authority>,
-    /// What the next consultations find out, before they are answered with it.
+    /// The rulings of the next consultations.
     pub(super) rulings: Arc<Mutex<VecDeque<Authority>>>,
-    /// What the loop reported to the arbiter of each read.
+    /// The ownership records that the loop reported to the arbiter.
     pub(super) marks: Arc<Mutex<Vec<Option<Claim>>>>,
     pub(super) report: watch::Receiver<Report>,
     pub(super) drift: watch::Sender<Duration>,
@@ -316,9 +313,10 @@ pub(super) fn start(cloud: Cloud, before: &[Role]) -> Bench {
         clock: clock.clone(),
         drift: drift.subscribe(),
         jitter,
+        help: |_| None,
         cancelled: cancelled.clone(),
     };
-    let task = tokio::spawn(run(Pool { cloud: Arc::clone(&cloud), start, overruled: None }, around));
+    let task = tokio::spawn(run(Pool { cloud: Arc::clone(&cloud), start, reset: None }, around));
     Bench {
         cloud,
         snapshot,

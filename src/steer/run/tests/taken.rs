@@ -1,21 +1,21 @@
-//! An object that another has, and withdrawals that were overtaken while the arbiter was asked.
+//! An object that another member has, and withdrawals that became void during a consultation.
 
 use super::scripted::CERTAIN;
 use super::*;
 use crate::term::Claim;
 
-/// Another takes what this member led in this epoch.
+/// Another member takes what this one led in this epoch.
 fn take(bench: &scripted::Bench) {
     let mut cloud = bench.cloud();
     (cloud.members, cloud.taken_by) = (BTreeSet::from(["b"]), Some("b"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_another_takes_stays_there_and_its_mark_is_reported() {
+async fn an_object_that_another_takes_stays_there_and_its_ownership_record_is_reported() {
     let bench = start(pool(&["b"]), &[Role::Primary]);
     bench.pass(1, Role::Primary).await;
     assert_eq!((bench.steps().len(), bench.state()), (2, "fulfilled"));
-    assert_eq!(*bench.marks.lock().unwrap(), [None, None], "one a turn");
+    assert_eq!(*bench.marks.lock().unwrap(), [None, None], "one per turn");
     take(&bench);
     // The intent is the same after a spell of silence: so is what was taken.
     says(&bench.snapshot, &bench.clock, Err(NoEvidence::TimedOut { after: Duration::from_secs(2) }));
@@ -39,7 +39,7 @@ async fn what_another_took_is_taken_back_once_it_is_certain_that_no_other_is_the
     bench.authority.send_replace(CERTAIN);
     bench.pass(6, Role::Primary).await;
     assert_eq!((bench.steps().len(), bench.state()), (4, "fulfilled"));
-    assert_eq!(bench.cloud().overruled, 1);
+    assert_eq!(bench.cloud().resets, 1);
     bench.stop().await;
 }
 
@@ -52,7 +52,7 @@ async fn in_doubt_what_another_took_is_not_taken_back() {
         bench.authority.send_replace(doubt.clone());
         bench.pass(60, Role::Primary).await;
         assert_eq!((bench.steps().len(), bench.state()), (2, "holding"), "{doubt:?}");
-        assert_eq!(bench.cloud().overruled, 0);
+        assert_eq!(bench.cloud().resets, 0);
         bench.stop().await;
     }
 }

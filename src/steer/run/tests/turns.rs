@@ -1,4 +1,4 @@
-//! What becomes of a turn: steps that stand alone, and how soon the next one comes.
+//! The course of a turn: steps that stand alone, and how soon the next turn comes.
 
 use super::scripted::{Cloud, Fault, start};
 use super::*;
@@ -13,9 +13,9 @@ async fn a_step_that_stands_alone_holds_up_no_other() {
         sleep(Duration::from_millis(1)).await;
         assert_eq!(bench.cloud().tables, ["1"].into(), "{class:?}: the others are made in the same turn");
         bench.pass(3, Role::Primary).await;
-        let told = if class == Class::Stop { "impossible" } else { "failing" };
-        assert_eq!(bench.state(), told, "{class:?}");
-        let error = bench.report.borrow().last_error.clone().expect("it is told");
+        let state = if class == Class::Stop { "impossible" } else { "failing" };
+        assert_eq!(bench.state(), state, "{class:?}");
+        let error = bench.report.borrow().last_error.clone().expect("it is reported");
         assert_eq!(error.1.class, class);
         assert!(bench.steps().iter().skip(3).all(|step| step.starts_with("Point 1")), "{:?}", bench.steps());
         bench.stop().await;
@@ -28,11 +28,7 @@ async fn what_is_refused_for_good_is_tried_no_faster_because_others_were_made() 
     let bench = start(tables, &[Role::Primary]);
     bench.pass(25, Role::Primary).await;
     let point = |table| format!("Point {table} (epoch 1, term 3)");
-    assert_eq!(
-        bench.steps(),
-        [point("1"), point("2"), point("1")],
-        "once more beside the look that verifies"
-    );
+    assert_eq!(bench.steps(), [point("1"), point("2"), point("1")], "once more with the verifying read");
     bench.cloud().refuses = None;
     bench.pass(10, Role::Primary).await;
     assert_eq!((bench.steps().len(), bench.state()), (4, "fulfilled"));
@@ -54,22 +50,18 @@ async fn steps_that_stand_alone_wait_together_when_there_are_too_many_requests()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_takes_longer_is_looked_at_less_often() {
+async fn what_takes_longer_is_polled_less_often() {
     let spreads = Cloud { spreads_until: 22_000, ..pool(&["b"]) };
     let bench = start(spreads, &[Role::Backup]);
     bench.pass(1, Role::Backup).await;
     bench.pass(30, Role::Primary).await;
-    let looks: Vec<_> = bench.cloud().reads.iter().copied().filter(|at| *at > 0).collect();
+    let reads: Vec<_> = bench.cloud().reads.iter().copied().filter(|at| *at > 0).collect();
     // Before the removal, again after the arbiter was asked, to verify it, and then every five seconds.
-    assert_eq!(looks, [1_000, 1_000, 1_000, 6_000, 11_000, 16_000, 21_000, 26_000]);
+    assert_eq!(reads, [1_000, 1_000, 1_000, 6_000, 11_000, 16_000, 21_000, 26_000]);
     assert_eq!(bench.state(), "fulfilled");
-    let ladder = bench.report.borrow().ladder.expect("promoted");
-    let after = |at: Option<Timestamp>| ladder.role_changed.expect("known").age_at(at.expect("reached"));
-    assert_eq!(after(ladder.accepted), Duration::ZERO);
-    assert_eq!(
-        after(ladder.fulfilled),
-        Duration::from_secs(25),
-        "when it was first seen, not when it was so"
-    );
+    let timeline = bench.report.borrow().ladder.expect("promoted");
+    let after = |at: Option<Timestamp>| timeline.role_changed.expect("known").age_at(at.expect("reached"));
+    assert_eq!(after(timeline.accepted), Duration::ZERO);
+    assert_eq!(after(timeline.fulfilled), Duration::from_secs(25), "when it was first seen");
     bench.stop().await;
 }
