@@ -1,11 +1,11 @@
 //! The configuration: what its tables mean, and the one way to read them.
 //!
-//! [`Source`] tells where it is, [`load`] reads a file, [`parse`] a text. Either gives a [`Config`] in which every rule holds, or *all*
-//! problems at once, each with the place in the text and the way to mend it, so that nobody repairs a file
-//! one error at a time. Nothing here touches the machine: whether a command exists or an address is free
-//! is the business of `mirrorvip check`.
+//! [`Source`] finds it, [`load`] reads a file, [`parse`] a text. Either returns a valid [`Config`], or *all* problems at
+//! once, each with its place in the text and its correction, so that no file has to be corrected one error at a time.
+//! Nothing here touches the machine: `mirrorvip check` finds out whether a command exists or an address is free.
 
 mod cloud_value;
+pub mod credentials;
 mod diagnostic;
 mod file;
 mod keys;
@@ -14,6 +14,8 @@ pub mod removed;
 mod rules;
 mod section;
 pub mod steering;
+mod syntax;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -29,24 +31,37 @@ use toml::de::DeTable;
 use self::diagnostic::Problems;
 pub use self::diagnostic::{Problem, Report};
 pub use self::file::{DEFAULT_FILE, LoadError, Reading, Source, VARIABLE, load};
-pub(crate) use self::keys::title;
-pub use self::keys::{Key, WhenAbsent, known_keys};
+pub use self::keys::{Key, Keys, WhenAbsent};
 use self::section::Section;
+pub use self::tables::{TableKind, Tables};
 
-/// Reads a configuration from its text; `origin` names the text in the report.
-pub fn parse(text: &str, origin: &str) -> Result<Config, Report> {
+/// What declarations of steering tables need.
+pub(crate) mod reading {
+    pub(crate) use super::cloud_value::{DNS_NAME, auto_or, choice, distinct, dns_name, is_dns_name};
+    pub(crate) use super::diagnostic::{Problem, Reported, Span, quoted};
+    pub(crate) use super::rules::{ObjectClaims, Owned, check_ca_file};
+    pub(crate) use super::section::{Located, Section, Value};
+    pub(crate) use super::tables::{Declared, Setting};
+    pub(crate) use super::value::{
+        absolute_path, boolean, command_line, duration, integer, text, url, variable,
+    };
+}
+
+/// Reads a configuration with steering tables of `T` from its text; `origin` names the text in the report.
+pub fn parse<T: Tables>(text: &str, origin: &str) -> Result<Config<T>, Report> {
     let problems = Problems::default();
     let (table, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        problems.report_syntax(text, error.message(), error.span());
+    let keys = Keys::of::<T>();
+    for problem in syntax::problems(text, origin, errors, &keys) {
+        problems.report_syntax(problem);
     }
-    let read = read::config(&Section::root(table.get_ref(), &problems), &problems);
+    let read = read::config(&Section::root(table.get_ref(), &problems, &keys), &problems);
     problems.conclude(read, text, origin)
 }
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct Config<T> {
     /// Where the last role and epoch of each mirror are remembered.
     pub state_directory: PathBuf,
     /// The port that load balancers poll.
@@ -54,7 +69,7 @@ pub struct Config {
     /// The port for people and for monitoring.
     pub admin: Admin,
     /// The mirrors of this node; at least one.
-    pub mirrors: Vec<Mirror>,
+    pub mirrors: Vec<Mirror<T>>,
 }
 
 /// `[health]`: the data plane.
@@ -66,7 +81,7 @@ pub struct Health {
     pub agent_check: Option<SocketAddr>,
     /// Serve the page over TLS.
     pub tls: Option<Tls>,
-    /// Who may ask; empty means everybody.
+    /// The networks of allowed clients; empty means all.
     pub allowed_networks: Vec<IpNet>,
     /// Whether requests may begin with a PROXY protocol header.
     pub proxy_protocol: bool,
@@ -104,7 +119,7 @@ pub struct Tls {
 
 /// `[[mirror]]`: one mirror of which this node is a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirror {
+pub struct Mirror<T> {
     /// Its name in logs, metrics and paths.
     pub name: String,
     /// Path prefixes at which its status page answers.
@@ -113,7 +128,7 @@ pub struct Mirror {
     pub interval: Duration,
     /// How long one question may take.
     pub timeout: Duration,
-    /// How long an answer is believed, from when it was asked for.
+    /// How long an answer is valid, counted from the question.
     pub stale_after: Duration,
     /// The mirror's own quality of service timeout.
     pub qos_timeout: Duration,
@@ -131,10 +146,10 @@ pub struct Mirror {
     pub peer_key_file: Option<PathBuf>,
     /// What the page says while a peer that was promoted later serves.
     pub superseded: steering::Superseded,
-    /// How often each steering target looks at its object when nothing happens.
+    /// How often each steering target reads its object when nothing happens.
     pub drift_interval: Duration,
     /// The cloud objects that direct clients.
-    pub targets: Vec<steering::Target>,
+    pub targets: Vec<T>,
 }
 
 /// `[mirror.probe.*]`: exactly one way to ask for the role.
@@ -153,25 +168,35 @@ pub enum Probe {
     Gateway(HttpTarget),
     /// `/api/monitor/metrics` of the instance.
     Metrics(HttpTarget),
-    /// Any command that tells by its exit code.
+    /// Any command that answers by its exit code.
     Exec {
         /// The command and its arguments; never empty.
         command: Vec<String>,
         /// Names of environment variables that the command gets besides the usual ones.
         environment: Vec<String>,
     },
-    /// A role word in a file that somebody else keeps fresh.
+    /// A role word in a file that another process keeps fresh.
     File {
         /// The file.
         path: PathBuf,
     },
 }
 
-impl Mirror {
+impl<T> Mirror<T> {
     /// This member's name as the owner of records: the one that is written, or the host's.
     pub fn member_name(&self) -> String {
         let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
         self.member.clone().unwrap_or_else(host)
+    }
+
+    /// The longest time after a change of role until its answer, without `rise`.
+    pub(crate) fn seen_within(&self) -> Duration {
+        self.between_questions() + self.timeout
+    }
+
+    /// The longest time between the starts of two questions: a slow answer delays the next question.
+    pub(crate) fn between_questions(&self) -> Duration {
+        self.interval.max(self.timeout)
     }
 }
 
@@ -195,4 +220,12 @@ pub struct HttpTarget {
     pub url: hyper::Uri,
     /// PEM file with the authorities to trust for `https`; the system's when absent.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Whether requests to `url` leave this machine without TLS.
+pub(crate) fn crosses_in_the_clear(url: &hyper::Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let stays = host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    url.scheme() == Some(&hyper::http::uri::Scheme::HTTP) && !stays
 }

@@ -1,4 +1,4 @@
-//! What is said about a wrong configuration, word for word; and that the installed example is right.
+//! The messages about a wrong configuration, word for word; and that the installed example is right.
 //!
 //! Each `tests/config/NAME.toml` has its report in `NAME.stderr` beside it. After a change of words, run with
 //! `UPDATE_EXPECT=1` and read the difference.
@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mirrorvip::config::{self, Config, WhenAbsent};
+use mirrorvip::config::WhenAbsent;
+use mirrorvip::provider::{self, Config};
 
 #[test]
 fn reports_read_as_expected() {
@@ -24,7 +25,7 @@ fn reports_read_as_expected() {
     for fixture in &fixtures {
         let text = fs::read_to_string(fixture).expect("fixtures are UTF-8");
         let name = fixture.file_name().expect("it was listed by name").to_string_lossy();
-        let report = config::parse(&text, &name).expect_err(&name);
+        let report = provider::parse(&text, &name).expect_err(&name);
         let actual = report.render(false);
         let expected = fixture.with_extension("stderr");
         if std::env::var_os("UPDATE_EXPECT").is_some() {
@@ -65,7 +66,7 @@ fn the_example_is_valid_and_short() {
 
 #[test]
 fn the_example_shows_every_key() {
-    for key in config::known_keys() {
+    for key in provider::known_keys() {
         let shown: Vec<_> = lines()
             .filter(|line| line.section == key.section)
             .filter_map(|line| line.text.trim_start_matches('#').split_once(" = "))
@@ -80,7 +81,7 @@ fn the_example_shows_every_key() {
 #[test]
 fn each_setting_that_the_example_shows_may_be_switched_on_alone() {
     let shipped = accept(EXAMPLE);
-    for key in config::known_keys().iter().filter(|key| !is_choice(key.section)) {
+    for key in provider::known_keys().iter().filter(|key| !is_choice(key.section)) {
         let config = accept(&switched_on(|line| {
             line.section == key.section && line.text.starts_with(&format!("#{} = ", key.name))
         }));
@@ -111,7 +112,7 @@ fn everything_that_the_example_shows_may_be_switched_on_together() {
 }
 
 fn accept(text: &str) -> Config {
-    config::parse(text, "mirrorvip.toml").unwrap_or_else(|report| panic!("{}", report.render(false)))
+    provider::parse(text, "mirrorvip.toml").unwrap_or_else(|report| panic!("{}", report.render(false)))
 }
 
 /// Tables of which the example switches all keys on together, or none.

@@ -1,8 +1,8 @@
 //! Problems in a configuration, and how they are shown.
 //!
-//! A [`Report`] keeps the text it is about, so that it can point into it as a compiler does. What it prints
-//! is fit for a terminal: control characters and what an address may hold of passwords are masked. It does
-//! not know what the rules are; the reader makes the [`Problem`]s.
+//! A [`Report`] keeps its text, so that it can point into it as a compiler does. Its output is safe for a terminal: control
+//! characters and possible passwords in addresses are masked. It does not know the rules; the reader makes the
+//! [`Problem`]s.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -13,23 +13,23 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Render
 
 use crate::text::printable;
 
-/// How many problems a report shows; whoever has more repairs these first.
+/// How many problems a report shows.
 const SHOWN: usize = 50;
-/// How many are kept to choose those from, so that a file full of rubbish does not fill the memory.
+/// How many are kept to choose those from, so that a garbage file does not fill the memory.
 const KEPT: usize = 1000;
 /// How many characters of foreign text a message quotes.
 const QUOTED: usize = 80;
 /// How many characters a message or a help may have; both may quote foreign text.
 const MESSAGE: usize = 600;
-/// How many bytes of the text are shown to a problem; one in longer lines is described by its place alone.
+/// How many bytes of the text are shown with a problem; for longer lines only the place is shown.
 const EXCERPT: usize = 16 * 1024;
 /// How many characters of a file's name are shown: the longest path that Linux opens.
 const ORIGIN: usize = 4096;
 
 /// Bytes of the text, from and up to.
-pub(super) type Span = Range<usize>;
+pub(crate) type Span = Range<usize>;
 
-/// One thing that is wrong, where, and how to mend it.
+/// One thing that is wrong, where, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     message: String,
@@ -55,7 +55,7 @@ pub(super) struct Problems(RefCell<Found>);
 
 /// Stands for a value that cannot be had because of a problem; only reporting one makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reported(());
+pub(crate) struct Reported(());
 
 #[derive(Debug, Default)]
 struct Found {
@@ -174,7 +174,7 @@ impl std::error::Error for Report {}
 
 impl Problem {
     /// A problem at `span`; `None` when it is nowhere in particular.
-    pub(super) fn new(span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
         Self {
             message: printable(&message.into(), MESSAGE),
             help: None,
@@ -185,27 +185,33 @@ impl Problem {
         }
     }
 
-    /// Moves it.
+    /// With another message.
+    pub(super) fn saying(mut self, message: impl Into<String>) -> Self {
+        self.message = printable(&message.into(), MESSAGE);
+        self
+    }
+
+    /// At another place.
     pub(super) fn at(mut self, span: Option<Span>) -> Self {
         self.span = span;
         self
     }
 
-    /// Says how to mend it, in full sentences.
-    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
+    /// Says how to correct it, in full sentences.
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(printable(&help.into(), MESSAGE));
         self
     }
 
-    /// Points to another place that has to do with it, unless that is not in the text.
-    pub(super) fn related(mut self, span: Option<Span>, label: impl Into<String>) -> Self {
+    /// Points to another place that is related, if that is in the text.
+    pub(crate) fn related(mut self, span: Option<Span>, label: impl Into<String>) -> Self {
         self.related.extend(span.map(|span| (span, label.into())));
         self
     }
 
     /// Marks a problem that is one only if the rest of the text has been understood: something is missing,
     /// or two values do not fit together.
-    pub(super) fn needs_whole_text(mut self) -> Self {
+    pub(crate) fn needs_whole_text(mut self) -> Self {
         self.needs_whole_text = true;
         self
     }
@@ -215,7 +221,7 @@ impl Problem {
         &self.message
     }
 
-    /// How to mend it, in full sentences.
+    /// How to correct it, in full sentences.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }
@@ -245,17 +251,8 @@ impl Problems {
         Reported(())
     }
 
-    /// Reports a text that is not TOML, in the parser's words.
-    pub(super) fn report_syntax(&self, text: &str, message: &str, span: Option<Span>) {
-        // The parser may point between the bytes of a character, or beyond the end.
-        let boundary = |mut at: usize| {
-            while !text.is_char_boundary(at.min(text.len())) {
-                at -= 1;
-            }
-            at.min(text.len())
-        };
-        let span = span.map(|span| boundary(span.start)..boundary(span.end.max(span.start)));
-        let problem = Problem::new(span, message);
+    /// Reports a text that is not TOML.
+    pub(super) fn report_syntax(&self, problem: Problem) {
         let mut found = self.0.borrow_mut();
         if found.syntax.len() < KEPT {
             found.syntax.push(problem);
@@ -319,7 +316,7 @@ impl Lines {
 }
 
 /// Foreign text in a message.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("`{}`", printable(text, QUOTED))
 }
 
@@ -327,7 +324,7 @@ pub(super) fn quoted(text: &str) -> String {
 ///
 /// The renderer shows C0 control characters and bidirectional overrides as symbols; the others are replaced
 /// here. Between `://` and `@` of an address there may be a password.
-fn masked(text: &str) -> String {
+pub(super) fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("://").map(|at| at + "://".len()) {

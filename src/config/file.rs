@@ -1,9 +1,9 @@
 //! Reading the configuration from where it is: a file, with the errors that a file can have, or the
 //! environment, for containers that have none.
 //!
-//! A file that is named on the command line comes first, then the variable [`VARIABLE`], then the usual file.
-//! The first that is there is the whole configuration; two are never merged. An empty variable is none, since
-//! that is how templates write what is absent.
+//! A file named on the command line comes first, then the variable [`VARIABLE`], then the usual file. The first of them is
+//! the whole configuration; two are never merged. An empty variable counts as absent, because templates write absent values
+//! that way.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,9 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::geteuid;
-
-use super::{Config, Report, parse};
+use super::{Config, Report, Tables, parse};
 use crate::file::{self, ReadError, Stamp};
 
 /// The variable of the environment that holds a whole configuration as TOML.
@@ -26,8 +24,7 @@ pub const DEFAULT_FILE: &str = "/etc/mirrorvip/mirrorvip.toml";
 /// The longest file that is read. A mirror takes a few hundred bytes.
 const LIMIT: u64 = 1024 * 1024;
 
-/// How long the file system may take to give a file. Whoever waits for a configuration has nothing else to do, but
-/// must not wait for ever.
+/// How long reading the file may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a configuration is.
@@ -57,7 +54,7 @@ pub enum LoadError {
         path: PathBuf,
     },
     /// The file is too long to be a configuration.
-    #[error("read the configuration {}: it is longer than {LIMIT} bytes", path.display())]
+    #[error("read the configuration {}: the file is too large (limit 1 MiB)", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
@@ -77,20 +74,20 @@ pub enum LoadError {
 
 /// One reading of a configuration.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct Reading<T> {
     /// What it says.
-    pub config: Config,
+    pub config: Config<T>,
     /// Which version of the file this is, to the byte; `None` for a variable, which cannot change.
     version: Option<(Stamp, Vec<u8>)>,
 }
 
 /// Reads a configuration from a file.
-pub fn load(path: &Path) -> Result<Config, LoadError> {
+pub fn load<T: Tables>(path: &Path) -> Result<Config<T>, LoadError> {
     understand(&read(path)?.1, path)
 }
 
 /// Reads a text that came from `origin`.
-fn understand(bytes: &[u8], origin: &Path) -> Result<Config, LoadError> {
+fn understand<T: Tables>(bytes: &[u8], origin: &Path) -> Result<Config<T>, LoadError> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(parse(text, &origin.to_string_lossy())?),
         Err(error) => {
@@ -128,13 +125,13 @@ impl Source {
         }
     }
 
-    /// Reads the configuration; of a file as it is by now.
-    pub fn load(&self) -> Result<Config, LoadError> {
+    /// Reads the configuration; a file as it is now.
+    pub fn load<T: Tables>(&self) -> Result<Config<T>, LoadError> {
         self.read().map(|reading| reading.config)
     }
 
-    /// The same, with what tells one version of a file from another.
-    pub fn read(&self) -> Result<Reading, LoadError> {
+    /// The same, with what distinguishes the versions of a file.
+    pub fn read<T: Tables>(&self) -> Result<Reading<T>, LoadError> {
         match self {
             Self::File(path) => {
                 let (stamp, bytes) = read(path)?;
@@ -160,8 +157,8 @@ impl fmt::Display for Source {
 
 // === impl Reading ===
 
-impl Reading {
-    /// Whether both are of one version of the file: the same bytes, and nobody wrote it in between.
+impl<T> Reading<T> {
+    /// Whether both are of one version of the file: the same bytes, and no write in between.
     pub fn is_same_version(&self, other: &Self) -> bool {
         self.version == other.version
     }
@@ -175,26 +172,20 @@ impl Reading {
 // === impl LoadError ===
 
 impl LoadError {
-    /// How to mend it, in full sentences; the report of an invalid file has its own.
+    /// How to correct it, in full sentences; the report of an invalid file has its own.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Unreadable { source, .. } => match source.kind() {
+            Self::Unreadable { path, source } => match source.kind() {
                 io::ErrorKind::NotFound => Some(
                     "Name the file with --config, put its text into MIRRORVIP_CONFIG_TOML, or start from the \
                      annotated example: mirrorvip.toml.example in /etc/mirrorvip, config/mirrorvip.toml in the source."
                         .to_owned(),
                 ),
-                io::ErrorKind::PermissionDenied => Some(format!(
-                    "This process runs as user {}: let that user read the file and search the directories \
-                     above it.",
-                    geteuid().as_raw()
-                )),
+                io::ErrorKind::PermissionDenied => Some(file::to_read(path)),
                 _ => None,
             },
             Self::NotAFile { .. } => Some("Name a file with --config.".to_owned()),
-            Self::TooLong { .. } => {
-                Some("This is hardly a configuration: name the right file with --config.".to_owned())
-            }
+            Self::TooLong { .. } => Some("Name the right file with --config.".to_owned()),
             Self::NotUtf8 { .. } => Some("Save it as UTF-8.".to_owned()),
             Self::Invalid(_) => None,
         }

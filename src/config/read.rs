@@ -1,6 +1,6 @@
 //! From parsed TOML to a [`Config`]: one function for each table, in the order of the file.
 //!
-//! Every function reads all its keys before it gives up on one, so that all problems come out together.
+//! Every function reads all its keys before it gives up on one, so that all problems are reported together.
 
 mod steering;
 
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::cloud_value as cloud;
 use super::diagnostic::{Problem, Problems, Reported};
-use super::rules::{self, Claims, Objects, Timing};
+use super::rules::{self, Claims, ObjectClaims, Timing};
 use super::section::{Section, Value, all, values};
 use super::value;
-use super::{Admin, Config, Health, HttpTarget, Mirror, Probe, Tls};
+use super::{Admin, Config, Health, HttpTarget, Mirror, Probe, Tables, Tls};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,17 +23,17 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The tables of which a mirror has exactly one, and how each is read.
 const PROBES: [(&str, ReadProbe); 5] = [
     ("mirror.probe.qlist", qlist),
-    ("mirror.probe.gateway", gateway),
-    ("mirror.probe.metrics", metrics),
+    ("mirror.probe.gateway", |section| http_target(section).map(Probe::Gateway)),
+    ("mirror.probe.metrics", |section| http_target(section).map(Probe::Metrics)),
     ("mirror.probe.exec", exec),
     ("mirror.probe.file", file),
 ];
 
 type ReadProbe = fn(&Section<'_>) -> Result<Probe, Reported>;
 
-pub(super) fn config(root: &Section<'_>, problems: &Problems) -> Result<Config, Reported> {
+pub(super) fn config<T: Tables>(root: &Section<'_>, problems: &Problems) -> Result<Config<T>, Reported> {
     let mut claims = Claims::new(problems);
-    let mut objects = Objects::new(problems);
+    let mut objects = ObjectClaims::new(problems);
     let state_directory = root.or_default("state_directory", value::absolute_path);
     let health = root.table("health").and_then(|section| health(&section, &mut claims));
     let admin = root.table("admin").and_then(|section| admin(&section, &mut claims));
@@ -110,12 +110,12 @@ fn tls(parent: &Section<'_>, name: &'static str) -> Result<Option<Tls>, Reported
     Ok(Some(Tls { certificate: certificate?.value, key: key?.value }))
 }
 
-fn mirrors(
+fn mirrors<T: Tables>(
     root: &Section<'_>,
     sections: &[Section<'_>],
     claims: &mut Claims<'_>,
-    objects: &mut Objects<'_>,
-) -> Result<Vec<Mirror>, Reported> {
+    objects: &mut ObjectClaims<'_>,
+) -> Result<Vec<Mirror<T>>, Reported> {
     if sections.is_empty() {
         return Err(root.report(
             Problem::new(None, "no [[mirror]] is configured")
@@ -129,12 +129,12 @@ fn mirrors(
     all(sections.iter().map(|section| mirror(section, alone, claims, objects)))
 }
 
-fn mirror(
+fn mirror<T: Tables>(
     section: &Section<'_>,
     alone: bool,
     claims: &mut Claims<'_>,
-    objects: &mut Objects<'_>,
-) -> Result<Mirror, Reported> {
+    objects: &mut ObjectClaims<'_>,
+) -> Result<Mirror<T>, Reported> {
     let name = section.required("name", value::mirror_name);
     let read_paths = |value: &Value<'_>| {
         let paths = value.one_or_many(value::path_prefix)?;
@@ -156,7 +156,7 @@ fn mirror(
     let rise = section.or_default("rise", |value| value::integer(value, 1..=10));
     let member = section.or_default("member", cloud::member);
     let superseded = section.or_default("superseded", cloud::superseded);
-    // At most half of the time ahead of which credentials are renewed: then none expire between two looks.
+    // At most half of the time before which credentials are renewed: then none expire between two reads.
     let drift_interval =
         section.or_default("drift_interval", |value| value::duration(value, 5 * SECOND..=5 * MINUTE));
     let probe = section.table("mirror.probe").and_then(|section| probe(&section));
@@ -234,14 +234,6 @@ fn qlist(section: &Section<'_>) -> Result<Probe, Reported> {
     let command = section.or_default("command", value::program);
     let environment = environment(section);
     Ok(Probe::Qlist { instance: instance?.value, command: command?.value, environment: environment? })
-}
-
-fn gateway(section: &Section<'_>) -> Result<Probe, Reported> {
-    http_target(section).map(Probe::Gateway)
-}
-
-fn metrics(section: &Section<'_>) -> Result<Probe, Reported> {
-    http_target(section).map(Probe::Metrics)
 }
 
 fn exec(section: &Section<'_>) -> Result<Probe, Reported> {

@@ -1,16 +1,16 @@
-//! What a new configuration takes away of the one in force: protection, an address or path at which load balancers ask,
-//! a mirror, or what a promotion of it relies on. PURE.
+//! What a new configuration removes from the present one: protection, an address or path that load balancers poll, a
+//! mirror, or what a promotion of it needs. PURE.
 //!
-//! A file that is cut off in the middle can be valid TOML, and what it lost has defaults. TOML cannot tell that from a
-//! change that somebody meant, so a reload that removes something is taken over with care.
+//! A file that is cut off in the middle can be valid TOML, and its lost keys have defaults. TOML cannot distinguish that
+//! from an intended change, so a reload that removes something is applied with care.
 
 use std::net::SocketAddr;
 
 use super::steering::Superseded;
-use super::{Admin, Config, Health, Mirror};
+use super::{Admin, Config, Health, Mirror, Tables};
 
-/// What `new` takes away of `old`: places in the configuration, for people; empty if nothing.
-pub fn removed(old: &Config, new: &Config) -> Vec<String> {
+/// What `new` removes from `old`: places in the configuration; empty if nothing.
+pub fn removed<T: Tables>(old: &Config<T>, new: &Config<T>) -> Vec<String> {
     let mut removed = health(&old.health, &new.health);
     removed.extend(admin(&old.admin, &new.admin));
     for mirror in &old.mirrors {
@@ -61,13 +61,13 @@ fn admin(old: &Admin, new: &Admin) -> Vec<String> {
     removed
 }
 
-/// Whether who could only be reached from this machine can be reached from others.
+/// Whether a listener that only this machine could reach becomes reachable from others.
 fn opens(old: &[SocketAddr], new: &[SocketAddr]) -> bool {
     let closed = |addresses: &[SocketAddr]| addresses.iter().all(|address| address.ip().is_loopback());
     closed(old) && !closed(new)
 }
 
-fn of_mirror(old: &Mirror, new: &Mirror) -> Vec<String> {
+fn of_mirror<T: Tables>(old: &Mirror<T>, new: &Mirror<T>) -> Vec<String> {
     let mut removed = Vec::new();
     if old.peer_key_file.is_some() && new.peer_key_file.is_none() {
         removed.push("peer_key_file".to_owned());
@@ -83,8 +83,7 @@ fn of_mirror(old: &Mirror, new: &Mirror) -> Vec<String> {
             removed.push(format!("peer {}", peer.address));
         }
     }
-    let tables =
-        |mirror: &Mirror| mirror.targets.iter().map(|target| target.table().to_owned()).collect::<Vec<_>>();
+    let tables = |mirror: &Mirror<T>| mirror.targets.iter().map(Tables::table).collect::<Vec<_>>();
     let mut left = tables(new);
     for table in tables(old) {
         match left.iter().position(|other| *other == table) {
@@ -98,7 +97,7 @@ fn of_mirror(old: &Mirror, new: &Mirror) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::parse;
+    use crate::provider::{Config, parse};
 
     const WHOLE: &str = r#"
 [health]
@@ -167,7 +166,7 @@ probe.file.path = "/b.role"
         check("\"/bin/true\"", "\"/bin/false\"", &[]);
     }
 
-    /// Every place at which the text can be cut off and still is a configuration.
+    /// Every place at which the text can be cut off and remain a configuration.
     #[test]
     fn whatever_a_cut_takes_away_is_named() {
         let old = read(WHOLE);

@@ -1,7 +1,7 @@
-//! Rules that need two values: what may not be equal, and which durations fit together.
+//! Rules between two values: what must differ, and which durations fit together.
 //!
-//! Each of these leads, when it is broken, to a daemon that starts and then does the wrong thing: two
-//! mirrors that answer for each other, or a page that says SUCCESS after another member took over.
+//! A daemon that broke one of these would start and then do the wrong thing: two mirrors would answer for each other, or a
+//! page would say SUCCESS after another member took over.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,15 +9,12 @@ use std::time::Duration;
 
 mod steering;
 
-pub(super) use self::steering::{
-    Objects, Owned, check_alias, check_ca_file, check_one_kind, check_owned, check_peers, check_record_value,
-    half_an_alias,
-};
+pub(crate) use self::steering::{ObjectClaims, Owned, check_ca_file, check_peers};
 use super::Admin;
 use super::diagnostic::{Problem, Problems, Span, quoted};
 use super::section::{Located, Section};
 
-/// What has been taken so far, and by which place in the text.
+/// The listener addresses, mirror names and paths so far, each with its place in the text.
 pub(super) struct Claims<'a> {
     problems: &'a Problems,
     addresses: Vec<(Located<SocketAddr>, &'static str)>,
@@ -40,7 +37,7 @@ impl<'a> Claims<'a> {
         Self { problems, addresses: Vec::new(), names: HashMap::new(), paths: HashMap::new() }
     }
 
-    /// An address that `key` listens on: nothing else may.
+    /// An address that only `key` may listen on.
     pub(super) fn address(&mut self, key: &'static str, address: &Located<SocketAddr>) {
         let taken = self.addresses.iter().find(|(other, _)| collide(other.value, address.value));
         if let Some((other, other_key)) = taken {
@@ -84,7 +81,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// Takes `wanted`, or reports `problem` when it is taken.
+/// Claims `wanted`, or reports `problem` if it is taken.
 fn claim(
     taken: &mut HashMap<String, Option<Span>>,
     wanted: &Located<String>,
@@ -102,7 +99,7 @@ fn claim(
     }
 }
 
-/// Whether two listeners get in each other's way. IPv6 listeners are taken to leave IPv4 alone.
+/// Whether two listeners conflict. IPv6 listeners do not listen on IPv4.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
     let same_family = matches!((a, b), (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)));
@@ -129,7 +126,7 @@ pub(super) fn check_deadlines(
     );
 }
 
-/// Who can reach the admin listener from elsewhere must be known.
+/// An admin listener that other machines can reach needs TLS or a token.
 pub(super) fn check_admin(section: &Section<'_>, admin: &Admin, listen: &Located<SocketAddr>) {
     if listen.value.ip().to_canonical().is_loopback() || admin.tls.is_some() || admin.token_file.is_some() {
         return;
@@ -137,17 +134,17 @@ pub(super) fn check_admin(section: &Section<'_>, admin: &Admin, listen: &Located
     section.report(
         Problem::new(
             listen.span.clone(),
-            format!("`admin.listen` on {} is open to everybody who can reach it", listen.value),
+            format!("`admin.listen` on {} is open to every client that can reach it", listen.value),
         )
         .with_help(
-            "Write an address of this machine alone, such as \"127.0.0.1:9180\", or protect it with \
+            "Write a loopback address, such as \"127.0.0.1:9180\", or protect it with \
              token_file = \"/etc/mirrorvip/token\" or [admin.tls].",
         )
         .needs_whole_text(),
     );
 }
 
-/// An answer must live until the next one can be in, and die before another member can take over.
+/// An answer must be valid until the next one can arrive, and expire before another member can take over.
 pub(super) fn check_timing(section: &Section<'_>, timing: &Timing<'_>) {
     let Timing { interval, timeout, stale_after, qos_timeout } = timing;
     let needed = interval.value + timeout.value;
@@ -158,7 +155,7 @@ pub(super) fn check_timing(section: &Section<'_>, timing: &Timing<'_>) {
         );
         let help = if needed < qos_timeout.value {
             format!(
-                "Write stale_after = \"{needed:?}\" or more, so that an answer lives until the next is in."
+                "Write stale_after = \"{needed:?}\" or more, so that an answer stays valid until the next one arrives."
             )
         } else {
             format!(

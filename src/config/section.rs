@@ -1,10 +1,10 @@
 //! Typed reading of parsed TOML that knows where everything is written.
 //!
-//! A [`Section`] is one table and hands out its keys; a [`Value`] is one value and says what is wrong with
-//! it. Neither stops at a problem: both report it and answer [`Reported`], and the caller reads on, so that
-//! all problems come out in one run. serde's derive could do neither this nor keep the places.
+//! A [`Section`] is one table and returns its keys; a [`Value`] is one value and reports its problems. Neither stops at a
+//! problem: both report it and return [`Reported`], and the caller reads on, so that one run reports all problems. serde's
+//! derive could neither do this nor keep the places.
 //!
-//! What the keys mean is not known here, only which there are (see [`keys`]).
+//! Only the names of the keys are known here (see [`keys`]), not their meaning.
 
 use std::borrow::Cow;
 
@@ -12,32 +12,34 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Problem, Problems, Reported, Span, quoted};
-use super::keys::{self, WhenAbsent};
+use super::keys::{self, Keys, WhenAbsent};
+use super::tables::Setting;
 use crate::text::printable;
 
-/// How many entries a list may have. Nobody has more mirrors, addresses or logs on one node.
+/// How many entries a list may have. No node has more mirrors, addresses or logs.
 const LIST: usize = 64;
 /// An unknown key that is longer than this was not meant to be a known one.
 const LONGEST_KEY: usize = 40;
 
 /// A value and where it is written; a default is written nowhere.
 #[derive(Clone, Debug)]
-pub(super) struct Located<T> {
-    pub(super) value: T,
-    pub(super) span: Option<Span>,
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
+    pub(crate) span: Option<Span>,
 }
 
 /// One table of the file, or the lack of it.
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     name: &'static str,
     table: Option<&'a DeTable<'a>>,
     span: Option<Span>,
     unknown: Option<Reported>,
     problems: &'a Problems,
+    keys: &'a Keys,
 }
 
 /// One value, written or default.
-pub(super) struct Value<'a> {
+pub(crate) struct Value<'a> {
     key: &'static str,
     is_entry: bool,
     item: &'a DeValue<'a>,
@@ -49,20 +51,26 @@ pub(super) struct Value<'a> {
 
 impl<'a> Section<'a> {
     /// The top level.
-    pub(super) fn root(table: &'a DeTable<'a>, problems: &'a Problems) -> Self {
-        Self::new("", table, None, problems)
+    pub(super) fn root(table: &'a DeTable<'a>, problems: &'a Problems, keys: &'a Keys) -> Self {
+        Self::new("", table, None, problems, keys)
     }
 
     /// A written table. What should not be in it is reported at once.
-    fn new(name: &'static str, table: &'a DeTable<'a>, span: Option<Span>, problems: &'a Problems) -> Self {
-        let known = keys::names_in(name);
+    fn new(
+        name: &'static str,
+        table: &'a DeTable<'a>,
+        span: Option<Span>,
+        problems: &'a Problems,
+        keys: &'a Keys,
+    ) -> Self {
+        let known = keys.names_in(name);
         let mut unknown = None;
         for (key, value) in table {
             if !known.contains(&key.get_ref().as_ref()) {
-                unknown = Some(problems.report(unknown_key(name, key, value.get_ref(), &known)));
+                unknown = Some(problems.report(unknown_key(keys, name, key, value.get_ref(), &known)));
             }
         }
-        Self { name, table: Some(table), span, unknown, problems }
+        Self { name, table: Some(table), span, unknown, problems, keys }
     }
 
     /// The dotted path of the table.
@@ -71,16 +79,16 @@ impl<'a> Section<'a> {
     }
 
     /// Where the table begins, or the one that should hold it.
-    pub(super) fn span(&self) -> Option<Span> {
+    pub(crate) fn span(&self) -> Option<Span> {
         self.span.clone()
     }
 
-    /// Whether there is something in the table that nobody knows: it may stand for what is missing.
+    /// Whether the table has an unknown key: it may be a misspelling of a missing one.
     pub(super) fn unknown(&self) -> Option<Reported> {
         self.unknown
     }
 
-    pub(super) fn report(&self, problem: Problem) -> Reported {
+    pub(crate) fn report(&self, problem: Problem) -> Reported {
         self.problems.report(problem)
     }
 
@@ -93,8 +101,8 @@ impl<'a> Section<'a> {
         match self.optional(key, read)? {
             Some(found) => Ok(found),
             None => Err(self.report(
-                Problem::new(self.span(), format!("{} has no `{key}`", keys::title(self.name)))
-                    .with_help(format!("Write `{key}`: {}.", keys::find(self.name, key).meaning))
+                Problem::new(self.span(), format!("{} has no `{key}`", self.keys.title(self.name)))
+                    .with_help(format!("Write `{key}`: {}.", self.keys.find(self.name, key).meaning))
                     .needs_whole_text(),
             )),
         }
@@ -109,12 +117,25 @@ impl<'a> Section<'a> {
         if let Some(found) = self.optional(key, &read)? {
             return Ok(found);
         }
-        let WhenAbsent::Means(default) = keys::find(self.name, key).when_absent else {
+        let WhenAbsent::Means(default) = self.keys.find(self.name, key).when_absent else {
             unreachable!("`{}.{key}` is read with a default, and the table of keys has none", self.name)
         };
         let item = DeValue::parse(default).expect("defaults are TOML; a test reads each of them");
         let value = Value { key, is_entry: false, item: item.get_ref(), span: None, problems: self.problems };
         Ok(Located { value: read(&value)?, span: None })
+    }
+
+    /// A key as it is declared: one that must be written, or has a default.
+    pub(crate) fn read<T>(&self, setting: &Setting<T>) -> Result<Located<T>, Reported> {
+        match setting.key.when_absent {
+            WhenAbsent::Refused => self.required(setting.key.name, setting.read),
+            WhenAbsent::Means(_) | WhenAbsent::Off => self.or_default(setting.key.name, setting.read),
+        }
+    }
+
+    /// A key as it is declared that may be left out.
+    pub(crate) fn read_if_written<T>(&self, setting: &Setting<T>) -> Result<Option<Located<T>>, Reported> {
+        self.optional(setting.key.name, setting.read)
     }
 
     /// A key that may be left out.
@@ -123,7 +144,7 @@ impl<'a> Section<'a> {
         key: &'static str,
         read: impl FnOnce(&Value<'_>) -> Result<T, Reported>,
     ) -> Result<Option<Located<T>>, Reported> {
-        debug_assert_eq!(keys::find(self.name, key).name, key);
+        debug_assert_eq!(self.keys.find(self.name, key).name, key);
         let Some(value) = self.get(key) else { return Ok(None) };
         let span = value.span.clone();
         Ok(Some(Located { value: read(&value)?, span }))
@@ -131,8 +152,7 @@ impl<'a> Section<'a> {
 
     /// A table below this one, by its dotted path. An absent one has all its defaults.
     pub(super) fn table(&self, name: &'static str) -> Result<Self, Reported> {
-        let absent =
-            || Section { name, table: None, span: self.span(), unknown: None, problems: self.problems };
+        let absent = || Section { name, table: None, span: self.span(), unknown: None, ..*self };
         Ok(self.optional_table(name)?.unwrap_or_else(absent))
     }
 
@@ -140,7 +160,7 @@ impl<'a> Section<'a> {
     pub(super) fn optional_table(&self, name: &'static str) -> Result<Option<Self>, Reported> {
         let Some(value) = self.get(last_step(name)) else { return Ok(None) };
         match value.item {
-            DeValue::Table(table) => Ok(Some(Self::new(name, table, value.span, self.problems))),
+            DeValue::Table(table) => Ok(Some(Self::new(name, table, value.span, self.problems, self.keys))),
             DeValue::Array(_) => Err(value.refuse(
                 format!("`{name}` must be a table, and this is a list"),
                 format!("Write [{name}] once, in single brackets."),
@@ -155,15 +175,18 @@ impl<'a> Section<'a> {
     /// The tables of a list below this one, in their order; none when absent.
     pub(super) fn tables(&self, name: &'static str) -> Result<Vec<Self>, Reported> {
         let Some(value) = self.get(last_step(name)) else { return Ok(Vec::new()) };
-        let brackets =
-            format!("Write [[{name}]], in double brackets, on a line of its own: there may be several.");
+        let brackets = format!(
+            "Write [[{name}]], in double brackets, on a line of its own above its keys and tables: there may be several."
+        );
         let DeValue::Array(items) = value.item else {
             let message = format!("`{name}` must be a list of tables, and this is {}", kind(value.item));
-            return Err(value.refuse(message, brackets));
+            // Where [[NAME]] follows, the parser reports that, and the order is the mistake.
+            let problem = Problem::new(value.span, message).with_help(brackets).needs_whole_text();
+            return Err(self.report(problem));
         };
         value.check_length(items.len())?;
         let table = |item: &'a Spanned<DeValue<'a>>| match item.get_ref() {
-            DeValue::Table(table) => Ok(Self::new(name, table, Some(item.span()), self.problems)),
+            DeValue::Table(table) => Ok(Self::new(name, table, Some(item.span()), self.problems, self.keys)),
             other => {
                 let message = format!("`{name}` must be a list of tables, and this is {}", kind(other));
                 Err(self.report(Problem::new(item.span(), message).with_help(brackets.as_str())))
@@ -183,12 +206,12 @@ impl<'a> Section<'a> {
 
 impl<'a> Value<'a> {
     /// The name of the key that holds it.
-    pub(super) fn key(&self) -> &'static str {
+    pub(crate) fn key(&self) -> &'static str {
         self.key
     }
 
-    /// Reports a problem with this value, and the way to mend it.
-    pub(super) fn refuse(&self, message: impl Into<String>, help: impl Into<String>) -> Reported {
+    /// Reports a problem with this value, and the way to correct it.
+    pub(crate) fn refuse(&self, message: impl Into<String>, help: impl Into<String>) -> Reported {
         self.problems.report(Problem::new(self.span.clone(), message).with_help(help))
     }
 
@@ -228,7 +251,7 @@ impl<'a> Value<'a> {
     }
 
     /// Reads a single value as a list of one, or a list.
-    pub(super) fn one_or_many<T>(
+    pub(crate) fn one_or_many<T>(
         &self,
         read: impl Fn(&Value<'a>) -> Result<T, Reported>,
     ) -> Result<Vec<Located<T>>, Reported> {
@@ -243,7 +266,7 @@ impl<'a> Value<'a> {
             return Ok(());
         }
         Err(self.refuse(
-            format!("`{}` has {length} entries, and {LIST} are the most", self.key),
+            format!("`{}` has {length} entries; the limit is {LIST}", self.key),
             "Leave out what this node does not need.",
         ))
     }
@@ -281,6 +304,7 @@ fn last_step(name: &'static str) -> &'static str {
 
 /// The problem with a key that does not belong here, with the best guess at what was meant.
 fn unknown_key(
+    keys: &Keys,
     section: &'static str,
     key: &Spanned<Cow<'_, str>>,
     value: &DeValue<'_>,
@@ -305,9 +329,9 @@ fn unknown_key(
     let what = if matches!(value, DeValue::Table(_)) { "table" } else { "key" };
     let place = match section {
         "" => "at the top level".to_owned(),
-        _ => format!("in {}", keys::title(section)),
+        _ => format!("in {}", keys.title(section)),
     };
-    let homes: Vec<_> = keys::sections_with(name).map(keys::title).collect();
+    let homes: Vec<_> = keys.sections_with(name).map(|section| keys.title(section)).collect();
     let help = if !homes.is_empty() {
         format!(
             "`{name}` belongs to {}. In TOML a key belongs to the last table header above it.",
@@ -316,7 +340,7 @@ fn unknown_key(
     } else if let Some(meant) = nearest(name, known) {
         format!("Did you mean `{meant}`?")
     } else {
-        format!("These are known {place}: {}.", known.join(", "))
+        format!("Known {place}: {}.", known.join(", "))
     };
     Problem::new(key.span(), format!("unknown {what} {} {place}", quoted(name))).with_help(help)
 }

@@ -8,6 +8,7 @@ mod values;
 use std::fmt::Write;
 
 use super::*;
+use crate::provider::{Config, Table, known_keys, parse};
 
 /// The shortest configuration there is, in which every other key has its default.
 const MINIMAL: &str = "[[mirror]]\nname = \"PROD\"\n[mirror.probe.qlist]\ninstance = \"IRIS\"\n";
@@ -101,7 +102,7 @@ fn document(section: &str, line: &str) -> String {
         if table.contains("tls") && table != section {
             continue;
         }
-        writeln!(text, "{}", keys::title(table)).expect("a String takes all");
+        writeln!(text, "{}", Keys::of::<Table>().title(table)).expect("a String takes all");
         if table == "mirror" && MOVERS.contains(&section) {
             text.push_str("peers = \"none\"\n");
         }
@@ -280,7 +281,7 @@ fn an_admin_listener_that_others_reach_needs_protection() {
     let open = "[admin]\nlisten = \"10.0.0.1:9180\"\n";
     assert_eq!(
         only_message(&format!("{open}{MINIMAL}")),
-        "`admin.listen` on 10.0.0.1:9180 is open to everybody who can reach it"
+        "`admin.listen` on 10.0.0.1:9180 is open to every client that can reach it"
     );
     accept(&format!("{open}token_file = \"/token\"\n{MINIMAL}"));
     accept(&format!("{open}tls = {{ certificate = \"/c\", key = \"/k\" }}\n{MINIMAL}"));
@@ -311,7 +312,7 @@ fn nothing_is_said_about_what_the_parser_could_not_read() {
 }
 
 #[test]
-fn problems_tell_their_place_in_characters() {
+fn problems_give_their_place_in_characters() {
     let report = refuse(&format!("# ä\r\nstate_directory = \"/ä\" # ö\r\n{MINIMAL}\"ü\" = 1\r\nx = 2\r\n"));
     let places: Vec<_> = report.problems().map(|problem| (problem.line(), problem.column())).collect();
     assert_eq!(places, [(Some(7), Some(1)), (Some(8), Some(1))]);

@@ -1,5 +1,5 @@
-//! What a single value may be: one function for each kind, from parsed TOML to the type that the rest of
-//! the program works with. Rules that need two values are in [`rules`](super::rules).
+//! What a single value may be: one function per kind, from parsed TOML to the type that the program uses. Rules between two
+//! values are in [`rules`](super::rules).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -14,7 +14,6 @@ use toml::de::DeValue;
 
 use super::diagnostic::{Reported, quoted};
 use super::section::{Value, all};
-use crate::service::credentials;
 
 /// Longest name of a mirror or an instance.
 const NAME: usize = 64;
@@ -23,27 +22,27 @@ const PREFIX: usize = 256;
 /// Longest address of a page.
 const URL: usize = 2048;
 
-/// What the health listener answers itself: a mirror of that name could not be told from it.
+/// The health listener's own pages: a mirror of that name could not be distinguished from them.
 const ENDPOINTS: &[&str] =
     &["primary", "promotion", "backup", "async", "live", "ready", "status", "metrics", "probe", "csp"];
 /// The status page's name, as InterSystems writes it and as its articles print it.
 const PAGES: [&str; 2] = ["mirror_status.cxw", "mirrorstatus.cxw"];
 
-pub(super) fn text<'a>(value: &Value<'a>, help: &str) -> Result<&'a str, Reported> {
+pub(crate) fn text<'a>(value: &Value<'a>, help: &str) -> Result<&'a str, Reported> {
     match value.item() {
         DeValue::String(text) => Ok(text),
         _ => Err(value.refuse_kind("a string", help)),
     }
 }
 
-pub(super) fn boolean(value: &Value<'_>) -> Result<bool, Reported> {
+pub(crate) fn boolean(value: &Value<'_>) -> Result<bool, Reported> {
     match value.item() {
         DeValue::Boolean(boolean) => Ok(*boolean),
         _ => Err(value.refuse_kind("a boolean", "Write true or false, without quotes.")),
     }
 }
 
-pub(super) fn integer(value: &Value<'_>, range: RangeInclusive<u32>) -> Result<u32, Reported> {
+pub(crate) fn integer(value: &Value<'_>, range: RangeInclusive<u32>) -> Result<u32, Reported> {
     let limits = format!("Write a number from {} to {}, without quotes.", range.start(), range.end());
     let DeValue::Integer(integer) = value.item() else {
         return Err(value.refuse_kind("an integer", limits));
@@ -57,17 +56,19 @@ pub(super) fn integer(value: &Value<'_>, range: RangeInclusive<u32>) -> Result<u
     }
 }
 
-pub(super) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Reported> {
+pub(crate) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Reported> {
     let text = match value.item() {
         DeValue::String(text) => text,
         DeValue::Integer(number) => {
-            return Err(value.refuse_kind("a duration", with_unit(&number.to_string())));
+            return Err(value.refuse_kind("a duration", with_unit(&number.to_string(), &range)));
         }
-        DeValue::Float(number) => return Err(value.refuse_kind("a duration", with_unit(number.as_str()))),
+        DeValue::Float(number) => {
+            return Err(value.refuse_kind("a duration", with_unit(number.as_str(), &range)));
+        }
         _ => return Err(value.refuse_kind("a duration", DURATION_HELP)),
     };
     let Ok(duration) = SpanParser::new().parse_unsigned_duration(text.as_bytes()) else {
-        return Err(value.refuse(format!("{} is not a duration", quoted(text)), with_unit(text)));
+        return Err(value.refuse(format!("{} is not a duration", quoted(text)), with_unit(text, &range)));
     };
     let (key, low, high) = (value.key(), range.start(), range.end());
     if duration < *low {
@@ -143,8 +144,8 @@ pub(super) fn network(value: &Value<'_>) -> Result<IpNet, Reported> {
     Ok(network)
 }
 
-/// A file or directory. The daemon's working directory is nobody's business, so the path is absolute.
-pub(super) fn absolute_path(value: &Value<'_>) -> Result<PathBuf, Reported> {
+/// A file or directory. The path is absolute, so that it does not depend on the daemon's working directory.
+pub(crate) fn absolute_path(value: &Value<'_>) -> Result<PathBuf, Reported> {
     let example = "Write an absolute path, one that begins with \"/\".";
     let text = text(value, example)?;
     if !text.starts_with('/') {
@@ -164,18 +165,17 @@ pub(super) fn secret_path(value: &Value<'_>) -> Result<PathBuf, Reported> {
     if text.starts_with('/') {
         return absolute_path(value);
     }
-    let credential = credentials::resolve(text).filter(|_| !text.chars().any(char::is_control));
+    let credential = super::credentials::resolve(text).filter(|_| !text.chars().any(char::is_control));
     credential.ok_or_else(|| {
         value.refuse(format!("{} is neither an absolute path nor a credential", quoted(text)), help)
     })
 }
 
-/// A mirror's name.
 pub(super) fn mirror_name(value: &Value<'_>) -> Result<String, Reported> {
     let help = "Write 1 to 64 letters, digits, \"_\", \".\" or \"-\", and no \".\" at the beginning.";
     let name = text(value, help)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    // It becomes a step of a path and a part of a file's name: "." and ".." would not stay what they are.
+    // It becomes part of a URL's path and of a file's name, where "." and ".." have a meaning.
     if name.is_empty() || name.len() > NAME || name.starts_with('.') || !name.chars().all(fits) {
         return Err(value.refuse(format!("{} cannot be a mirror's name", quoted(name)), help));
     }
@@ -248,7 +248,7 @@ pub(super) fn program(value: &Value<'_>) -> Result<String, Reported> {
 }
 
 /// A program and its arguments.
-pub(super) fn command_line(value: &Value<'_>) -> Result<Vec<String>, Reported> {
+pub(crate) fn command_line(value: &Value<'_>) -> Result<Vec<String>, Reported> {
     let example = "Write a list, such as [\"/usr/local/bin/is-primary\", \"--quiet\"]; there is no shell.";
     let words = value.entries(example)?;
     let Some((first, arguments)) = words.split_first() else {
@@ -267,7 +267,7 @@ pub(super) fn command_line(value: &Value<'_>) -> Result<Vec<String>, Reported> {
 }
 
 /// The name of an environment variable.
-pub(super) fn variable(value: &Value<'_>) -> Result<String, Reported> {
+pub(crate) fn variable(value: &Value<'_>) -> Result<String, Reported> {
     let help = "Write the variable's name alone, such as \"ORACLE_HOME\"; its value is the daemon's own.";
     let name = text(value, help)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -278,7 +278,7 @@ pub(super) fn variable(value: &Value<'_>) -> Result<String, Reported> {
 }
 
 /// The address of a page. The messages do not quote it: it may hold a password.
-pub(super) fn url(value: &Value<'_>) -> Result<Uri, Reported> {
+pub(crate) fn url(value: &Value<'_>) -> Result<Uri, Reported> {
     let example = "Write an address such as \"http://127.0.0.1:52773/csp/bin/mirror_status.cxw\".";
     let text = text(value, example)?;
     let key = value.key();
@@ -296,13 +296,13 @@ pub(super) fn url(value: &Value<'_>) -> Result<Uri, Reported> {
         return Err(value.refuse(
             format!("`{key}` holds a user's name"),
             "Remove what stands before \"@\": the page must be readable without signing on, and secrets do \
-             not belong into this file.",
+             not belong in this file.",
         ));
     }
     let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
     if authority.host().is_empty() || !(port.is_empty() || authority.port_u16().is_some_and(|port| port > 0))
     {
-        return Err(value.refuse(format!("`{key}` names no host, or a port that cannot be"), example));
+        return Err(value.refuse(format!("`{key}` has no host, or an invalid port"), example));
     }
     if text.contains('#') {
         return Err(value.refuse(format!("`{key}` has a fragment"), "Remove \"#\" and what follows."));
@@ -312,13 +312,17 @@ pub(super) fn url(value: &Value<'_>) -> Result<Uri, Reported> {
 
 const DURATION_HELP: &str = "Write a number and a unit, such as \"1s\", \"500ms\" or \"1m 30s\".";
 
-/// What to write for a duration that was given as a bare number.
-fn with_unit(number: &str) -> String {
+/// What to write for a duration of `range` that was given as a bare number: seconds if that is within `range`, else
+/// milliseconds, as the Management Portal shows the mirror's times.
+fn with_unit(number: &str, range: &RangeInclusive<Duration>) -> String {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    if digits(whole) && digits(fraction) && number.len() < 10 {
-        format!("Write \"{number}s\" if seconds are meant.")
-    } else {
-        DURATION_HELP.to_owned()
+    if !(digits(whole) && digits(fraction)) || number.len() >= 10 {
+        return DURATION_HELP.to_owned();
+    }
+    let fits = |unit: Duration| number.parse().is_ok_and(|number| range.contains(&unit.mul_f64(number)));
+    match (fits(Duration::from_secs(1)), fits(Duration::from_millis(1))) {
+        (false, true) => format!("Write \"{number}ms\" if milliseconds are meant."),
+        (true, _) | (false, false) => format!("Write \"{number}s\" if seconds are meant."),
     }
 }

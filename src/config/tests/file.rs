@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
 use super::*;
+use crate::provider::load;
 
 #[test]
 fn files_are_loaded_or_refused_with_their_reason() {
@@ -16,7 +17,7 @@ fn files_are_loaded_or_refused_with_their_reason() {
         at(name)
     };
 
-    let config = load(&write("good.toml", MINIMAL.as_bytes())).unwrap();
+    let config: Config = load(&write("good.toml", MINIMAL.as_bytes())).unwrap();
     assert_eq!(config.mirrors[0].name, "PROD");
 
     let missing = load(&at("missing.toml")).unwrap_err();
@@ -61,11 +62,22 @@ fn a_named_file_comes_first_then_the_environment_then_the_usual_file() {
 
 #[test]
 fn problems_in_the_environment_have_their_line_there() {
-    let load = |text: &[u8]| Source::choose(None, Some(OsString::from_vec(text.to_vec()))).load();
+    let load = |text: &[u8]| Source::choose(None, Some(OsString::from_vec(text.to_vec()))).load::<Table>();
     assert_eq!(load(MINIMAL.as_bytes()).unwrap().mirrors[0].name, "PROD");
     let LoadError::Invalid(report) = load(b"[health]\nlisten = 8080\n").unwrap_err() else {
         panic!("it can be read");
     };
     assert!(report.render(false).contains("--> MIRRORVIP_CONFIG_TOML:2:10"), "{}", report.render(false));
     assert!(matches!(load(b"# \n# caf\xe9\n"), Err(LoadError::NotUtf8 { line: 2, .. })));
+}
+
+#[test]
+fn a_path_in_the_variable_differs_from_text() {
+    let source = Source::choose(None, Some("/etc/mirrorvip/mirrorvip.toml\n".into()));
+    let LoadError::Invalid(report) = source.load::<Table>().unwrap_err() else { panic!("it can be read") };
+    let problems: Vec<_> = report.problems().collect();
+    let [problem] = problems.as_slice() else { panic!("{}", report.render(false)) };
+    assert_eq!(problem.message(), "this is the path of a file, not a configuration");
+    let help = problem.help().unwrap();
+    assert!(help.contains("unset it and write `--config /etc/mirrorvip/mirrorvip.toml`"), "{help}");
 }

@@ -29,7 +29,7 @@ fn deep_nesting_is_refused_and_not_followed() {
     }
 }
 
-/// A text that was valid before somebody's hand slipped.
+/// A text that was valid before a typing error.
 fn slipped() -> impl Strategy<Value = String> {
     let example = include_str!("../../../config/mirrorvip.toml").replace("\n#", "\n");
     let token = prop::sample::select(vec![

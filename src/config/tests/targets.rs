@@ -1,8 +1,18 @@
 //! Steering tables: every value arrives in its field, and what is left out has its documented meaning.
 
-use super::super::steering::Write as How;
 use super::super::steering::*;
 use super::*;
+use crate::provider::Mirror;
+use crate::provider::Table as Target;
+use crate::provider::aws::classic_elb::Table as ClassicElb;
+use crate::provider::aws::cloudwatch::Table as CloudWatch;
+use crate::provider::aws::elbv2::Table as Elbv2;
+use crate::provider::aws::region::Region;
+use crate::provider::aws::route::{NextHop, Table as Route};
+use crate::provider::aws::route53::{RecordType, RecordValue, Table as Route53, Write as How};
+use crate::provider::hook::Table as Hook;
+use crate::provider::kubernetes::Table as Kubernetes;
+use crate::steer::pool::Pool;
 
 const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/iris/0123456789abcdef";
 
@@ -23,6 +33,21 @@ fn strings<const N: usize>(texts: [&str; N]) -> Vec<String> {
 }
 
 #[test]
+fn hosted_zone_id_is_what_the_api_accepts() {
+    let zone = |id: &str| {
+        let table = format!(
+            "[[mirror.route53]]\nhosted_zone_id = '{id}'\nrecord = 'db.example.internal'\ntype = 'A'\n"
+        );
+        match mirror(&table).targets.remove(0) {
+            Target::Route53(table) => table.hosted_zone_id,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(zone("/hostedzone/Z0123456789"), "Z0123456789");
+    assert_eq!(zone("4J3PQX0MOTO"), "4J3PQX0MOTO", "simulators do not begin ids with Z");
+}
+
+#[test]
 fn what_is_left_out_has_its_documented_meaning() {
     let tables = format!(
         "[[mirror.elbv2]]\ntarget_group_arn = '{ARN}'\nport = 1972\n[[mirror.classic_elb]]\nload_balancer = 'iris'\n\
@@ -34,7 +59,7 @@ fn what_is_left_out_has_its_documented_meaning() {
         mirror(&tables).targets,
         [
             Target::Elbv2(Elbv2 {
-                target_group_arn: ARN.to_owned(),
+                target_group_arn: ARN.parse().unwrap(),
                 pool: Pool::AllMembers,
                 target_id: Value::Auto,
                 port: 1972,
@@ -60,7 +85,7 @@ fn what_is_left_out_has_its_documented_meaning() {
             }),
             Target::Route(Route {
                 route_tables: strings(["rtb-01234567"]),
-                destination: "192.168.99.1/32".to_owned(),
+                destination: "192.168.99.1/32".parse().unwrap(),
                 target: Value::Auto,
                 region: Value::Auto,
             }),
@@ -107,7 +132,10 @@ fn pools_arrive() {
     assert_eq!(group.target_id, is("2001:db8::1"), "in its usual form");
     assert_eq!(group.owned_targets, ["2001:db8::1", "10.0.2.12"]);
     assert_eq!(group.healthy_within, Duration::from_secs(1));
-    assert_eq!((classic.pool, &classic.region), (Pool::PrimaryOnly, &is("us-gov-west-1")));
+    assert_eq!(
+        (classic.pool, &classic.region),
+        (Pool::PrimaryOnly, &Value::Is(Region::named("us-gov-west-1")))
+    );
     assert_eq!(classic.instance_id, is("i-01234567"));
     assert_eq!(classic.owned_instances, ["i-0123456789abcdef0"]);
     assert_eq!(classic.healthy_within, Duration::from_mins(10));
@@ -157,15 +185,15 @@ fn the_others_arrive() {
         [
             Target::Route(Route {
                 route_tables: strings(["rtb-01234567", "rtb-01234568"]),
-                destination: "2001:db8::/64".to_owned(),
-                target: is("eni-01234567"),
-                region: is("eu-west-1"),
+                destination: "2001:db8::/64".parse().unwrap(),
+                target: Value::Is(NextHop::NetworkInterface("eni-01234567".to_owned())),
+                region: Value::Is(Region::named("eu-west-1")),
             }),
             Target::CloudWatch(CloudWatch {
                 namespace: "Mirrors".to_owned(),
                 metric: "IsPrimary".to_owned(),
                 member: is("db1"),
-                region: is("eu-west-1"),
+                region: Value::Is(Region::named("eu-west-1")),
                 interval: Duration::from_mins(1),
             }),
             Target::Hook(Hook {
@@ -234,7 +262,7 @@ fn steering_that_moves_traffic_says_which_other_members_there_are() {
         );
         accept(&format!("{ALONE}{mover}"));
         accept(&format!("{MINIMAL}{peer}{mover}"));
-        let both = "`peers` says that there is none, and there are [[mirror.peer]] tables";
+        let both = "`peers` is \"none\", and there are [[mirror.peer]] tables";
         assert_eq!(only_message(&format!("{ALONE}{peer}{mover}")), both);
     }
     // What takes nothing from another member needs no other member.
@@ -245,7 +273,7 @@ fn steering_that_moves_traffic_says_which_other_members_there_are() {
     }
     assert_eq!(
         only_message(&format!("{ALONE}{peer}")),
-        "`peers` says that there is none, and there are [[mirror.peer]] tables"
+        "`peers` is \"none\", and there are [[mirror.peer]] tables"
     );
     let wrong = ALONE.replace("\"none\"", "\"db2\"");
     assert_eq!(only_message(&wrong), "`peers` must be \"none\", and this is `db2`");

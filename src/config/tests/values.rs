@@ -82,6 +82,6 @@ fn lengths_are_limited() {
     accept(&(0..64).map(mirror).collect::<Vec<_>>().concat());
     assert_eq!(
         only_message(&(0..65).map(mirror).collect::<Vec<_>>().concat()),
-        "`mirror` has 65 entries, and 64 are the most"
+        "`mirror` has 65 entries; the limit is 64"
     );
 }
