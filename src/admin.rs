@@ -1,18 +1,18 @@
-//! The admin listener: the control plane's window, for people and for monitoring.
+//! The admin listener: the control plane's interface for people and for monitoring.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `GET /` | this table, as text |
-//! | `GET /status` | what the daemon saw, what it rules and why: [`status::Status`] as JSON |
+//! | `GET /status` | evidence, verdicts and reasons: [`status::Status`] as JSON |
 //! | `GET /metrics` | [`metrics::METRICS`] in the OpenMetrics text format |
 //! | `POST /probe` | probes every mirror at once, or the one in `?mirror=NAME`; 202 |
-//! | `GET /take` | what an operator's decision would override: [`take::Offer`] as JSON; 409 with the reason where there is nothing to take |
+//! | `GET /take` | what an operator's decision would override: [`take::Offer`] as JSON; 409 with the reason if there is nothing to take |
 //! | `POST /take` | carries the decision out: [`take::Decision`] in, [`take::Outcome`] out, both JSON |
 //!
-//! It runs on the control plane's runtime: however busy it is, the health listener has a thread of its own.
-//! It listens on loopback by default; anywhere else the configuration demands TLS or a bearer token. All but two
-//! requests only read: `POST /probe` wakes a probe loop, and `POST /take` directs clients to this member. What a web page
-//! may have caused is refused, see `browser`; and strangers take no seat from clients that may ask, see `seats`.
+//! It runs on the control plane's runtime; its load does not affect the health listener, which has its own thread. It
+//! listens on loopback by default; on any other address the configuration requires TLS or a bearer token. All but two
+//! requests only read: `POST /probe` wakes a probe loop, and `POST /take` directs clients to this member. `browser` refuses
+//! requests that a web page may have caused; `seats` reserves connections for admitted clients.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -50,20 +50,20 @@ mod view;
 use respond::{Context, respond};
 use seats::Seats;
 pub use token::{Token, TokenError};
-pub use view::{MirrorView, SteeringView, View};
+pub use view::{Build, ConfigurationView, MirrorView, SteeringView, View};
 
-/// People, a scraper or two and a `^ZMIRROR` need few connections. As many again are for those who have not shown yet
-/// that they may ask.
+/// Connections for admitted clients (people, one or two scrapers, a `^ZMIRROR`), and as many again for clients that are not
+/// admitted yet.
 const SEATS: usize = 64;
 
-/// How long one connection may last, whatever it does.
+/// How long one connection may last.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may take for its TLS handshake, and to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between two handshakes at least this passes: one costs milliseconds of the thread that also asks the instance, and
-/// strangers may begin as many as they like.
+/// The minimum time between two handshakes: each costs milliseconds of the thread that also probes the instance, and any
+/// client may begin one.
 const HANDSHAKE_GAP: Duration = Duration::from_millis(20);
 
 /// How long requests under way may take to finish once the listener is handed back.
@@ -100,8 +100,7 @@ pub enum StartError {
     },
 }
 
-/// Opens the admin address, or takes over `inherited`, which is bound to it already; nothing is answered before
-/// [`serve`].
+/// Opens the admin address, or uses `inherited`, which is already bound to it; no request is answered before [`serve`].
 pub fn bind(
     address: SocketAddr,
     inherited: Option<std::net::TcpListener>,
@@ -117,8 +116,8 @@ pub fn bind(
     bind().map_err(|source| StartError::Bind { address, source })
 }
 
-/// Answers until it is cancelled. Then it hands the listener back at once, so that a reload refuses no
-/// connection, and lets the requests under way finish, so that it cuts none off either.
+/// Answers until it is cancelled. Then it hands the listener back at once, so that a reload refuses no connection, and
+/// finishes the requests under way.
 pub async fn serve(
     listener: TcpListener,
     access: Access,
@@ -160,7 +159,7 @@ pub async fn serve(
             },
         }
     }
-    // At the daemon's end it is not taken over, and the port closes here.
+    // If the daemon ends, no task takes the listener, and the port closes here.
     drop(handed_back.send(listener));
     let finished = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(CLOSING_TIMEOUT, finished).await.is_err() {
@@ -171,12 +170,12 @@ pub async fn serve(
 // === impl StartError ===
 
 impl StartError {
-    /// How to fix it: a full sentence, if there is one to say.
+    /// How to correct it: a full sentence, if there is advice.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Bind { source, .. } => Some(match source.kind() {
                 io::ErrorKind::AddrInUse => {
-                    "Another program, or another mirrorvip, uses it: `ss -ltnp` tells which."
+                    "Another program or another mirrorvip uses it: `ss -ltnp` shows which."
                 }
                 io::ErrorKind::AddrNotAvailable => {
                     "It is not an address of this machine: `ip address` lists them."
@@ -208,7 +207,7 @@ impl fmt::Debug for Access {
     }
 }
 
-/// Follows the certificate's files, if there is one; never ends.
+/// Reloads the certificate when its files change; never ends.
 async fn renew(certificate: Option<Arc<ReloadingCertificate>>) {
     if let Some(certificate) = certificate {
         certificate.follow().await;
@@ -216,7 +215,7 @@ async fn renew(certificate: Option<Arc<ReloadingCertificate>>) {
     std::future::pending::<()>().await;
 }
 
-/// One connection; the caller bounds its time. What goes wrong on it is the client's affair.
+/// One connection; the caller limits its time. Errors are not reported.
 async fn connection(
     stream: TcpStream,
     tls: Option<(Arc<ReloadingCertificate>, Arc<Mutex<Instant>>)>,
@@ -240,7 +239,7 @@ async fn connection(
     }
 }
 
-/// The TLS handshake. Those whose client has said what it wants take turns; waiting for a client costs no other a turn.
+/// The TLS handshake. Clients take turns once their first message has arrived, so a silent client delays no other.
 async fn handshake(
     stream: TcpStream,
     certificate: &ReloadingCertificate,
@@ -255,7 +254,7 @@ async fn handshake(
     hello.into_stream(certificate.current()).await
 }
 
-/// Requests and answers, until the client has enough; once `closing`, until the request under way is answered.
+/// Answers requests until the client closes the connection or, once `closing`, until the request under way is answered.
 async fn exchange<S>(stream: S, context: Context, closing: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin,

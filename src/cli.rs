@@ -27,10 +27,12 @@ mod output;
 mod plan;
 mod probe;
 mod publish;
+mod reference;
 mod run;
 mod signals;
 mod status;
 mod take;
+mod terminal;
 
 pub use exit::Exit;
 use exit::Failure;
@@ -44,15 +46,15 @@ Exit codes: 0 success, 64 usage, 69 unavailable, 70 a bug in mirrorvip, 71 syste
 77 permission denied, 78 configuration error, 130 interrupted.
 
 Getting started:
-  mirrorvip demo                          see it work, without IRIS and without a cloud
-  mirrorvip check --config FILE           find what will go wrong before it does
+  mirrorvip demo                          see it work without IRIS and without a cloud
+  mirrorvip check --config FILE           check everything that the daemon will need
   mirrorvip run --config FILE             the daemon";
 
 /// Answers load balancers' health checks from the role of an InterSystems IRIS mirror member.
 ///
 /// mirrorvip asks the local instance for its mirror role and answers the status page that load balancers
 /// poll: 200 SUCCESS on the primary, 503 FAILED elsewhere. It replaces the mirror's virtual IP where a
-/// virtual IP cannot exist. IRIS decides who is primary; mirrorvip makes everybody else know it.
+/// virtual IP cannot exist. IRIS decides which member is primary; mirrorvip publishes that decision.
 #[derive(Debug, Parser)]
 #[command(name = "mirrorvip", version, after_help = AFTER_HELP, max_term_width = 100)]
 struct CommandLine {
@@ -87,7 +89,7 @@ enum LogFormat {
     Auto,
     /// Lines for people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
     /// Structured fields in systemd's journal
     Journald,
@@ -107,21 +109,21 @@ enum Color {
 enum Verb {
     /// Run the daemon in the foreground
     ///
-    /// Signals: TERM and INT stop it in order, HUP reads the configuration anew (and keeps the old one on
-    /// any error), USR1 asks the instance at once.
+    /// Signals: TERM and INT shut it down cleanly, HUP reloads the configuration (and keeps the old one on
+    /// any error), USR1 probes the instance at once.
     Run(run::Arguments),
-    /// Find what will go wrong before it does
+    /// Check configuration, files, ports, the instance, peers and AWS before a failover does
     ///
     /// Reads the configuration and tries everything that the daemon will need: the command, the files, the
     /// addresses, the certificates, and what is steered in AWS, with the time that clients will wait after a
     /// promotion. Run it as the user that the daemon runs as. Changes nothing.
     Check(check::Arguments),
-    /// Ask the instance once, and tell the evidence, the verdict and why
+    /// Probe the instance once, and show the evidence, the verdict and the reason
     Probe(probe::Arguments),
     /// Write role and heartbeat to files, for a daemon in another container
     ///
-    /// Asks as the daemon does, and opens no port. The daemon reads the files with the probe `file`. Signals: TERM
-    /// and INT stop it in order, USR1 asks the instance at once.
+    /// Probes as the daemon does, and opens no port. The daemon reads the files with the probe `file`. Signals: TERM
+    /// and INT shut it down cleanly, USR1 probes the instance at once.
     Publish(publish::Arguments),
     /// Print the API calls that a promotion would make now, and send none
     ///
@@ -129,9 +131,9 @@ enum Verb {
     Plan(plan::Arguments),
     /// Print the rights that the configuration needs in AWS, as a policy for its role
     IamPolicy,
-    /// Show what the running daemon sees and rules
+    /// Show the running daemon's current state and decisions
     Status(status::Arguments),
-    /// Direct clients to this member by an operator's decision, where mirrorvip is in doubt
+    /// Direct clients to this member by an operator's decision, where mirrorvip is unsure
     ///
     /// For a primary that is superseded, or unsure whether another member was promoted later. Ask the mirror itself first
     /// which member is the primary (`iris list`): a wrong decision sends clients to two databases. The command shows what
@@ -145,9 +147,9 @@ enum Verb {
     /// For states, rulings, causes, findings and messages: what it means, how it shows, why it happens, what to do and what
     /// clients see meanwhile. Log entries and findings that need a human name the word. Needs no daemon and no network.
     Explain(explain::Arguments),
-    /// Tell by the exit code whether the daemon in this container answers
+    /// Report by the exit code whether the daemon in this container answers
     ///
-    /// Asks the configured health listener for /live: for the HEALTHCHECK of an image. The role has no say.
+    /// Asks the configured health listener for /live: for the HEALTHCHECK of an image. The role does not matter.
     Healthcheck,
     /// Show a simulated mirror of three members through failovers
     #[cfg(feature = "simulation")]

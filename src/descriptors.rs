@@ -1,9 +1,8 @@
-//! The process's descriptors: how many there are, and how many of them connections of the health port may take.
+//! The process's file descriptors: their limit, and how many of them connections of the health port may use.
 //!
-//! Systems start a process with a soft limit of 1024 for the sake of programs that use `select`, and a hard limit far
-//! above it. A daemon that accepts connections [raises](raise) the one to the other, and keeps [`RESERVED`] for what its
-//! verdict and its steering depend on: clients that open connections can use up the rest, and never the probe's. Commands get
-//! the soft limit that they [would have had](give_back).
+//! A process starts with a soft limit of 1024, for programs that use `select`, and a much higher hard limit. The daemon
+//! [raises](raise) the soft limit to the hard one and keeps [`RESERVED`] descriptors for its probes and steering, which
+//! connections of clients can never use up. Commands get the [original](give_back) soft limit.
 
 use std::sync::OnceLock;
 
@@ -11,11 +10,11 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 use crate::config::Health;
 
-/// What connections of the health port never get: listeners, logs, three pipes a child, inotify, the admin listener's
-/// connections, the peers', the pools of connections to clouds.
+/// Descriptors that connections of the health port never get: for listeners, logs, three pipes per child, inotify, admin
+/// connections, and connections to peers and clouds.
 pub(crate) const RESERVED: u64 = 256;
 
-/// Connections that even the smallest limit allows, the least that the configuration may ask for.
+/// Connections that are allowed under any limit: the minimum of `max_connections`.
 const LEAST: usize = 16;
 
 /// The limit before it was raised.
@@ -31,27 +30,27 @@ pub(crate) fn raise() {
         Ok(()) => {
             let _set_by_an_earlier_call = BEFORE.set(before);
         }
-        Err(error) => tracing::debug!(%error, "the limit of descriptors stays as it is"),
+        Err(error) => tracing::debug!(%error, "failed to raise the limit of file descriptors"),
     }
 }
 
-/// Gives a command that was just started the limit that it would have had without [`raise`]: some programs use
-/// `select`, and some close every descriptor that they could have, which takes long if that is a million.
+/// Gives a command that was just started the limit from before [`raise`]: some programs use `select`, and some close every
+/// possible descriptor, which takes long with a million of them.
 pub(crate) fn give_back(command: Pid) {
     if let Some(before) = BEFORE.get() {
-        // Not for a program of another user; it manages with more.
+        // Fails for a program of another user, which then keeps the higher limit.
         let _limit = prlimit(Some(command), Resource::Nofile, *before);
     }
 }
 
-/// The most connections that `limit` descriptors leave room for; half of them where the limit is small.
+/// How many connections `limit` descriptors allow: all but the reserved ones, or half of them if the limit is small.
 pub(crate) fn room_for_connections(limit: Option<u64>) -> usize {
     let Some(limit) = limit else { return usize::MAX };
     let room = limit - RESERVED.min(limit / 2);
     usize::try_from(room).unwrap_or(usize::MAX).max(LEAST)
 }
 
-/// The settings with as many connections as there is room for. Warns when they are fewer than asked for.
+/// The settings with `max_connections` reduced to what the limit allows. Warns if it is reduced.
 pub(crate) fn fitted(settings: &Health) -> Health {
     let limit = getrlimit(Resource::Nofile).current;
     let room = room_for_connections(limit);
@@ -60,8 +59,8 @@ pub(crate) fn fitted(settings: &Health) -> Health {
             configured = settings.max_connections,
             in_force = room,
             limit,
-            "there are not enough descriptors for max_connections, fewer connections are let in \
-             (LimitNOFILE= in the unit raises the limit)"
+            "too few file descriptors for max_connections, fewer connections are accepted \
+             (raise LimitNOFILE= in the unit)"
         );
     }
     Health { max_connections: settings.max_connections.min(room), ..settings.clone() }

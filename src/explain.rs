@@ -1,16 +1,19 @@
-//! The runbook: a page for each word that `status`, the log and `check` use, and for each message that needs a human. PURE.
+//! The runbook: a page for each word that `status`, the log and `check` use, and for each message that needs an operator. PURE.
 //!
-//! The pages are the Markdown files of `docs/runbook`, and ship in the binary: servers have no internet. A section `## WORD`
-//! is a page; several words that share one are separated by commas. Its section *How it shows* lists the messages that it is
-//! about, as ``- log: `text` `` and ``- check: `text` ``, where `...` stands for what differs from case to case. This list is
-//! the one table from a message to its page: the log and `check` look up here which word to name, and a test compares it with
-//! the source in both directions. No call site names a word where its message says enough.
+//! The pages are the Markdown files of `docs/runbook`. They ship in the binary because servers have no internet. A section
+//! `## WORD` is a page; words that share a page are separated by commas. Its section *How it shows* lists its messages as
+//! ``- log: `text` ``, ``- check: `text` `` (findings) and ``- error: `text` `` (errors of commands), where `...` stands for
+//! a variable part. This list is the only table from messages to pages: the log, `check` and failing commands look up the
+//! word here, and a test compares it with the source in both directions. A call site names a word only if its message alone
+//! does not identify the page.
 
 use std::sync::LazyLock;
 
+use crate::text::capital;
+
 pub(crate) mod render;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The files in the order in which the list shows them.
 const FILES: [&str; 6] = [
@@ -22,7 +25,7 @@ const FILES: [&str; 6] = [
     include_str!("../docs/runbook/check.md"),
 ];
 
-/// A word that resembles none is not worth a suggestion below this similarity.
+/// Minimum similarity of a suggested word.
 const SIMILAR: f64 = 0.75;
 
 static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| FILES.iter().flat_map(|file| parse(file)).collect());
@@ -36,16 +39,16 @@ pub struct Page {
     pub words: Vec<&'static str>,
     /// The page as Markdown, without its heading.
     pub text: &'static str,
-    /// The messages that it is about.
+    /// The messages that it explains.
     pub messages: Vec<Message>,
 }
 
-/// A message that a page is about.
+/// A message that a page explains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Where it is shown.
     pub origin: Origin,
-    /// What every case of it has in common, in this order.
+    /// Its fixed parts, in this order.
     pub fragments: Vec<&'static str>,
 }
 
@@ -56,6 +59,8 @@ pub enum Origin {
     Log,
     /// As a finding of `check`.
     Check,
+    /// As the error of a command.
+    Error,
 }
 
 /// All pages, by file.
@@ -63,8 +68,8 @@ pub fn pages() -> &'static [Page] {
     &PAGES
 }
 
-/// The pages about `word`: two things may share a word, such as a state of IRIS and one of a steering target. Letter case does
-/// not matter, and neither do spaces or underscores in the place of hyphens. A message leads to its page as well.
+/// The pages about `word`: a state of IRIS and one of a steering target may share a word. Letter case does not matter, and
+/// spaces or underscores may replace hyphens. A message leads to its page as well.
 pub fn find(word: &str) -> Vec<&'static Page> {
     let wanted = word.trim().to_lowercase().replace([' ', '_'], "-");
     let named: Vec<_> = pages().iter().filter(|page| page.words.contains(&wanted.as_str())).collect();
@@ -82,7 +87,7 @@ pub fn nearest(word: &str) -> Option<&'static str> {
         .map(|(_, word)| word)
 }
 
-/// The word of the page about a message of the log. Of `fields`, those of an event with this name say it more precisely.
+/// The word of the page about a log message. A field in [`SAYING`] identifies the page more precisely than the message.
 pub fn of_log(message: &str, fields: &[(&str, String)]) -> Option<&'static str> {
     let named = SAYING.iter().find_map(|name| fields.iter().find(|(field, _)| field == name));
     let by_field = named.and_then(|(_, value)| known(value));
@@ -95,6 +100,11 @@ pub const SAYING: [&str; 3] = ["alarm", "cause", "to"];
 /// The word of the page about a finding of `check`.
 pub fn of_finding(message: &str) -> Option<&'static str> {
     word_about(message, Origin::Check)
+}
+
+/// The word of the page about an error of a command.
+pub fn of_error(message: &str) -> Option<&'static str> {
+    word_about(message, Origin::Error)
 }
 
 fn word_about(message: &str, origin: Origin) -> Option<&'static str> {
@@ -126,27 +136,17 @@ fn parse(file: &'static str) -> Vec<Page> {
     sections.map(page).collect()
 }
 
-/// As a sentence begins; our own name stays as it is.
-fn capital(text: &str) -> String {
-    match text.chars().next() {
-        Some(first) if !text.starts_with("mirrorvip") => {
-            first.to_uppercase().chain(text[first.len_utf8()..].chars()).collect()
-        }
-        _ => text.to_owned(),
-    }
-}
-
 // === impl Page ===
 
 impl Page {
-    /// Its first paragraph's first sentence: what the words mean.
+    /// The first sentence of its text: what the words mean.
     pub fn summary(&self) -> String {
         let paragraph = self.text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
         let end = paragraph.find(". ").unwrap_or(paragraph.len());
         paragraph[..end].trim_end_matches('.').to_owned()
     }
 
-    /// What `word` means: the item of a list that begins with it, else the summary.
+    /// What `word` means: the list item that begins with it, else the summary.
     pub fn meaning(&self, word: &str) -> String {
         let items = self.text.lines().filter_map(|line| line.strip_prefix("- ")?.split_once("`: "));
         let named = items.filter(|(words, _)| words.split(['`', ',', ' ']).any(|named| named == word));
@@ -159,7 +159,8 @@ impl Page {
 
 impl Message {
     fn parse(line: &'static str) -> Option<Self> {
-        let origins = [("- log: `", Origin::Log), ("- check: `", Origin::Check)];
+        let origins =
+            [("- log: `", Origin::Log), ("- check: `", Origin::Check), ("- error: `", Origin::Error)];
         let (rest, origin) =
             origins.into_iter().find_map(|(start, origin)| Some((line.strip_prefix(start)?, origin)))?;
         let text = rest.trim_end().strip_suffix('`')?;
@@ -167,7 +168,7 @@ impl Message {
         Some(Self { origin, fragments })
     }
 
-    /// Whether `text` has all fragments in their order.
+    /// Whether `text` contains all fragments in order.
     pub fn fits(&self, text: &str) -> bool {
         let mut rest = text;
         self.fragments.iter().all(|fragment| match rest.find(fragment) {

@@ -1,15 +1,15 @@
 //! Reads and replaces the few small files of this program: configuration, secrets, certificates, state, role files.
 //!
-//! A path of the configuration may lead to anything, and a user that may write to a directory can put anything in the place
-//! of a file. So:
+//! A path of the configuration may lead to anything, and a user that may write to a directory can replace a file by
+//! anything. So:
 //!
 //! - Only regular files are read, and no more of them than the caller's limit. A FIFO, a device or a socket is refused
 //!   before it is opened, and opening waits for no other process.
 //! - A file is replaced by a new one that is renamed over it. The new one has a random name, must not exist, is no
-//!   symbolic link, and belongs to this process until it is complete: nothing else is ever written to, and its mode is
-//!   set on the descriptor. On an error it is removed.
+//!   symbolic link, and belongs to this process until it is complete: no other file is ever written, and its mode is set
+//!   on the descriptor. On an error it is removed.
 //!
-//! All of this blocks for as long as the file system takes. Callers make these calls where they delay no other task.
+//! All of this blocks for as long as the file system takes. Callers must not delay other tasks with it.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -21,29 +21,31 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, fstat, fsync, openat, renameat, statat, unlinkat};
 
-use crate::peer::key::{is_identifier, random_identifier};
+use crate::random::{is_identifier, random_identifier};
 
+mod denied;
 mod lock;
 mod rights;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use denied::{own_user, to_execute, to_read};
 pub(crate) use lock::{Lock, LockError};
 pub(crate) use rights::{open_to_writers, readable_by, writable_by};
 
-/// How many entries of a directory are looked at for files that a dead process left behind.
+/// How many entries of a directory are searched for files that a dead process left behind.
 const SWEPT: usize = 10_000;
 
 /// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
-    /// The operating system said no.
+    /// The operating system refused.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A directory, a FIFO, a socket or a device has the path.
     #[error("it is not a regular file")]
     NotRegular,
-    /// There is more in it than such a file can hold.
+    /// It is longer than such a file can be.
     #[error("it is longer than {limit} bytes")]
     TooLong {
         /// How much may be in it.
@@ -61,7 +63,6 @@ pub(crate) struct Directory {
 /// What a new file is to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Content<'a> {
-    /// All that is in it.
     pub(crate) bytes: &'a [u8],
     /// Its permissions, whatever the umask says.
     pub(crate) mode: u32,
@@ -177,8 +178,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes what processes left behind that died while they replaced a file. The caller makes sure that no other
-    /// process is replacing one: it holds the [`Lock`].
+    /// Removes files of processes that died while they replaced one. The caller holds the [`Lock`], so that no other process
+    /// is replacing one.
     pub(crate) fn sweep(&self) {
         let Ok(entries) = fs::read_dir(&self.path) else { return };
         let own = rustix::process::geteuid().as_raw();
@@ -194,7 +195,7 @@ impl Directory {
         }
     }
 
-    /// Whether a file can be made in it; it is removed again.
+    /// Whether a file can be created in it; removes it again.
     pub(crate) fn try_writing(&self) -> io::Result<()> {
         let temporary = temporary_name("check");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -202,7 +203,7 @@ impl Directory {
         Ok(unlinkat(&self.descriptor, &temporary, AtFlags::empty())?)
     }
 
-    /// Who else can replace files in it, in words; `None` if only this user and root can.
+    /// Which other users can replace files in it, in words; `None` if only this user and root can.
     pub(crate) fn exposure(&self) -> Option<String> {
         let found = fstat(&self.descriptor).ok()?;
         open_to_writers(found.st_mode, found.st_uid, found.st_gid)
@@ -228,10 +229,9 @@ fn is_temporary(name: &str) -> bool {
 }
 
 /// Device, inode, length, and times of the last change of content and of the file itself: differs whenever a file was
-/// written, replaced, made readable, or a symbolic link to it was turned.
+/// written, replaced, made readable, or a symbolic link to it was changed.
 pub(crate) type Stamp = (u64, u64, u64, i64, i64, i64, i64);
 
-/// The stamp of a file.
 pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
     let (modified, changed) =
         ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));

@@ -1,14 +1,14 @@
-//! Which requests a web page may have made a browser of this machine send. PURE.
+//! Detects requests that a web page may have made a browser on this machine send. PURE.
 //!
-//! A listener on loopback is out of reach for strangers, but not for the pages that people open: a page may have its
-//! browser ask any address, and one whose name an attacker points to 127.0.0.1 (DNS rebinding) may read the answers.
-//! What browsers cannot be made to leave out or to forge gives such requests away:
+//! Other machines cannot reach a listener on loopback, but web pages in a local browser can: a page may send requests to any
+//! address, and a page whose name an attacker points to 127.0.0.1 (DNS rebinding) may read the answers. Headers that a page
+//! can neither remove nor forge identify such requests:
 //!
-//! - `Origin`, which they add to every request of a page but the simplest, and `Sec-Fetch-Site`, which says that another
-//!   site's page is the cause. Who types an address, and every program, sends neither, or `none`.
-//! - `Host` holds the name in the address bar. Where neither TLS nor a token protects the listener, it must be an IP
-//!   address or `localhost`: those are no names that anybody could point elsewhere. Behind a certificate or a token any
-//!   name may stand there, such as that of a Kubernetes Service that Prometheus scrapes.
+//! - Browsers add `Origin` to all but the simplest requests of a page, and `Sec-Fetch-Site` says that another site's page
+//!   is the cause. For a typed address the latter is `none`; programs send neither.
+//! - `Host` contains the name in the address bar. Where neither TLS nor a token protects the listener, it must be an IP
+//!   address or `localhost`, which no attacker can point elsewhere. Behind TLS or a token any name is allowed, such as that
+//!   of a Kubernetes Service that Prometheus scrapes.
 
 use std::net::IpAddr;
 
@@ -17,14 +17,13 @@ use hyper::{HeaderMap, Uri};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-const PAGE: &str =
-    "requests of web pages are refused; ask with a program, such as curl or `mirrorvip status`";
+const PAGE: &str = "requests from web pages are refused; use a program such as curl or `mirrorvip status`";
 
-const NAME: &str = "without TLS and token this listener answers only under an IP address or `localhost`, which no web page \
-                    can forge: write that in place of the name, or set `token_file` in [admin]";
+const NAME: &str = "without TLS and token this listener answers only to an IP address or `localhost`, which no web page \
+                    can forge: use one in place of the name, or set `token_file` in [admin]";
 
-/// Refuses what a web page may have caused; the error says why, and what to do. `guarded` is whether the listener has TLS
-/// or a token.
+/// Refuses a request that a web page may have caused; the error says why and what to do. `guarded`: the listener has TLS or
+/// a token.
 pub(super) fn admit(uri: &Uri, headers: &HeaderMap, guarded: bool) -> Result<(), &'static str> {
     let from_a_page = |site: &[u8]| !matches!(site, b"none" | b"same-origin");
     if headers.contains_key(ORIGIN)
@@ -35,7 +34,7 @@ pub(super) fn admit(uri: &Uri, headers: &HeaderMap, guarded: bool) -> Result<(),
     if guarded {
         return Ok(());
     }
-    // Only HTTP/1.0 goes without a `Host`, and no browser speaks that.
+    // Only HTTP/1.0 has no `Host`, and no browser uses it.
     let hosts = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or_default());
     if hosts.chain(uri.host()).all(is_no_name) { Ok(()) } else { Err(NAME) }
 }

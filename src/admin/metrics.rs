@@ -1,7 +1,7 @@
-//! `GET /metrics` in the OpenMetrics text format, encoded by `prometheus-client`. Every value is read at the
-//! scrape, as a health check at that moment would see it; nothing is counted twice.
+//! `GET /metrics` in the OpenMetrics text format, encoded by `prometheus-client`. Every value is read during the
+//! scrape, as a health check at that moment would see it.
 //!
-//! [`METRICS`] is the one table of names, units and meanings; the table in `docs/` is checked against it.
+//! [`METRICS`] is the only table of names, units and meanings; `docs/reference` is generated from it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use crate::term::Memory;
 
 mod peers;
 
-/// One metric: what it is called and what it means.
+/// One metric: its name and meaning.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
     /// Name, without the suffix `_total` that the format gives to counters.
     pub name: &'static str,
     /// Whether it only rises.
     pub counter: bool,
-    /// What it tells; a sentence without its full stop.
+    /// What it means; a sentence without its full stop.
     pub help: &'static str,
     value: Value,
 }
@@ -55,7 +55,7 @@ enum Value {
 
 /// Every metric there is.
 pub const METRICS: &[Metric] = &[
-    gauge("mirrorvip_build_info", "Always 1; the label version tells which program runs", Value::Build),
+    gauge("mirrorvip_build_info", "Always 1; the label version is that of the running program", Value::Build),
     gauge(
         "mirrorvip_start_time_seconds",
         "When the daemon was started, in seconds since the Unix epoch",
@@ -71,22 +71,22 @@ pub const METRICS: &[Metric] = &[
         "Status code that the page answers: 200, 500 or 503",
         Value::Mirror(|snapshot, now| f64::from(page_status(&snapshot.verdict_at(now)))),
     ),
-    gauge("mirrorvip_state", "1 for the present state, which the label state names", Value::State),
+    gauge("mirrorvip_state", "1 for the current state, which the label state names", Value::State),
     gauge(
         "mirrorvip_epoch",
-        "Promotions of this member seen, over all processes that could remember",
+        "Number of promotions of this member seen, including those of earlier processes that the state file remembers",
         Value::Mirror(|snapshot, _| as_f64(snapshot.tracker().epoch().into())),
     ),
     gauge(
         "mirrorvip_verdict_remaining_seconds",
-        "How long the present verdict stays valid without a new answer; 0 when no answer bears it",
+        "How long the current verdict stays valid without a new answer; 0 if it does not depend on an answer",
         Value::Mirror(|snapshot, now| {
             snapshot.tracker().running_lease().map_or(0.0, |lease| lease.remaining(now).as_secs_f64())
         }),
     ),
     gauge(
         "mirrorvip_evidence_age_seconds",
-        "Age of the last answer that told a role, counted from when it was asked for; NaN before the first",
+        "Age of the last answer with a definite role, counted from the question; NaN before the first",
         Value::Mirror(|snapshot, now| {
             let standing = snapshot.tracker().standing();
             standing.map_or(f64::NAN, |standing| standing.until.asked_at().age_at(now).as_secs_f64())
@@ -99,12 +99,12 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "mirrorvip_probe_seconds",
-        "Time between asking and answering, added up",
+        "Total time between questions and answers",
         Value::Mirror(|snapshot, _| snapshot.counters.probing.as_secs_f64()),
     ),
     counter(
         "mirrorvip_probes_woken",
-        "Questions asked because of a wake-up and not of the timer",
+        "Questions triggered by a wake-up, not by the timer",
         Value::Mirror(|snapshot, _| as_f64(snapshot.counters.woken)),
     ),
     counter(
@@ -112,15 +112,15 @@ pub const METRICS: &[Metric] = &[
         "Questions not asked because an earlier child could not be killed",
         Value::Mirror(|snapshot, _| as_f64(snapshot.counters.unkillable)),
     ),
-    counter("mirrorvip_checks", "Times that anybody asked for the verdict on the mirror", Value::Checks),
+    counter("mirrorvip_checks", "Health checks of the mirror that were answered", Value::Checks),
     gauge(
         "mirrorvip_last_check_age_seconds",
-        "How long ago anybody asked for the verdict on the mirror; NaN for never",
+        "Time since the last health check of the mirror; NaN for never",
         Value::LastCheck,
     ),
     gauge(
         "mirrorvip_authority",
-        "1 for the present ruling on taking traffic, which the label authority names: clear, unsure or superseded",
+        "1 for the current ruling on taking traffic, which the label authority names: clear, unsure or superseded",
         Value::Authority,
     ),
     gauge(
@@ -136,37 +136,43 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "mirrorvip_peer_reachable",
         "1 if the peer answered the last question, 0 otherwise; the label peer is its address",
-        Value::Peer(peers::reachable),
+        Value::Peer(|member, _| truth(member.reachable)),
     ),
     gauge(
         "mirrorvip_peer_serving",
-        "1 while the peer reports that its page says SUCCESS, 0 while it reports something else; NaN while it does not answer",
+        "1 while the peer reports that its page says SUCCESS, 0 while it reports anything else; NaN while it does not answer",
         Value::Peer(peers::serving),
     ),
-    gauge("mirrorvip_peer_term", "Term that the peer reported last; NaN for never", Value::Peer(peers::term)),
+    gauge(
+        "mirrorvip_peer_term",
+        "Term that the peer reported last; NaN before its first answer",
+        Value::Peer(|member, _| {
+            member.document.as_ref().map_or(f64::NAN, |(_, document)| as_f64(document.term))
+        }),
+    ),
     gauge(
         "mirrorvip_peer_answer_age_seconds",
-        "How long ago the question was asked that the peer answered last; NaN for never",
+        "Age of the peer's last answer, counted from the question; NaN before its first answer",
         Value::Peer(peers::answer_age),
     ),
     gauge(
         "mirrorvip_peer_agrees",
-        "1 if the peer's configuration agrees with this member's in what all must agree on, 0 if it differs; NaN while that is not known",
+        "1 if the peer's configuration agrees with this member's where all members must agree, 0 if it differs; NaN while unknown",
         Value::Peer(peers::agrees),
     ),
     gauge(
         "mirrorvip_peer_info",
-        "Always 1; the labels member, version, role and authority tell what the peer reported last",
+        "Always 1; the labels member, version, role and authority have the values that the peer reported last",
         Value::PeerInfo,
     ),
     gauge(
         "mirrorvip_steering_state",
-        "1 for the present state of the steering target, which the label state names",
+        "1 for the current state of the steering target, which the label state names",
         Value::SteeringState,
     ),
     gauge(
         "mirrorvip_steering_last_success_age_seconds",
-        "How long ago the steering target was last seen to be as it should be; NaN for never",
+        "Time since the steering target was last seen in its desired state; NaN for never",
         Value::Steering(|report, now| {
             report.last_success.map_or(f64::NAN, |at| at.age_at(now).as_secs_f64())
         }),
@@ -180,14 +186,14 @@ pub const METRICS: &[Metric] = &[
     ),
     gauge(
         "mirrorvip_steering_fulfilled_seconds",
-        "From the instance's change of role to the steering target being as it should be, in the last promotion; NaN before that",
+        "From the instance's change of role to the steering target's desired state, in the last promotion; NaN before that",
         Value::Steering(|report, _| {
             report.ladder.map_or(f64::NAN, |ladder| since_change(&ladder, ladder.fulfilled))
         }),
     ),
     gauge(
         "mirrorvip_steering_writes_left",
-        "Writes left before the loop takes it for a contest and holds",
+        "Writes left before the loop reports a contest and stops writing",
         Value::Steering(|report, _| as_f64(report.writes_left as u64)),
     ),
     counter(
@@ -197,7 +203,7 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "mirrorvip_steering_drift_repaired",
-        "Times that others changed the steering target and this member put it right",
+        "External changes of the steering target that this member reverted",
         Value::Steering(|report, _| as_f64(report.drift_repaired)),
     ),
     counter(
@@ -207,12 +213,12 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "mirrorvip_health_requests_answered",
-        "Requests answered by the health listener, with whatever status",
+        "Requests answered by the health listener, with any status",
         Value::Health(|counters| counters.answered),
     ),
     counter(
         "mirrorvip_health_connections_shed",
-        "Connections closed early, to make room for others or as one too many of a flood",
+        "Connections closed early, to make room for others or because of a flood",
         Value::Health(|counters| counters.shed),
     ),
     counter(
@@ -222,7 +228,7 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "mirrorvip_health_exhausted",
-        "Times that the system had no descriptor or no memory for another connection",
+        "How often the system had no descriptor or memory for another connection",
         Value::Health(|counters| counters.exhausted),
     ),
 ];
@@ -259,18 +265,16 @@ impl Scrape {
         match metric.value {
             Value::Process(read) => return metric.put(read(view, *now), encoder),
             Value::Health(read) => return metric.put(as_f64(read(view.tally.read())), encoder),
-            Value::Build | Value::Mirror(_) | Value::Answers => {}
-            Value::State | Value::LastCheck | Value::Checks => {}
-            Value::Authority | Value::SteeringState | Value::Steering(_) | Value::Calls => {}
-            Value::Memory(_) | Value::Peer(_) | Value::PeerInfo => {}
+            _ => {}
         }
         let mut sample = |labels: &[(&str, &str)], value| metric.put(value, encoder.encode_family(&labels)?);
         if let Value::Build = metric.value {
-            sample(&[("version", &view.build.version)], 1.0)?;
+            return sample(&[("version", &view.build.version)], 1.0);
         }
         for mirror in &view.mirrors {
             let name = ("mirror", &*mirror.name);
             let snapshot = mirror.snapshot.borrow();
+            let asked = || view.checkers.asked(&mirror.name);
             match metric.value {
                 Value::Build | Value::Process(_) | Value::Health(_) => {}
                 Value::Mirror(read) => sample(&[name], read(&snapshot, *now))?,
@@ -291,21 +295,18 @@ impl Scrape {
                     sample(&[name, ("evidence", "none")], as_f64(snapshot.counters.no_evidence))?;
                 }
                 Value::LastCheck => {
-                    let asked = view.checkers.asked(&mirror.name);
-                    sample(&[name], asked.map_or(f64::NAN, |asked| asked.last.age_at(*now).as_secs_f64()))?;
+                    sample(&[name], asked().map_or(f64::NAN, |asked| asked.last.age_at(*now).as_secs_f64()))?;
                 }
-                Value::Authority | Value::SteeringState | Value::Steering(_) | Value::Calls => {
-                    let Some(steering) = &mirror.steering else { continue };
-                    if let Value::Authority = metric.value {
+                Value::Checks => sample(&[name], as_f64(asked().map_or(0, |asked| asked.count)))?,
+                Value::Authority => {
+                    if let Some(steering) = &mirror.steering {
                         sample(&[name, ("authority", steering.authority.borrow().word())], 1.0)?;
                     }
-                    for target in &steering.targets {
+                }
+                Value::SteeringState | Value::Steering(_) | Value::Calls => {
+                    for target in mirror.steering.iter().flat_map(|steering| &steering.targets) {
                         sample_target(&mut sample, metric.value, name, &target.borrow(), *now)?;
                     }
-                }
-                Value::Checks => {
-                    let asked = view.checkers.asked(&mirror.name);
-                    sample(&[name], as_f64(asked.map_or(0, |asked| asked.count)))?;
                 }
             }
         }
@@ -328,16 +329,14 @@ fn sample_target(
         Value::Calls => report.calls.iter().try_for_each(|((action, result), count)| {
             sample(&[mirror, target, ("action", action), ("result", result)], as_f64(*count))
         }),
-        Value::Build | Value::Process(_) | Value::Health(_) | Value::Mirror(_) => Ok(()),
-        Value::Answers | Value::State | Value::LastCheck | Value::Checks | Value::Authority => Ok(()),
-        Value::Memory(_) | Value::Peer(_) | Value::PeerInfo => Ok(()),
+        _ => Ok(()),
     }
 }
 
-/// Seconds from the first rung of a ladder to another one.
-fn since_change(ladder: &PromotionTimeline, rung: Option<Timestamp>) -> f64 {
-    match (ladder.role_changed, rung) {
-        (Some(changed), Some(rung)) => changed.age_at(rung).as_secs_f64(),
+/// Seconds from the change of role to another step of a promotion.
+fn since_change(timeline: &PromotionTimeline, step: Option<Timestamp>) -> f64 {
+    match (timeline.role_changed, step) {
+        (Some(changed), Some(step)) => changed.age_at(step).as_secs_f64(),
         (None, _) | (_, None) => f64::NAN,
     }
 }

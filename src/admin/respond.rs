@@ -24,19 +24,19 @@ POST /take     `mirrorvip take`: {\"reason\": TEXT, \"user\": NAME} as applicati
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// What the requests of one connection are answered from.
+/// The data for answering the requests of one connection.
 #[derive(Debug)]
 pub(super) struct Context {
-    /// Whether the listener has TLS or a token, and not only an address that strangers cannot reach.
+    /// Whether the listener has TLS or a token, and not only an address that others cannot reach.
     pub(super) guarded: bool,
     /// What requests must carry.
     pub(super) token: Option<Arc<Token>>,
-    /// What may be seen.
+    /// The state to report.
     pub(super) view: Arc<View>,
     pub(super) clock: Clock,
-    /// Who asks.
+    /// The client.
     pub(super) client: IpAddr,
-    /// The connection's place among all.
+    /// The connection's seat.
     pub(super) seat: Seat,
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn respond(request: Request<Incoming>, context: &Context) -> Re
     }
 }
 
-/// The mirror that a query names, if it names one; the error says what may stand there.
+/// The mirror that a query names, if any; the error says what is allowed.
 pub(super) fn named(query: Option<&str>) -> Result<Option<&str>, &'static str> {
     match query.map(|query| query.split_once('=')) {
         None => Ok(None),

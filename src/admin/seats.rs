@@ -1,9 +1,9 @@
-//! Which connections of the admin listener may stay when there are too many.
+//! Decides which connections of the admin listener stay when there are too many.
 //!
-//! A connection is a stranger's until its first request has been admitted: with the token, where there is one. Strangers
-//! and the admitted have seats of their own, so no number of strangers takes one from a scrape or an operator. Where a
-//! kind is full, the network with the most seats of that kind loses its oldest: an honest client, however distant, has
-//! one or two and keeps them. Clients count by their [`network`].
+//! A connection is a stranger's until its first request has been admitted, with the token where there is one. Strangers and
+//! admitted clients have separate seats, so strangers never displace a scrape or an operator. When all seats of a kind are
+//! taken, the network with the most of them loses its oldest: an honest client has one or two and keeps them. Clients count
+//! by their [`network`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::network;
 /// All seats of one listener.
 #[derive(Clone, Debug)]
 pub(super) struct Seats {
-    /// How many there are of each kind.
+    /// The number of seats of each kind.
     limit: usize,
     taken: Arc<Mutex<Taken>>,
 }
@@ -47,12 +47,12 @@ pub(super) struct Seat {
 // === impl Seats ===
 
 impl Seats {
-    /// Makes `limit` seats for strangers and as many for the admitted.
+    /// Makes `limit` seats for strangers and as many for admitted clients.
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, taken: Arc::default() }
     }
 
-    /// A stranger's seat for `client`. May shed another stranger.
+    /// A stranger's seat for `client`. May close another stranger's connection.
     pub(super) fn take(&self, client: IpAddr) -> Seat {
         let shed = CancellationToken::new();
         let mut taken = self.lock();
@@ -71,7 +71,7 @@ impl Seats {
 // === impl Taken ===
 
 impl Taken {
-    /// Sheds until there are no more than `limit` of a kind. The newest counts, and goes last.
+    /// Closes connections until at most `limit` of a kind remain. The newest one of a network is closed last.
     fn make_room(&mut self, limit: usize, admitted: bool) {
         while self.seats.iter().filter(|entry| entry.admitted == admitted).count() > limit {
             let Some(index) = self.least_worthy(admitted) else { return };
@@ -79,7 +79,7 @@ impl Taken {
         }
     }
 
-    /// The oldest seat of the network that has the most of this kind.
+    /// The oldest seat of the network with the most seats of this kind.
     fn least_worthy(&self, admitted: bool) -> Option<usize> {
         let of_kind = || self.seats.iter().enumerate().filter(|(_, entry)| entry.admitted == admitted);
         let mut counts = HashMap::new();
@@ -94,7 +94,7 @@ impl Taken {
 // === impl Seat ===
 
 impl Seat {
-    /// Becomes the seat of a client that may ask, if it is not yet. May shed another one of those.
+    /// Makes this the seat of an admitted client. May close another admitted client's connection.
     pub(super) fn admit(&self) {
         let mut taken = self.seats.lock();
         let Some(index) = taken.seats.iter().position(|entry| entry.number == self.number) else { return };
@@ -106,7 +106,7 @@ impl Seat {
         }
     }
 
-    /// Until the seat is given to another connection; the connection must end then.
+    /// Waits until the seat is taken away; the connection must end then.
     pub(super) async fn shed(&self) {
         self.shed.cancelled().await;
     }

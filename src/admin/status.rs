@@ -1,15 +1,15 @@
-//! The document behind `GET /status`: what the daemon saw, what it rules and why. PURE: a [`View`], a
-//! moment, a document. The field comments here are its schema; fields are added, not renamed.
+//! The document of `GET /status`: evidence, verdicts and reasons, made from a [`View`] and a moment. PURE. The field
+//! comments are its schema; fields are added, not renamed.
 
 use serde::{Deserialize, Serialize};
 
 use super::View;
-use super::view::MirrorView;
+use super::view::{Build, ConfigurationView, MirrorView};
 use crate::clock::Timestamp;
 use crate::health::{Checker, page_status};
 use crate::observation::Observation;
 use crate::role::{Origin, Verdict};
-use crate::snapshot::{Counters, Snapshot, Transition};
+use crate::snapshot::{Counters, PastTransition, Snapshot, Transition};
 use crate::term::{Claim, Taken};
 
 mod members;
@@ -29,19 +29,33 @@ pub struct Status {
     pub started_at: String,
     /// When this document was made.
     pub now: String,
+    /// The configuration in force; null if its source is unknown.
+    #[serde(default)]
+    pub configuration: Option<ConfigurationStatus>,
     /// Where it answers health checks.
     pub health: HealthStatus,
     /// Every mirror, in the order of the configuration.
     pub mirrors: Vec<MirrorStatus>,
 }
 
-/// Which program answers.
+/// The configuration in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Build {
-    /// The version of the package.
-    pub version: String,
-    /// The commit it was built from, if the builder said so in `MIRRORVIP_COMMIT`.
-    pub commit: Option<String>,
+pub struct ConfigurationStatus {
+    /// The file, or the name of the environment variable.
+    pub source: String,
+    /// When it was applied.
+    pub loaded_at: String,
+    /// The last reload; null before the first.
+    pub last_reload: Option<ReloadStatus>,
+}
+
+/// One reload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    /// When it ended.
+    pub at: String,
+    /// Why the previous configuration stays in force; null if the new one is in force.
+    pub error: Option<String>,
 }
 
 /// The health listener.
@@ -69,13 +83,13 @@ pub struct MirrorStatus {
     pub state: String,
     /// Why the page refuses; null while it serves.
     pub reason: Option<String>,
-    /// The definite role of the last answer, if it may still be believed.
+    /// The definite role of the last answer, while that answer is valid.
     pub role: Option<String>,
     /// Number of the last promotion seen; 0 before the first.
     pub epoch: u64,
     /// How the last period of serving began: `promoted`, `resumed` or `found`.
     pub origin: Option<String>,
-    /// Until when the verdict is valid without a new answer; null when no answer bears it.
+    /// Until when the verdict is valid without a new answer; null if it does not depend on an answer.
     pub until: Option<String>,
     /// How long that is.
     pub remaining_seconds: Option<f64>,
@@ -83,16 +97,16 @@ pub struct MirrorStatus {
     pub evidence: Option<EvidenceStatus>,
     /// The probe loop since its start.
     pub probes: ProbeStatus,
-    /// Whether this member may take traffic; null where nothing is steered and no peer is configured.
+    /// Whether this member may take traffic; null if neither steering nor a peer is configured.
     #[serde(default)]
     pub authority: Option<AuthorityStatus>,
     /// The term of this member's last promotion; 0 before the first.
     #[serde(default)]
     pub term: u64,
-    /// The highest term that this member knows, and whose.
+    /// The highest term that this member knows, and its owner.
     #[serde(default)]
     pub seen: Claim,
-    /// The operator's decision that is in force; null for none.
+    /// The operator's decision in force; null for none.
     #[serde(default)]
     pub taken: Option<Taken>,
     /// Every member of the mirror as this one sees it: this one first, then the peers in the order of the configuration.
@@ -101,24 +115,27 @@ pub struct MirrorStatus {
     /// Every steering target, in the order of the configuration.
     #[serde(default)]
     pub steering: Vec<SteeringStatus>,
-    /// The last hundred changes of state, oldest first.
+    /// The last hundred changes of state of this process, oldest first.
     pub transitions: Vec<TransitionStatus>,
-    /// When anybody asked for the verdict last; null for never.
+    /// The last changes of state of the processes before it, oldest first.
+    #[serde(default)]
+    pub earlier_transitions: Vec<PastTransition>,
+    /// When a client last asked for the verdict; null for never.
     pub last_checked_at: Option<String>,
-    /// Who checks, the most recent first.
+    /// The clients that check, the most recent first.
     pub checkers: Vec<CheckerStatus>,
 }
 
 /// The newest answer of the probe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceStatus {
-    /// When it was asked for.
+    /// When the question was asked.
     pub asked_at: String,
     /// How old it is, counted from there.
     pub age_seconds: f64,
-    /// The role, or the kind of no evidence, in one word.
+    /// The role, or the cause of missing evidence, in one word.
     pub outcome: String,
-    /// Why it is no evidence; null when it is.
+    /// Why it is no evidence; null if it is evidence.
     pub reason: Option<String>,
     /// What was read, sanitised.
     pub text: String,
@@ -129,11 +146,11 @@ pub struct EvidenceStatus {
 pub struct ProbeStatus {
     /// Answers with a role.
     pub definite: u64,
-    /// Answers that did not.
+    /// Answers without a role.
     pub no_evidence: u64,
     /// Questions not asked because an earlier child could not be killed.
     pub unkillable: u64,
-    /// Questions asked because of a wake-up.
+    /// Questions triggered by a wake-up.
     pub woken: u64,
 }
 
@@ -148,24 +165,24 @@ pub struct TransitionStatus {
     pub to: String,
     /// The epoch after.
     pub epoch: u64,
-    /// How serving began; null when the state after does not serve.
+    /// How serving began; null if the state after does not serve.
     pub origin: Option<String>,
     /// Why.
     pub reason: String,
-    /// How old the evidence was; null when there was none.
+    /// How old the evidence was; null if there was none.
     pub evidence_age_seconds: Option<f64>,
 }
 
-/// One client that asks for this mirror's page.
+/// A client that asks for this mirror's page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckerStatus {
     /// Its address.
     pub address: String,
-    /// How often it asked since it was first seen.
+    /// How often it has asked since it was first seen.
     pub checks: u64,
-    /// When it asked last.
+    /// When it last asked.
     pub last_at: String,
-    /// What it was answered then.
+    /// The status code of that answer.
     pub last_status: u16,
 }
 
@@ -177,11 +194,22 @@ pub fn status(view: &View, now: Timestamp) -> Status {
         pid: view.pid,
         started_at: precise(view.started_at),
         now: precise(now),
+        configuration: view.configuration.as_ref().map(configuration),
         health: HealthStatus {
             listen: view.health.iter().map(ToString::to_string).collect(),
             agent_check: view.agent_check.map(|address| address.to_string()),
         },
         mirrors: view.mirrors.iter().map(|mirror| mirror_status(view, mirror, &checks, now)).collect(),
+    }
+}
+
+fn configuration(view: &ConfigurationView) -> ConfigurationStatus {
+    let reload =
+        |(at, error): &(Timestamp, Option<String>)| ReloadStatus { at: precise(*at), error: error.clone() };
+    ConfigurationStatus {
+        source: view.source.clone(),
+        loaded_at: precise(view.loaded_at),
+        last_reload: view.last_reload.as_ref().map(reload),
     }
 }
 
@@ -192,6 +220,7 @@ fn mirror_status(view: &View, mirror: &MirrorView, checks: &[Checker], now: Time
     let mut checkers: Vec<&Checker> = checks.iter().filter(|check| *check.mirror == *mirror.name).collect();
     checkers.sort_by_key(|check| check.last.age_at(now));
     let memory = mirror.members.borrow().memory.clone();
+    let Counters { definite, no_evidence, unkillable, woken, .. } = snapshot.counters;
     MirrorStatus {
         name: mirror.name.to_string(),
         paths: mirror.paths.clone(),
@@ -208,7 +237,7 @@ fn mirror_status(view: &View, mirror: &MirrorView, checks: &[Checker], now: Time
         until: lease.map(|lease| precise(lease.ends_at())),
         remaining_seconds: lease.map(|lease| lease.remaining(now).as_secs_f64()),
         evidence: snapshot.newest.as_deref().map(|observation| evidence(observation, now)),
-        probes: probes(&snapshot.counters),
+        probes: ProbeStatus { definite, no_evidence, unkillable, woken },
         authority: mirror.steering.as_ref().map(|steering| steering::authority(&steering.authority.borrow())),
         term: memory.term,
         seen: memory.seen,
@@ -216,6 +245,7 @@ fn mirror_status(view: &View, mirror: &MirrorView, checks: &[Checker], now: Time
         members: members::members(mirror, &snapshot, now),
         steering: mirror.steering.as_ref().map_or_else(Vec::new, steering::targets),
         transitions: transitions(&snapshot),
+        earlier_transitions: snapshot.earlier.to_vec(),
         last_checked_at: view.checkers.asked(&mirror.name).map(|asked| precise(asked.last)),
         checkers: checkers.into_iter().map(checker).collect(),
     }
@@ -233,11 +263,6 @@ fn evidence(observation: &Observation, now: Timestamp) -> EvidenceStatus {
         reason,
         text: observation.evidence.clone(),
     }
-}
-
-fn probes(counters: &Counters) -> ProbeStatus {
-    let Counters { definite, no_evidence, unkillable, woken, probing: _ } = *counters;
-    ProbeStatus { definite, no_evidence, unkillable, woken }
 }
 
 fn transitions(snapshot: &Snapshot) -> Vec<TransitionStatus> {
@@ -266,7 +291,7 @@ fn origin(origin: Origin) -> String {
     origin.word().to_owned()
 }
 
-/// Microseconds: who compares two hosts' documents wants more than a person does.
+/// With microseconds, for comparing the documents of two hosts.
 pub(super) fn precise(at: Timestamp) -> String {
     format!("{:.6}", at.to_utc())
 }

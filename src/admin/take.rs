@@ -1,8 +1,8 @@
 //! `/take`: an operator decides that this member's promotion is the latest, where the arbiter cannot.
 //!
-//! It is the only request that directs clients, so it is the only one that a web page in a browser of this machine must
-//! not be able to send. Besides what `browser` refuses, the body must be `application/json`, which no form can post and no
-//! script may post to another site without asking first (and nothing here answers such a question).
+//! It is the only request that directs clients, so a web page in a local browser must not be able to send it. In addition
+//! to the checks of `browser`, the body must be `application/json`: no form can post it, and a script needs a CORS preflight
+//! to post it to another site, which this listener does not answer.
 
 use std::time::Duration;
 
@@ -26,17 +26,16 @@ pub const LONGEST_REASON: usize = 200;
 /// The longest name of a user, in characters.
 const LONGEST_USER: usize = 64;
 
-/// A reason, a name and what is overridden fit several times.
+/// Several times the size of a reason, a name and an overridden ruling.
 const LARGEST_BODY: usize = 4 * 1024;
 
 /// How long a client may take to send its decision.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to wait for the ruling that follows a decision: the term is written to disk first, which the arbiter awaits
-/// for a second.
+/// How long to wait for the ruling after a decision: the arbiter first waits up to a second until the term is on disk.
 const RULING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a decision would override, and what would follow.
+/// What a decision would override, and its consequences.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// The mirror's name.
@@ -49,9 +48,9 @@ pub struct Offer {
     pub serving: bool,
     /// The term of this member's last promotion.
     pub term: u64,
-    /// The highest term that this member knows, and whose; the decision's term is above it.
+    /// The highest term that this member knows, and its owner; the decision's term will be higher.
     pub seen: Claim,
-    /// The other members whose page says SUCCESS, as far as they answer: the decision supersedes them.
+    /// The other reachable members whose page says SUCCESS: the decision supersedes them.
     pub others_serving: Vec<String>,
     /// The steering targets that will direct clients to this member.
     pub targets: Vec<String>,
@@ -62,15 +61,15 @@ pub struct Offer {
 pub struct Decision {
     /// Why: 1 to 200 printable characters.
     pub reason: String,
-    /// Who decides.
+    /// The user who decides.
     pub user: String,
-    /// What the operator agreed to override, from [`Offer::overrides`]: if the doubt is another one by now, the decision
-    /// is refused. Without it, any doubt is overridden.
+    /// What the operator agreed to override, from [`Offer::overrides`]: if the ruling has changed since, the decision is
+    /// refused. Without it, any ruling is overridden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides: Option<String>,
 }
 
-/// What came of a decision.
+/// The result of a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The mirror's name.
@@ -79,14 +78,14 @@ pub struct Outcome {
     pub member: String,
     /// The term with which this member takes traffic; null if that is not ruled yet.
     pub term: Option<u64>,
-    /// The decision as status and state file show it.
+    /// The decision, as in status and state file.
     pub taken: Taken,
 }
 
 /// Why there is no offer or outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What is wrong, as a fragment of a sentence.
+    /// The reason, as a fragment of a sentence.
     pub error: String,
 }
 
@@ -97,7 +96,7 @@ pub(super) struct Refused {
     pub(super) refusal: Refusal,
 }
 
-/// What a decision about the mirror that `query` names would override.
+/// The offer for the mirror that `query` names.
 pub(super) async fn offer(query: Option<&str>, context: &Context) -> Result<Offer, Refused> {
     let (mirror, steering) = find(&context.view, query)?;
     let overrides = steering.handle.take(None).await?;
@@ -127,7 +126,7 @@ pub(super) async fn decide(request: Request<Incoming>, context: &Context) -> Res
         let doubt = steering.handle.take(None).await?;
         if doubt != agreed {
             let error = format!(
-                "the situation has changed, and nothing was done; what would be overridden now is: {doubt}"
+                "the state has changed, and nothing was done; the ruling that would be overridden is: {doubt}"
             );
             return Err(refuse(StatusCode::CONFLICT, error));
         }
@@ -161,7 +160,7 @@ pub(crate) fn check_reason(reason: &str) -> Result<&str, String> {
     let reason = reason.trim();
     let length = reason.chars().count();
     if reason.is_empty() {
-        Err("the reason is empty: write why this decision is right, for those who read the log".to_owned())
+        Err("the reason is empty: write why this decision is right; the log records it".to_owned())
     } else if length > LONGEST_REASON {
         Err(format!("the reason has {length} characters; at most {LONGEST_REASON} are kept"))
     } else if printable(reason, LONGEST_REASON) != reason {
@@ -189,19 +188,20 @@ fn find<'a>(view: &'a View, query: Option<&str>) -> Result<(&'a MirrorView, &'a 
         (Some(name), mirrors) => {
             let found = mirrors.iter().find(|mirror| name.eq_ignore_ascii_case(&mirror.name));
             found.ok_or_else(|| {
-                let error = format!("no mirror is named {}; there is {}", printable(name, 64), names());
+                let error =
+                    format!("no mirror is named {}; the configuration has {}", printable(name, 64), names());
                 refuse(StatusCode::NOT_FOUND, error)
             })?
         }
         (None, [mirror]) => mirror,
         (None, _) => {
-            let error = format!("there are several mirrors, so name one of {}", names());
+            let error = format!("there are several mirrors: name one of {}", names());
             return Err(refuse(StatusCode::BAD_REQUEST, error));
         }
     };
     let Some(steering) = &mirror.steering else {
         let error = format!(
-            "mirror {} has neither peers nor steering: its page follows the instance, and there is nothing to take",
+            "mirror {} has neither peers nor steering: its page follows the instance, and there is nothing to override",
             mirror.name
         );
         return Err(refuse(StatusCode::NOT_FOUND, error));
@@ -213,17 +213,17 @@ fn find<'a>(view: &'a View, query: Option<&str>) -> Result<(&'a MirrorView, &'a 
 async fn read(body: Incoming) -> Result<Decision, Refused> {
     let body = timeout(BODY_TIMEOUT, Limited::new(body, LARGEST_BODY).collect()).await;
     let body = body.map_err(|_| {
-        refuse(StatusCode::REQUEST_TIMEOUT, format!("no whole decision came within {BODY_TIMEOUT:?}"))
+        refuse(StatusCode::REQUEST_TIMEOUT, format!("the decision was not complete within {BODY_TIMEOUT:?}"))
     })?;
     let body = body.map_err(|error| {
         if error.is::<LengthLimitError>() {
             refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("a decision has at most {LARGEST_BODY} bytes"))
         } else {
-            refuse(StatusCode::BAD_REQUEST, "the decision broke off")
+            refuse(StatusCode::BAD_REQUEST, "the connection broke before the decision was complete")
         }
     })?;
     serde_json::from_slice(&body.to_bytes())
-        .map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("the body is no decision: {error}")))
+        .map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("the body is not a decision: {error}")))
 }
 
 pub(super) fn refuse(status: StatusCode, error: impl Into<String>) -> Refused {

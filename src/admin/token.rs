@@ -1,4 +1,4 @@
-//! The bearer token that guards the admin listener where loopback does not.
+//! The bearer token that protects the admin listener where it does not listen on loopback.
 
 use std::fmt;
 use std::io;
@@ -8,16 +8,16 @@ use subtle::ConstantTimeEq as _;
 
 use crate::file::{self, ReadError};
 
-/// Fewer characters can be guessed.
+/// A shorter token can be guessed.
 const SHORTEST: usize = 16;
 
-/// More is not a token.
+/// A longer text is not a token.
 const LONGEST: usize = 1024;
 
 /// A secret that requests must carry as `Authorization: Bearer TOKEN`. Never printed.
 pub struct Token(Vec<u8>);
 
-/// Why a file is no token file.
+/// Why a token file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
@@ -26,13 +26,13 @@ pub enum TokenError {
     /// Too short to protect anything, or too long to be a token.
     #[error("it holds {0} characters; a token has {SHORTEST} to {LONGEST}: `openssl rand -hex 32` makes one")]
     Length(usize),
-    /// Much too long to be a token.
+    /// Far too long to be a token.
     #[error(
         "it holds thousands of characters; a token has {SHORTEST} to {LONGEST}: `openssl rand -hex 32` makes one"
     )]
     TooLong,
     /// A token is one word.
-    #[error("it holds something else than one word of printable ASCII characters")]
+    #[error("it holds more than one word, or characters other than printable ASCII")]
     NotAWord,
 }
 
@@ -53,7 +53,7 @@ impl Token {
         Ok(Self(token.to_vec()))
     }
 
-    /// Whether an `Authorization` header's value carries this token. Takes the same time for every wrong one.
+    /// Whether the value of an `Authorization` header contains this token. Takes the same time for every wrong token.
     pub(super) fn admits(&self, authorization: Option<&[u8]>) -> bool {
         const SCHEME: &[u8] = b"bearer ";
         let Some((scheme, presented)) = authorization.and_then(|value| value.split_at_checked(SCHEME.len()))

@@ -1,13 +1,13 @@
-//! What the admin listener may look at: receivers and shared tables, nothing that it could change but the
-//! wake-up of a probe.
+//! The data that the admin listener reads: receivers and shared tables. It can only wake a probe and pass on operators'
+//! decisions.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
-use super::status::Build;
 use crate::clock::Timestamp;
 use crate::health::{Checkers, Tally};
 use crate::peer::document::Profile;
@@ -19,22 +19,35 @@ use crate::steer::report::Report;
 /// Everything that the admin listener shows.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// Which program this is.
+    /// The running program.
     pub build: Build,
     /// Its process id.
     pub pid: u32,
     /// When it was started.
     pub started_at: Timestamp,
+    /// The configuration in force, if its source is known.
+    pub configuration: Option<ConfigurationView>,
     /// The addresses of the health listener.
     pub health: Vec<SocketAddr>,
     /// The address of the agent check.
     pub agent_check: Option<SocketAddr>,
-    /// Who asks the health listener.
+    /// The clients of the health listener.
     pub checkers: Checkers,
-    /// What the health listener counts.
+    /// The counters of the health listener.
     pub tally: Arc<Tally>,
     /// The mirrors, in the order of the configuration.
     pub mirrors: Vec<MirrorView>,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug)]
+pub struct ConfigurationView {
+    /// The file, or the name of the environment variable.
+    pub source: String,
+    /// When it was applied.
+    pub loaded_at: Timestamp,
+    /// When the last reload ended, and why it failed, if it did.
+    pub last_reload: Option<(Timestamp, Option<String>)>,
 }
 
 /// One mirror.
@@ -46,7 +59,7 @@ pub struct MirrorView {
     pub paths: Vec<String>,
     /// Its state.
     pub snapshot: watch::Receiver<Snapshot>,
-    /// How long one round of its probe loop may take before the loop must be taken for hung.
+    /// How long one round of its probe loop may take before the loop counts as hung.
     pub round: Duration,
     /// Wakes its probe loop.
     pub wake: Arc<Notify>,
@@ -63,10 +76,19 @@ pub struct MirrorView {
 pub struct SteeringView {
     /// Whether this member may take traffic.
     pub authority: watch::Receiver<Authority>,
-    /// Passes the operator's decisions on.
+    /// Passes operators' decisions on.
     pub handle: ArbiterHandle,
     /// The loops, in the order of the configuration.
     pub targets: Vec<watch::Receiver<Report>>,
+}
+
+/// The program that answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// The version of the package.
+    pub version: String,
+    /// The commit it was built from, if `MIRRORVIP_COMMIT` was set at build time.
+    pub commit: Option<String>,
 }
 
 // === impl Build ===

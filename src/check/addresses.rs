@@ -1,4 +1,4 @@
-//! The addresses: are they free, and can a load balancer reach them?
+//! Checks that the addresses are free and that load balancers can reach them.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -6,8 +6,9 @@ use std::net::{SocketAddr, TcpListener};
 use rustix::process::{Resource, getrlimit};
 
 use super::{Finding, Kind, files};
-use crate::config::{Config, Health};
+use crate::config::Health;
 use crate::descriptors::{RESERVED, room_for_connections};
+use crate::provider::Config;
 
 pub(super) async fn listeners(config: &Config) -> Vec<Finding> {
     let running = daemon_answers(config.admin.listen).await;
@@ -20,7 +21,7 @@ pub(super) async fn listeners(config: &Config) -> Vec<Finding> {
         findings.push(
             Finding::warning(
                 "[health] listen",
-                "only this machine can reach the status page: no load balancer will",
+                "only this machine can reach the status page, and no load balancer",
             )
             .help("Write listen = [\"0.0.0.0:8080\"], and allow the port in the firewall or security group."),
         );
@@ -33,16 +34,16 @@ fn listener(subject: &str, address: SocketAddr, daemon_is_running: bool) -> Find
     let Err(error) = TcpListener::bind(address) else { return Finding::good(subject, "free") };
     match error.kind() {
         io::ErrorKind::AddrInUse if daemon_is_running => {
-            Finding::good(subject, "in use, as it should be while mirrorvip is running")
+            Finding::good(subject, "in use, as expected while mirrorvip is running")
         }
         io::ErrorKind::AddrInUse => Finding::error(Kind::Unavailable, &subject, "another program uses it")
             .help(format!(
-                "`ss -ltnp 'sport = :{}'` tells which; stop it, or choose another port. If it is systemd, \
-                 mirrorvip.socket holds it for the daemon, as it should.",
+                "`ss -ltnp 'sport = :{}'` shows which; stop it, or choose another port. If it is systemd, \
+                 mirrorvip.socket holds it for the daemon, as intended.",
                 address.port()
             )),
         io::ErrorKind::AddrNotAvailable => {
-            // It may be one later, when its interface is up: that is no error of the configuration.
+            // It may become one when its interface is up: no error of the configuration.
             Finding::error(Kind::Unavailable, subject, "is not an address of this machine")
                 .help("`ip address` lists them; 0.0.0.0 means all of them.")
         }
@@ -54,14 +55,13 @@ fn listener(subject: &str, address: SocketAddr, daemon_is_running: bool) -> Find
     }
 }
 
-/// Whether something accepts connections where the daemon's admin listener would be: then the addresses are
-/// in use by the daemon itself, most likely, and that is no finding.
+/// Whether the address of the admin listener accepts connections: then the daemon itself most likely uses the addresses.
 async fn daemon_answers(admin: SocketAddr) -> bool {
     let connect = tokio::net::TcpStream::connect(admin);
     matches!(tokio::time::timeout(std::time::Duration::from_secs(1), connect).await, Ok(Ok(_)))
 }
 
-/// Whether the process may open as many files as connections are allowed. The daemon raises its soft limit to the hard one.
+/// Checks that the limit of open files allows `max_connections`. The daemon raises its soft limit to the hard limit.
 pub(super) fn descriptors(health: &Health) -> Finding {
     let limit = getrlimit(Resource::Nofile).maximum;
     let room = room_for_connections(limit);
@@ -69,12 +69,12 @@ pub(super) fn descriptors(health: &Health) -> Finding {
         Some(limit) if room < health.max_connections => Finding::warning(
             "open files",
             format!(
-                "max_connections = {} needs a hard limit of {}, and it is {limit} here: the daemon would let in {room} at a time",
+                "max_connections = {} needs a hard limit of {} open files; it is {limit}, which allows {room} connections",
                 health.max_connections,
                 health.max_connections as u64 + RESERVED
             ),
         )
-        .help("Raise LimitNOFILE= of the service (`systemctl show -p LimitNOFILE mirrorvip` tells what it has), or lower max_connections."),
+        .help("Raise LimitNOFILE= of the service (`systemctl show -p LimitNOFILE mirrorvip` shows it), or lower max_connections."),
         Some(_) | None => Finding::good("open files", format!("the limit allows max_connections = {}", health.max_connections)),
     }
 }

@@ -1,17 +1,12 @@
-//! What others on the network can read, forge or not reach, as far as the configuration says it. PURE.
+//! Checks what the configuration lets others on the network read or forge, and which clients it excludes. PURE.
 
-use std::net::IpAddr;
-
-use hyper::Uri;
-use hyper::http::uri::Scheme;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Finding;
-use crate::config::steering::Target;
-use crate::config::{Admin, Config, Health, Mirror};
-use crate::steer::kubernetes;
+use crate::config::{Admin, Health, crosses_in_the_clear};
+use crate::provider::{Config, Mirror};
 
-/// The IPv4 addresses as IPv6 writes them, `::ffff:0:0/96`: how many bits of one are no part of the IPv4 address.
+/// Length of the prefix of IPv4-mapped IPv6 addresses, `::ffff:0:0/96`.
 const MAPPED_PREFIX: u8 = 96;
 
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
@@ -21,25 +16,24 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
         .extend(config.health.allowed_networks.iter().filter_map(|network| matches(network, &config.health)));
     for mirror in &config.mirrors {
         findings.extend(peers(mirror));
-        findings.extend(api_servers(mirror));
     }
     findings
 }
 
-/// A token that crosses the network in the clear.
+/// A token that crosses the network unencrypted.
 fn token(admin: &Admin) -> Option<Finding> {
     let in_the_clear = admin.token_file.is_some() && admin.tls.is_none();
     (in_the_clear && !admin.listen.ip().to_canonical().is_loopback()).then(|| {
         Finding::warning(
             format!("[admin] listen {}", admin.listen),
-            "takes the bearer token without TLS: whoever can listen on the way has it, too",
+            "accepts the bearer token without TLS: it can be read on the network",
         )
-        .help("Write [admin.tls], or listen = \"127.0.0.1:9180\" where nobody asks from another machine.")
+        .help("Write [admin.tls], or listen = \"127.0.0.1:9180\" if no other machine asks.")
     })
 }
 
-/// A network that looks as if it held IPv4 clients, and holds none: addresses are compared as what they are, and never
-/// in the form that IPv6 has for IPv4.
+/// An IPv6 network that seems to contain IPv4 clients and does not: addresses of IPv4 clients are compared as IPv4
+/// addresses, never in their mapped form.
 fn matches(network: &IpNet, health: &Health) -> Option<Finding> {
     let IpNet::V6(network) = network else { return None };
     let subject = format!("[health] allowed_networks {network}");
@@ -57,17 +51,17 @@ fn matches(network: &IpNet, health: &Health) -> Option<Finding> {
             subject,
             "matches no IPv4 client, and no other network does: all of them are refused",
         )
-        .help("Add the IPv4 networks of the checkers, or \"0.0.0.0/0\" for everybody.")
+        .help("Add the IPv4 networks of the checkers, or \"0.0.0.0/0\" for all.")
     })
 }
 
-/// The IPv4 network that an IPv6 network of mapped addresses stands for.
+/// The IPv4 network of an IPv6 network of mapped addresses.
 fn as_ipv4(network: Ipv6Net) -> Option<Ipv4Net> {
     let length = network.prefix_len().checked_sub(MAPPED_PREFIX)?;
     Ipv4Net::new(network.network().to_ipv4_mapped()?, length).ok()
 }
 
-/// Peers whose answers anybody on the way can make up.
+/// Peers whose answers an attacker on the network can forge.
 fn peers(mirror: &Mirror) -> Option<Finding> {
     if mirror.peer_key_file.is_some() {
         return None;
@@ -77,39 +71,14 @@ fn peers(mirror: &Mirror) -> Option<Finding> {
     (!open.is_empty()).then(|| {
         Finding::warning(
             format!("mirror {}, peers {names}", mirror.name),
-            "are asked by plain HTTP, and their answers are not signed: whoever can change packets on the way can make \
-             this member refuse, or serve beside another",
+            "are asked over plain HTTP, and their answers are not signed: an attacker on the network can make \
+             this member refuse, or serve in addition to another",
         )
         .help(
             "Make a secret with `openssl rand -hex 32` and name its file in `peer_key_file` of [[mirror]] on every \
              member, or give `page` an https address.",
         )
     })
-}
-
-/// API servers that get the service account's token in the clear.
-fn api_servers(mirror: &Mirror) -> Vec<Finding> {
-    let in_the_clear = |target: &Target| {
-        let Target::Kubernetes(table) = target else { return None };
-        let server = table.server.as_ref().filter(|server| crosses_in_the_clear(server))?;
-        let subject = format!("mirror {}, {}", mirror.name, kubernetes::name(table));
-        Some(
-            Finding::warning(
-                subject,
-                format!("server = \"{server}\" gets the service account's token without TLS: whoever can listen on the way has it, too"),
-            )
-            .help("Write an https address, or leave `server` out to ask the one that the kubelet names."),
-        )
-    };
-    mirror.targets.iter().filter_map(in_the_clear).collect()
-}
-
-/// Whether requests to `url` leave this machine without TLS.
-fn crosses_in_the_clear(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let stays = host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    url.scheme() == Some(&Scheme::HTTP) && !stays
 }
 
 #[cfg(test)]
@@ -123,7 +92,8 @@ mod tests {
              [mirror.probe.qlist]\ninstance = \"IRIS\"\n"
         );
         findings(
-            &crate::config::parse(&text, "test").unwrap_or_else(|report| panic!("{}", report.render(false))),
+            &crate::provider::parse(&text, "test")
+                .unwrap_or_else(|report| panic!("{}", report.render(false))),
         )
     }
 
@@ -181,13 +151,5 @@ mod tests {
         {
             assert_eq!(found("", "", &peer(page)), [], "{page}");
         }
-    }
-
-    #[test]
-    fn api_server_in_the_clear() {
-        let server = |server: &str| format!("[[mirror.kubernetes]]\nserver = \"{server}\"\n");
-        one(&found("", "", &server("http://10.96.0.1")), "mirror PROD, kubernetes pod/(this one)", "token");
-        assert_eq!(found("", "", &server("http://127.0.0.1:8001")), [], "`kubectl proxy` in the pod");
-        assert_eq!(found("", "", &server("https://10.96.0.1")), []);
     }
 }

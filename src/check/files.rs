@@ -1,4 +1,4 @@
-//! Files and directories: can this user read and write what the daemon must?
+//! Checks that this user can read and write the files and directories that the daemon needs.
 
 use std::fs;
 use std::io;
@@ -9,43 +9,44 @@ use std::time::Duration;
 use super::{Finding, Kind};
 use crate::admin::Token;
 use crate::clock::Clock;
-use crate::config::{Admin, Config, Mirror, Tls};
+use crate::config::{Admin, Tls};
 use crate::file::{self, Directory, ReadError};
+use crate::provider::{Config, Mirror};
 use crate::text::chain;
 use crate::tls;
 
-/// Who renews by hand wants to know a month ahead.
+/// A certificate that ends sooner is a warning: a month is enough to renew it by hand.
 const RENEW_WITHIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The logs that wake the probe: absent is allowed, unreadable is not.
+/// The logs that wake the probe: a missing one is allowed, an unreadable one is not.
 pub(super) fn wake_on(mirror: &Mirror) -> Vec<Finding> {
-    let look = |path: &std::path::PathBuf| {
+    let check = |path: &std::path::PathBuf| {
         let subject = format!("mirror {}, wake_on {}", mirror.name, path.display());
         match file::open(path) {
             Ok(_) => Finding::good(subject, "readable"),
             Err(ReadError::NotRegular | ReadError::TooLong { .. }) => Finding::error(
                 Kind::Configuration,
                 subject,
-                "is not a file, so that no line in it can wake the probe",
+                "is not a regular file: no line in it can wake the probe",
             )
             .help("Name the log itself, such as /usr/irissys/mgr/messages.log."),
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
                 subject,
-                "does not exist (yet): until it does, a change of role is seen by the timer only",
+                "does not exist: until it does, only the timer notices a change of role",
             )
             .help("Name messages.log in the instance's manager directory; Caché calls it cconsole.log."),
             Err(ReadError::Io(error)) => Finding::error(
                 kind(&error),
                 subject,
-                format!("cannot be read ({error}): a change of role is seen by the timer only"),
+                format!("cannot be read ({error}): only the timer notices a change of role"),
             )
-            .help("Add this user to the group that owns the log, or allow it by an access control list."),
+            .help(allow(path, &error)),
         }
     };
-    mirror.wake_on.iter().map(look).collect()
+    mirror.wake_on.iter().map(check).collect()
 }
 
-/// Certificates of both listeners: do they load, and for how long are they good?
+/// Checks that the certificates of both listeners load, and for how long they are valid.
 pub(super) fn certificates(config: &Config, clock: &Clock) -> Vec<Finding> {
     [("[health.tls]", &config.health.tls), ("[admin.tls]", &config.admin.tls)]
         .into_iter()
@@ -58,7 +59,8 @@ fn certificate(table: &str, files: &Tls, clock: &Clock) -> Finding {
     let certificate = match tls::load(files).and_then(|_| tls::inspect(files)) {
         Ok(certificate) => certificate,
         Err(error) => {
-            return Finding::error(kind_of(&error), subject, format!("failed to {}", chain(&error)))
+            let message = format!("failed to {}", chain(&error));
+            return unusable(subject, message, kind_of(&error), &[&files.certificate, &files.key])
                 .explain("certificate");
         }
     };
@@ -74,32 +76,32 @@ fn certificate(table: &str, files: &Tls, clock: &Clock) -> Finding {
         Finding::error(
             Kind::Configuration,
             subject,
-            format!("ended at {}: clients refuse it", certificate.not_after),
+            format!("expired at {}: clients refuse it", certificate.not_after),
         )
-        .help("Renew it; the running daemon takes the new files up by itself.")
+        .help("Renew it; the running daemon loads the new files by itself.")
     } else if left.unsigned_abs() < RENEW_WITHIN {
         Finding::warning(
             subject,
-            format!("ends in {} days, at {}", left.as_hours() / 24, certificate.not_after),
+            format!("expires in {} days, at {}", left.as_hours() / 24, certificate.not_after),
         )
-        .help("Renew it; the running daemon takes the new files up by itself.")
+        .help("Renew it; the running daemon loads the new files by itself.")
     } else {
         Finding::good(subject, format!("loads, and is valid until {}", certificate.not_after))
     }
 }
 
-/// The token file: usable, and nobody else's to read.
+/// Checks that the token file is usable and that no other user can read it.
 pub(super) fn token(admin: &Admin) -> Option<Finding> {
     let path = admin.token_file.as_ref()?;
     let subject = format!("[admin] token_file {}", path.display());
     if let Err(error) = Token::load(path) {
-        return Some(Finding::error(kind_of(&error), subject, chain(&error)).explain("secret-file"));
+        return Some(unusable(subject, chain(&error), kind_of(&error), &[path]).explain("secret-file"));
     }
     let exposed = secret(path, &subject, "the token");
-    Some(exposed.unwrap_or_else(|| Finding::good(subject, "usable, and not for everybody to read")))
+    Some(exposed.unwrap_or_else(|| Finding::good(subject, "usable, and not readable by other users")))
 }
 
-/// Private keys and shared secrets that others can read; what else is wrong with them is found elsewhere.
+/// Private keys and shared secrets that others can read; other checks find their other problems.
 pub(super) fn secrets(config: &Config) -> Vec<Finding> {
     let tls = [("[health.tls]", &config.health.tls), ("[admin.tls]", &config.admin.tls)];
     let keys = tls.into_iter().filter_map(|(table, files)| {
@@ -114,28 +116,28 @@ pub(super) fn secrets(config: &Config) -> Vec<Finding> {
     keys.chain(shared).collect()
 }
 
-/// A finding if other users can read the file at `path`. A group that this process is in may: that is how a service is
-/// given its key.
+/// A finding if other users can read the file at `path`. A group of this process may read it: that is how a service gets
+/// its key.
 fn secret(path: &Path, subject: &str, what: &str) -> Option<Finding> {
-    // The service manager makes these, for the one service: the mode shows the mask of an access control list.
+    // The service manager creates these for the service alone; their mode shows the mask of an access control list.
     if path.starts_with("/run/credentials") {
         return None;
     }
     let found = fs::metadata(path).ok()?;
     let readers = file::readable_by(found.mode(), found.gid())?;
     let help = format!(
-        "Keep it for root and the daemon's group: `chown root:mirrorvip {path} && chmod 640 {path}`.",
+        "Let only root and the daemon's group read it: `sudo chown root:mirrorvip {path} && sudo chmod 640 {path}`.",
         path = path.display()
     );
     Some(Finding::warning(subject, format!("{readers} can read {what}")).help(help))
 }
 
-/// The configuration's file, if others can write it.
+/// A finding if other users can change the configuration's file.
 pub(super) fn configuration(path: &Path) -> Option<Finding> {
     let found = fs::metadata(path).ok()?;
     let subject = format!("configuration {}", path.display());
     let help = format!(
-        "It names the commands that the daemon runs: `chmod go-w {path}`, and let root own it.",
+        "It names the commands that the daemon runs: let root own it, and `sudo chmod go-w {path}`.",
         path = path.display()
     );
     if let Some(writers) = file::writable_by(found.mode(), found.gid()) {
@@ -143,21 +145,24 @@ pub(super) fn configuration(path: &Path) -> Option<Finding> {
     }
     let directory = fs::metadata(path.parent()?).ok()?;
     let exposure = file::open_to_writers(directory.mode(), directory.uid(), directory.gid())?;
-    Some(Finding::warning(subject, format!("others can replace it: of its directory, {exposure}")).help(help))
+    Some(
+        Finding::warning(subject, format!("others can replace it through its directory: {exposure}"))
+            .help(help),
+    )
 }
 
-/// The state directory: without it the daemon runs, and forgets the epoch at a restart.
+/// Checks the state directory. Without it the daemon runs, and loses epoch and term at a restart.
 pub(super) fn state_directory(path: &Path) -> Finding {
     let subject = format!("state_directory {}", path.display());
-    let consequence = "the daemon will run, and forget at a restart which promotion it saw last";
+    let consequence = "the daemon will run, but lose epoch and term at a restart";
     if !path.exists() {
-        // Whoever may not make the directory need not be the daemon's user, for whom packages make it.
+        // Packages create it for the daemon's user, who may be another one than the caller.
         return Finding::warning(
             subject,
-            format!("does not exist; unless the daemon may make it, {consequence}"),
+            format!("does not exist; unless the daemon can create it, {consequence}"),
         )
         .help(format!(
-            "Make it for the daemon's user: `install -d -o mirrorvip -g mirrorvip -m 750 {}`.",
+            "Create it for the daemon's user: `sudo install -d -o mirrorvip -g mirrorvip -m 750 {}`.",
             path.display()
         ));
     }
@@ -165,14 +170,44 @@ pub(super) fn state_directory(path: &Path) -> Finding {
         Ok(None) => Finding::good(subject, "writable"),
         Ok(Some(exposure)) => {
             Finding::warning(subject, format!("others can replace the daemon's memory: {exposure}"))
-                .help(format!("Give it to the daemon's user alone: `chmod 750 {}`.", path.display()))
+                .help(format!("Let only the daemon's user write to it: `sudo chmod 750 {}`.", path.display()))
         }
-        Err(error) => Finding::warning(subject, format!("cannot be written ({error}): {consequence}"))
-            .help("Give it to the daemon's user, or name another directory."),
+        Err(error) => {
+            Finding::warning(subject, format!("cannot be written ({error}): {consequence}")).help(format!(
+                "Give it to the daemon's user (`sudo chown mirrorvip {}`), or name another directory.",
+                path.display()
+            ))
+        }
     }
 }
 
-/// What kind of repair a file needs that the configuration names and that cannot be used.
+/// A finding about files that the configuration names, with the command that lets this user read them.
+pub(super) fn unusable(
+    subject: impl Into<String>,
+    message: impl Into<String>,
+    kind: Kind,
+    files: &[&Path],
+) -> Finding {
+    let finding = Finding::error(kind, subject, message);
+    let is_denied = |path: &&&Path| match file::open(path) {
+        Err(ReadError::Io(error)) => error.kind() == io::ErrorKind::PermissionDenied,
+        Ok(_) | Err(_) => false,
+    };
+    match files.iter().find(is_denied) {
+        Some(path) => finding.help(file::to_read(path)),
+        None => finding,
+    }
+}
+
+/// How to make a file readable that gave this error.
+fn allow(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => file::to_read(path),
+        _ => format!("See why with `head -c 1 {}`.", path.display()),
+    }
+}
+
+/// The kind of repair for an unusable file of the configuration.
 fn kind_of(error: &dyn std::error::Error) -> Kind {
     let denied = |cause: &io::Error| cause.kind() == io::ErrorKind::PermissionDenied;
     match error.source().and_then(|cause| cause.downcast_ref()) {

@@ -1,23 +1,25 @@
-//! Asks each peer as the daemon will, and judges whether it will learn what it needs: which promotion is the latest.
+//! Asks each peer as the daemon will, and checks whether the answers will show which promotion is the latest.
 //!
-//! A peer that is down is no fault of this configuration: a warning. A peer that answers and can never be used is an
-//! error, because it would be noticed only when two members look primary. [`reported`] judges what one member reports,
-//! [`together`] compares the members with each other.
+//! A peer that is down is a warning. A peer whose answers can never be used is an error, as it would be noticed only when
+//! two members seem to be primary. [`reported`] checks the report of one member, [`together`] compares the members.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use hyper::{StatusCode, Uri};
 use tokio::task::JoinSet;
 
-use super::{Finding, Kind};
-use crate::config::steering::{Peer, Target};
-use crate::config::{Config, HttpTarget, Mirror};
+use super::{Finding, Kind, files};
+use crate::config::HttpTarget;
+use crate::config::steering::Peer;
 use crate::health::NO_SUCH_PAGE;
+use crate::http::{Answer, Client};
 use crate::observation::{NoEvidence, Role};
 use crate::peer::document::Identity;
 use crate::peer::key::{Key, KeyError};
-use crate::peer::{self, Pages, Reply, agreement};
-use crate::probe::http::{Answer, Client};
+use crate::peer::{self, Pages, Reply};
+use crate::provider::agreement;
+use crate::provider::{Config, Mirror};
 use crate::state::Store;
 use crate::term::Memory;
 use crate::text::chain;
@@ -29,7 +31,7 @@ mod together;
 use reported::{member, reports, signature};
 use together::Member;
 
-/// How much of a peer's own words is shown.
+/// How much of a peer's text is shown, in characters.
 const SHOWN: usize = 200;
 
 /// This member, as its peers are compared with it.
@@ -45,55 +47,45 @@ enum Secret {
     /// None is configured.
     None,
     Loaded(Arc<Key>),
-    /// The file is no secret, which is a finding of its own.
+    /// The file is unusable, which is another finding.
     Broken,
 }
 
 /// What one peer answered.
 struct Answers {
     pages: Pages,
-    /// Whether it has other pages of this mirror, where it has none for members.
+    /// Whether it has a page of this mirror, but none for members.
     is_older: bool,
 }
 
-/// What can be said about peers without asking them.
-pub(super) fn local(mirror: &Mirror) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Some(path) = &mirror.peer_key_file {
-        let subject = format!("mirror {}, peer_key_file {}", mirror.name, path.display());
-        findings.push(match Key::load(path) {
-            Ok(_) => Finding::good(subject, "holds a secret; every member must have the same one"),
-            Err(error) => broken_secret(subject, &error),
-        });
-    }
-    let on_promotion = |target: &Target| matches!(target, Target::Hook(hook) if hook.on_promotion);
-    if mirror.peers.is_empty() && mirror.targets.iter().any(on_promotion) {
-        findings.push(
-            Finding::warning(
-                format!("mirror {}, hook", mirror.name),
-                "runs a command at a promotion, and there is no [[mirror.peer]]: mirrorvip does not know what the \
-                 command moves, and can ask no other member whether it was promoted later",
-            )
-            .help("If the command moves traffic, write one [[mirror.peer]] for each other member."),
-        );
-    }
-    findings
+/// The findings about peers that need no network.
+pub(super) fn local(mirror: &Mirror) -> Option<Finding> {
+    let path = mirror.peer_key_file.as_ref()?;
+    let subject = format!("mirror {}, peer_key_file {}", mirror.name, path.display());
+    Some(match Key::load(path) {
+        Ok(_) => Finding::good(subject, "holds a secret; every member must have the same one"),
+        Err(error) => broken_secret(subject, path, &error),
+    })
 }
 
-fn broken_secret(subject: String, error: &KeyError) -> Finding {
+fn broken_secret(subject: String, path: &Path, error: &KeyError) -> Finding {
     let kind = match error {
         KeyError::Unreadable(cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => {
             Kind::Permission
         }
         KeyError::Unreadable(_) | KeyError::Length(_) | KeyError::TooLong => Kind::Configuration,
     };
-    Finding::error(kind, subject, format!("{}: the daemon does not start", chain(error))).help(
+    let message = format!("{}: the daemon does not start", chain(error));
+    if kind == Kind::Permission {
+        return files::unusable(subject, message, kind, &[path]);
+    }
+    Finding::error(kind, subject, message).help(
         "Make a secret with `openssl rand -hex 32`, copy it to this file on every member, and let the daemon's user read it: \
          `install -o root -g mirrorvip -m 640`.",
     )
 }
 
-/// Asks the peers of all mirrors, at once. `roles` are what the own instances said, one for each mirror.
+/// Asks the peers of all mirrors in parallel. `roles` are those of the local instances, one per mirror.
 pub(super) async fn ask(config: &Config, roles: &[Option<Role>]) -> Vec<Finding> {
     let store = Store::new(config.state_directory.clone());
     let daemon = store.known_daemon_id();
@@ -126,50 +118,40 @@ pub(super) async fn ask(config: &Config, roles: &[Option<Role>]) -> Vec<Finding>
 fn judge(own: &Own<'_>, peer: &Peer, answers: &Answers) -> Vec<Finding> {
     let subject = format!("mirror {}, peer {}", own.mirror.name, peer.address);
     let Answers { pages: Pages { peer: asked, unsigned, page }, is_older } = answers;
+    let error =
+        |text: String, help: String| vec![Finding::error(Kind::Configuration, &subject, text).help(help)];
     let answer = match asked {
         Err(cause @ (NoEvidence::Unreachable(_) | NoEvidence::TimedOut { .. })) => {
             return vec![silent(&subject, cause)];
         }
         Err(_) => None,
+        Ok(answer) if answer.status == StatusCode::FORBIDDEN => {
+            return error(
+                "refuses this member's question (403), and will refuse the daemon's".to_owned(),
+                "Add this member's address to `allowed_networks` there.".to_owned(),
+            );
+        }
+        Ok(answer) if is_other_mirror(answer) && !is_older => {
+            let (mirror, body) = (&own.mirror.name, String::from_utf8_lossy(&answer.body));
+            let body = printable(body.trim(), SHOWN);
+            return error(
+                format!(
+                    "mirrorvip runs there and has no mirror {mirror} ({body}): it cannot report its term"
+                ),
+                format!(
+                    "Give the mirror the same `name` on every member: they ask each other at /{mirror}/peer."
+                ),
+            );
+        }
         Ok(answer) => Some(answer),
     };
-    match answer {
-        Some(answer) if answer.status == StatusCode::FORBIDDEN => {
-            return vec![
-                Finding::error(
-                    Kind::Configuration,
-                    subject,
-                    "refuses this member's question (403), and will refuse the daemon's",
-                )
-                .help("Add this member's address to `allowed_networks` there."),
-            ];
-        }
-        Some(answer) if is_other_mirror(answer) && !is_older => {
-            return vec![
-                Finding::error(
-                    Kind::Configuration,
-                    subject,
-                    format!(
-                        "mirrorvip runs there and has no mirror of the name {} ({}): it cannot report its term",
-                        own.mirror.name,
-                        printable(String::from_utf8_lossy(&answer.body).trim(), SHOWN)
-                    ),
-                )
-                .help(format!(
-                    "Give the mirror the same `name` on every member: they ask each other at /{}/peer.",
-                    own.mirror.name
-                )),
-            ];
-        }
-        Some(_) | None => {}
-    }
     match answer.and_then(peer::read) {
         Some(Reply::Document(document)) => {
             let signature = signature(own, &subject, answer, unsigned.as_deref());
-            // What is not signed may come from anybody.
-            let is_believed = signature.is_none() || !matches!(own.secret, Secret::Loaded(_));
+            // Without a valid signature the answer may be forged.
+            let is_trusted = signature.is_none() || !matches!(own.secret, Secret::Loaded(_));
             let mut findings: Vec<_> = signature.into_iter().collect();
-            if is_believed {
+            if is_trusted {
                 findings.extend(member(own, peer, &subject, &document));
             }
             findings.extend(status_page(&subject, page));
@@ -178,13 +160,11 @@ fn judge(own: &Own<'_>, peer: &Peer, answers: &Answers) -> Vec<Finding> {
             }
             findings
         }
-        Some(Reply::Unreachable(why)) => vec![
-            Finding::error(Kind::Configuration, subject, format!("{why}: it counts as silent"))
-                .help("Run the same version of mirrorvip on every member."),
-        ],
-        Some(Reply::Success | Reply::Failed) | None => {
-            vec![no_document(own, subject, page, *is_older)]
-        }
+        Some(Reply::Unreachable(why)) => error(
+            format!("{why}: it counts as silent"),
+            "Run the same version of mirrorvip on every member.".to_owned(),
+        ),
+        Some(Reply::Success | Reply::Failed) | None => vec![no_document(own, subject, page, *is_older)],
     }
 }
 
@@ -201,7 +181,7 @@ fn silent(subject: &str, cause: &NoEvidence) -> Finding {
     )
 }
 
-/// A member without a page for other members: an older version, or a Web Gateway.
+/// The finding about a member without a page for other members: an older version, or a Web Gateway.
 fn no_document(own: &Own<'_>, subject: String, page: &Result<Answer, NoEvidence>, is_older: bool) -> Finding {
     let page = match page {
         Ok(page) if is_older || is_status_page(page) => page,
@@ -209,7 +189,7 @@ fn no_document(own: &Own<'_>, subject: String, page: &Result<Answer, NoEvidence>
             return Finding::error(
                 Kind::Configuration,
                 subject,
-                format!("`page` answers {} and is no status page", page.status.as_u16()),
+                format!("`page` answers {} and is not a status page", page.status.as_u16()),
             )
             .help("Write the status page of mirrorvip there, such as http://10.0.2.12:8080/csp/bin/mirror_status.cxw.");
         }
@@ -225,15 +205,15 @@ fn no_document(own: &Own<'_>, subject: String, page: &Result<Answer, NoEvidence>
     };
     if own.secret.is_some() {
         let text =
-            format!("{what}: its answer is not signed, and with peer_key_file it counts as silent for ever");
+            format!("{what}: its answer is not signed, so with peer_key_file it always counts as silent");
         return Finding::error(Kind::Configuration, subject, text).help(help);
     }
     let says = if peer::read_page(page) == Reply::Success { "SUCCESS" } else { "FAILED" };
     Finding::warning(
         subject,
         format!(
-            "{what}; its status page says {says}. While it says SUCCESS this member takes no traffic, and FAILED does not \
-             prove that it is not the primary: after a restart as the primary this member waits for an operator"
+            "{what}; its status page says {says}. While it says SUCCESS, this member takes no traffic. FAILED does not \
+             prove that it is not the primary: if this member restarts as the primary, it waits for an operator"
         ),
     )
     .help(help)
@@ -245,7 +225,7 @@ fn status_page(subject: &str, page: &Result<Answer, NoEvidence>) -> Option<Findi
         Ok(page) => Some(
             Finding::warning(
                 subject,
-                format!("`page` answers {} and is no status page", page.status.as_u16()),
+                format!("`page` answers {} and is not a status page", page.status.as_u16()),
             )
             .help("Write one of that member's `paths`, and /mirror_status.cxw behind it."),
         ),
@@ -288,7 +268,7 @@ impl<'a> Own<'a> {
         Self { mirror, identity, memory, secret }
     }
 
-    /// This member. Its page says what the instance says, unless another member superseded it.
+    /// This member. Its page follows the instance, unless another member superseded it.
     fn as_member(&self, role: Option<&Role>) -> Member {
         let is_primary = role == Some(&Role::Primary);
         Member {
@@ -331,7 +311,7 @@ impl Answers {
         Self { pages, is_older }
     }
 
-    /// The peer, as far as it says what it is; whether that can be trusted is judged for itself.
+    /// The peer, as it reports itself; [`judge`] decides whether the report can be trusted.
     fn as_member(&self, peer: &Peer) -> Member {
         let document = match self.pages.peer.as_ref().ok().and_then(peer::read) {
             Some(Reply::Document(document)) if self.pages.unsigned.is_none() => Some(document),
@@ -351,7 +331,7 @@ impl Answers {
     }
 }
 
-/// Whether mirrorvip has the page `/NAME/primary` there, as every version has for its mirrors.
+/// Whether the page `/NAME/primary` exists there, as in every version of mirrorvip.
 async fn has_role_page(mirror: &str, page: &HttpTarget) -> bool {
     let mut parts = page.url.clone().into_parts();
     parts.path_and_query = format!("/{mirror}/primary").parse().ok();

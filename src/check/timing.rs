@@ -1,29 +1,18 @@
-//! Whether the times fit together, what they promise, and what they cost. PURE.
+//! Checks that the times fit together, and says what they promise and cost. PURE.
 
 use std::time::Duration;
 
 use super::Finding;
-use crate::aws::POOL_IDLE_TIMEOUT;
-use crate::config::Mirror;
-use crate::config::steering::Target;
+use crate::provider::Mirror;
+use crate::provider::aws;
 
-/// Bridging fewer missed answers than this makes every hiccup of the machine a failed check.
+/// If fewer missed answers are bridged, every short delay of the machine fails a check.
 const ANSWERS_TO_BRIDGE: u32 = 2;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Looks are up to a tenth late, so that the members' do not march in step.
-const LATEST_LOOK: f64 = 1.1;
-
-/// How long after a change of role its answer is in, at most, `rise` left out.
-pub(super) fn seen_within(mirror: &Mirror) -> Duration {
-    between_questions(mirror) + mirror.timeout
-}
-
-/// How far apart two questions begin, at most: one is in flight at a time, so a slow answer delays the next.
-pub(super) fn between_questions(mirror: &Mirror) -> Duration {
-    mirror.interval.max(mirror.timeout)
-}
+/// Reads are up to a tenth late, so that those of several members do not coincide.
+const LATEST_READ: f64 = 1.1;
 
 pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
     let Mirror { name, interval, timeout, stale_after, qos_timeout, rise, .. } = mirror;
@@ -31,11 +20,11 @@ pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
     let mut findings = vec![Finding::good(
         &subject,
         format!(
-            "a change of role is seen after at most {:?} ({:?} until the next question and one answer), or at once by \
-             wake-up; without answers the page refuses {stale_after:?} after the last question that was answered, \
+            "a change of role is seen after at most {:?} ({:?} until the next question, plus one answer), or at once after a \
+             wake-up; without answers the page refuses {stale_after:?} after the last answered question, \
              {:?} before another member may take over (QoS timeout {qos_timeout:?})",
-            seen_within(mirror),
-            between_questions(mirror),
+            mirror.seen_within(),
+            mirror.between_questions(),
             qos_timeout.saturating_sub(*stale_after),
         ),
     )];
@@ -44,7 +33,9 @@ pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
         findings.push(
             Finding::warning(
                 &subject,
-                format!("stale_after = {stale_after:?} bridges one slow answer and no more: two in a row fail the check"),
+                format!(
+                    "stale_after = {stale_after:?} bridges one slow answer only: two in a row fail the check"
+                ),
             )
             .help(format!("Write stale_after = \"{wanted:?}\" or more, below the QoS timeout.")),
         );
@@ -64,35 +55,30 @@ pub(super) fn mirror(mirror: &Mirror) -> Vec<Finding> {
             Finding::warning(
                 &subject,
                 format!(
-                    "rise = {rise} keeps a new primary out for another {:?}",
-                    between_questions(mirror) * (rise.get() - 1)
+                    "rise = {rise} delays traffic to a new primary by another {:?}",
+                    mirror.between_questions() * (rise.get() - 1)
                 ),
             )
-            .help("Leave it at 1 unless the role flaps: the mirror has decided already."),
+            .help("Leave it at 1 unless the role flaps: the mirror has already decided."),
         );
     }
     findings
 }
 
-/// How often the cloud is read while nothing happens, and whether connections outlive the time between.
-pub(super) fn looks(mirror: &Mirror) -> Option<Finding> {
-    let is_read = |target: &&Target| match target {
-        Target::Elbv2(_) | Target::ClassicElb(_) | Target::Route53(_) | Target::Route(_) => true,
-        // A metric is published without a look, a label is not in AWS, and a hook is no object.
-        Target::CloudWatch(_) | Target::Kubernetes(_) | Target::Hook(_) => false,
-    };
-    let objects = mirror.targets.iter().filter(is_read).count();
+/// How often the cloud is read while nothing happens, and whether connections stay open in between.
+pub(super) fn reads(mirror: &Mirror) -> Option<Finding> {
+    let objects = aws::places(&mirror.targets).filter(|place| place.is_read).count();
     if objects == 0 {
         return None;
     }
     let interval = mirror.drift_interval;
     // At most 720 times: a few hundred objects are no more than a u32 holds.
     let reads = HOUR.div_duration_f64(interval) * f64::from(u32::try_from(objects).unwrap_or(u32::MAX));
-    let connections = if interval.mul_f64(LATEST_LOOK) < POOL_IDLE_TIMEOUT {
+    let connections = if interval.mul_f64(LATEST_READ) < aws::POOL_IDLE_TIMEOUT {
         "which keeps its connections warm"
     } else {
-        "between which its connections close: the first call of a failover also looks up the name and makes the \
-         handshakes anew, some round trips more"
+        "between which its connections close: the first call of a failover needs a new name lookup and new \
+         handshakes, which take a few more round trips"
     };
     Some(Finding::good(
         format!("mirror {}", mirror.name),

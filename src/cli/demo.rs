@@ -10,7 +10,7 @@ use crate::demo::{self, DemoError, Options};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Leave it running after the scenarios, with addresses to try and failovers to trigger
+    /// Keep it running after the scenarios, with addresses to try and failovers to trigger
     #[arg(long)]
     keep: bool,
     /// Keep its files (configurations, logs, simulated instances) in this directory, which must be empty
@@ -34,14 +34,10 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit, Failure> {
 
 fn exit(error: &DemoError) -> Exit {
     match error {
-        DemoError::Directory { .. } | DemoError::FakeIris(_) | DemoError::SetUp { .. } => Exit::System,
-        DemoError::Start { .. } | DemoError::Exhausted(_) | DemoError::Output(_) => Exit::System,
+        DemoError::FakeIris(_) | DemoError::SetUp { .. } => Exit::System,
+        DemoError::Exhausted(_) | DemoError::Output(_) => Exit::System,
         DemoError::MemberEnded { .. } | DemoError::NotInTime { .. } => Exit::Unavailable,
-        DemoError::TwoSuccess { .. }
-        | DemoError::WroteWithoutRole { .. }
-        | DemoError::Empty(_)
-        | DemoError::Simulation(_)
-        | DemoError::ObserverEnded => Exit::Software,
+        DemoError::Violation(_) | DemoError::Simulation(_) | DemoError::ObserverEnded => Exit::Software,
         DemoError::Interrupted => Exit::Interrupted,
     }
 }

@@ -1,38 +1,31 @@
 //! `mirrorvip explain`: the runbook in the terminal.
 
 use std::ffi::OsStr;
-use std::io;
 
 use clap::Args;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 
-use super::{Exit, Failure, output};
+use super::{Exit, Failure, output, terminal};
 use crate::explain::{self, render};
 
-/// Columns where nothing says how many there are, as in a pipe.
+/// Width of the text if standard output is not a terminal.
 const WIDTH: usize = 80;
-
-/// Wider lines are hard to read.
-const WIDEST: usize = 100;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A word of `status`, of the log or of `check`, or a message of theirs; without one, all words are listed
+    /// A word or message of `status`, `check` or the log; without one, all words are listed
     #[arg(value_name = "WORD", value_parser = Words, hide_possible_values = true)]
     word: Vec<String>,
 }
 
-/// Takes any text, since a message is welcome as well, and lets shells complete the words.
+/// Accepts any text, as messages are allowed as well, and lets shells complete the words.
 #[derive(Clone)]
 struct Words;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let columns = rustix::termios::tcgetwinsize(io::stdout()).map(|size| usize::from(size.ws_col));
-    // A terminal that does not know its size says 0.
-    let columns = columns.ok().filter(|columns| *columns > 0);
-    let width = columns.unwrap_or(WIDTH).min(WIDEST);
     let word = arguments.word.join(" ");
     if word.is_empty() {
+        let columns = terminal::size().map(|(columns, _)| columns);
         output::print(render::list(explain::pages(), columns))?;
         return Ok(Exit::Ok);
     }
@@ -49,6 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             Failure::new(Exit::Usage, anyhow::anyhow!("the runbook has no page for {word}")).help(Some(help))
         );
     }
+    let width = terminal::width().unwrap_or(WIDTH);
     let pages: Vec<_> = found.into_iter().map(|page| render::page(page, width)).collect();
     output::print(pages.join("\n\n"))?;
     Ok(Exit::Ok)

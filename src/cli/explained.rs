@@ -1,6 +1,6 @@
-//! Names the page of the runbook in every warning and error of the log, as the field `explain`.
+//! Adds the runbook page of every warning and error to the log entry, as the field `explain`.
 //!
-//! Here and not at the call sites: a message that the [runbook](crate::explain) lists has its word, and no author can forget it.
+//! This is done here and not at the call sites: every message that the [runbook](crate::explain) lists gets its word.
 
 use std::fmt::{self, Debug};
 
@@ -15,17 +15,17 @@ use crate::explain;
 /// The field's name.
 pub(super) const FIELD: &str = "explain";
 
-/// Writes lines as `F` does, with the field behind the others.
+/// Formats as `F` does and appends the field.
 pub(super) struct Explained<F>(pub(super) F);
 
-/// What of an event says which page it is.
+/// The message and the fields of an event that select a page.
 #[derive(Default)]
 struct Said {
     message: String,
     fields: Vec<(&'static str, String)>,
 }
 
-/// The word of the page about `event`, if it needs a human.
+/// The word of the page about `event`, if it is a warning or an error.
 pub(super) fn word(event: &Event<'_>) -> Option<&'static str> {
     // The more verbose levels are greater.
     if *event.metadata().level() > Level::WARN {

@@ -1,11 +1,10 @@
 //! `mirrorvip healthcheck`: whether the daemon in this container answers, for the `HEALTHCHECK` of its image,
 //! which has neither a shell nor curl.
 //!
-//! It asks every address of the health listener for `/live`, over TLS where that is configured. The role has no
-//! say: a backup is as healthy as a primary, and must not be restarted for being one. Whose certificate answers
-//! does not matter either: what is asked is whether this listener turns, on an address of this machine, and a
-//! certificate is for the name that load balancers use. And where `allowed_networks` keep this machine out, being let in
-//! and closed without a word is an answer: somebody who turns did that.
+//! It requests `/live` from every address of the health listener, over TLS where that is configured. The role does not
+//! matter: a backup is as healthy as a primary and must not be restarted. The certificate is not verified: the address is
+//! one of this machine, and the certificate is for the name that load balancers use. If `allowed_networks` excludes this
+//! machine, a connection that is accepted and closed proves that the listener runs.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,18 +16,19 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, Stream};
 
-use super::{Exit, Failure, Global, admin, run};
+use super::{Exit, Failure, Global, run};
+use crate::network;
 
-/// How long each step (connecting, reading, writing) may take: with all of them below the image's own timeout.
+/// Time limit of each step (connect, read, write); all together stay below the timeout of the image's check.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The head of an answer is below 200 bytes; what follows does not matter.
+/// How much of an answer is read. Its head has less than 200 bytes; the rest does not matter.
 const LONGEST_ANSWER: u64 = 4096;
 
 pub(super) fn run(global: &Global) -> Result<Exit, Failure> {
     let health = run::load(global)?.health;
     for listen in health.listen {
-        let address = admin::reachable(listen);
+        let address = network::reachable(listen);
         let networks = &health.allowed_networks;
         let stranger =
             !networks.is_empty() && !networks.iter().any(|network| network.contains(&address.ip()));
@@ -38,14 +38,14 @@ pub(super) fn run(global: &Global) -> Result<Exit, Failure> {
             answer => answer.and_then(|answer| judge(&answer)),
         };
         alive.map_err(|error| {
-            let error = anyhow::Error::new(error).context(format!("{address} does not answer as it should"));
+            let error = anyhow::Error::new(error).context(format!("{address} does not answer as expected"));
             Failure::new(Exit::Unavailable, error)
         })?;
     }
     Ok(Exit::Ok)
 }
 
-/// What the listener answers to a request for `/live`, as far as it matters.
+/// The beginning of the listener's answer to a request for `/live`.
 fn ask(address: SocketAddr, secure: bool) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -62,7 +62,7 @@ fn exchange(stream: &mut (impl Read + Write), address: SocketAddr) -> io::Result
     write!(stream, "GET /live HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     stream.flush()?;
     let mut answer = Vec::new();
-    // The end of the answer does not matter, and a TLS peer may leave without a word.
+    // The end of the answer does not matter, and a TLS peer may close without a close notification.
     match stream.take(LONGEST_ANSWER).read_to_end(&mut answer) {
         Err(error) if answer.is_empty() => Err(error),
         Ok(_) | Err(_) => Ok(answer),
@@ -75,12 +75,12 @@ fn is_close(error: &io::Error) -> bool {
     matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
-/// 403 is an answer, too: `allowed_networks` need not have loopback in it.
+/// 403 counts as well: `allowed_networks` need not contain loopback.
 fn judge(answer: &[u8]) -> io::Result<()> {
     match answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3)) {
         Some(b"200" | b"403") => Ok(()),
         Some(code) => Err(io::Error::other(format!("it answered {}", String::from_utf8_lossy(code)))),
-        None => Err(io::Error::other("it is no listener of mirrorvip's")),
+        None => Err(io::Error::other("it is not a listener of mirrorvip")),
     }
 }
 
@@ -95,7 +95,7 @@ fn client() -> io::Result<ClientConfig> {
     Ok(config)
 }
 
-/// Accepts any certificate whose key the peer has.
+/// Accepts any certificate, if the peer has its key.
 #[derive(Debug)]
 struct AnyName(Arc<CryptoProvider>);
 

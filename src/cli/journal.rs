@@ -1,9 +1,9 @@
-//! Log lines as entries of systemd's journal, each field a field: what is logged as `mirror` and `to` is found
-//! again by `journalctl MIRRORVIP_MIRROR=PROD MIRRORVIP_TO=primary`.
+//! Log events as entries of systemd's journal with structured fields: `journalctl MIRRORVIP_MIRROR=PROD
+//! MIRRORVIP_TO=primary` finds events by their fields `mirror` and `to`.
 //!
-//! The wire format is that of `systemd.io/JOURNAL_NATIVE_PROTOCOL`: a datagram an entry. Written here because
-//! no send may wait: a journal that hangs must neither delay a health check nor starve the watchdog. What it
-//! does not take is lost, and the next entry that it takes says how many were.
+//! The wire format is that of `systemd.io/JOURNAL_NATIVE_PROTOCOL`: one datagram per entry. No library is used because no
+//! send may block: a journal that hangs must neither delay a health check nor starve the watchdog. An entry that the
+//! journal does not accept is lost, and the next accepted entry says how many were.
 
 use std::fmt::{Debug, Write as _};
 use std::io;
@@ -28,11 +28,11 @@ pub(super) struct Journal {
     lost: AtomicU64,
 }
 
-/// One entry while it is put together.
+/// One entry under construction.
 #[derive(Default)]
 struct Entry {
     message: String,
-    /// The other fields as a person reads them behind the message.
+    /// The other fields as text behind the message.
     details: String,
     fields: Vec<u8>,
 }
@@ -47,13 +47,13 @@ pub(super) fn is_stderr() -> bool {
 // === impl Journal ===
 
 impl Journal {
-    /// Opens the way to the journal, if there is one.
+    /// Connects to the journal, if there is one.
     pub(super) fn open() -> io::Result<Self> {
         Self::open_at(SOCKET)
     }
 
     fn open_at(path: &str) -> io::Result<Self> {
-        // Connected, so that the lack of a journal is found here and not at the first line.
+        // Connecting fails here if there is no journal, and not at the first line.
         let socket = UnixDatagram::unbound()?;
         socket.connect(path)?;
         socket.set_nonblocking(true)?;
@@ -100,7 +100,7 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
-/// A field with its length, which every value may have, whatever is in it.
+/// A field in the form with a length, which allows any value.
 fn put(datagram: &mut Vec<u8>, name: &str, value: &str) {
     let value = &value[..value.floor_char_boundary(MAX_VALUE)];
     datagram.extend_from_slice(name.as_bytes());
@@ -115,7 +115,7 @@ fn put(datagram: &mut Vec<u8>, name: &str, value: &str) {
 impl Entry {
     fn detail(&mut self, name: &str, value: &str) {
         let _ = write!(self.details, " {name}={value}");
-        // The journal takes capitals, digits and underscores.
+        // Names consist of capitals, digits and underscores.
         let name: String = name
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_takes_nothing_delays_nobody_and_is_told_later() {
+    fn a_blocked_journal_delays_nothing_and_is_reported_later() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
         let listening = UnixDatagram::bind(&path).unwrap();

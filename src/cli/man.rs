@@ -1,12 +1,13 @@
-//! `mirrorvip man`: the manual pages, made from the command line's own definition and the tables of the
-//! reference, [`crate::reference`].
+//! `mirrorvip man`: the manual pages, generated from the definition of the command line and the tables in
+//! [`crate::cli::reference`].
 
 use clap::{Args, ValueEnum};
 use roff::{Inline, Roff, bold, roman};
 
 use super::{Exit, Failure, command, output};
+use crate::cli::reference;
 use crate::config::WhenAbsent;
-use crate::reference::{self, Variable};
+use crate::text::capital;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -42,8 +43,7 @@ fn program() -> Result<String, std::io::Error> {
     whole.render_synopsis_section(&mut page)?;
     whole.render_description_section(&mut page)?;
     whole.render_options_section(&mut page)?;
-    // One page for all verbs: somebody who types `man mirrorvip` looks for any of them. The
-    // library's own list of them would name a page for each, and there are none.
+    // One page covers all verbs. The library's own list of verbs would refer to a page for each.
     for verb in all.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         page.extend(format!(".SH MIRRORVIP {}\n", verb.get_name().to_uppercase()).into_bytes());
         let man = clap_mangen::Man::new(verb.clone().name(format!("mirrorvip {}", verb.get_name())));
@@ -62,11 +62,11 @@ fn program() -> Result<String, std::io::Error> {
     );
     section(&mut roff, "SIGNALS", reference::SIGNALS);
     roff.control("PP", []);
-    roff.text(inline("`publish` knows TERM, INT and USR1. Restart it for a new configuration."));
+    roff.text(inline("`publish` handles TERM, INT and USR1. Restart it to load a new configuration."));
     roff.control("SH", ["ENVIRONMENT"]);
     for (by, variables) in reference::ENVIRONMENT {
         roff.control("SS", [by.replace('`', "").as_str()]);
-        for Variable { name, meaning } in *variables {
+        for (name, meaning) in *variables {
             entry(&mut roff, name, meaning);
         }
     }
@@ -105,9 +105,7 @@ fn configuration() -> String {
         }
     }
     roff.control("SH", ["EXAMPLE"]);
-    roff.text(inline(
-        "Two members behind a network load balancer. On db2, `member` and the peer are exchanged.",
-    ));
+    roff.text(inline("Two members behind a network load balancer. On db2, swap `member` and the peer."));
     roff.control("PP", []);
     roff.control("nf", []);
     for line in reference::EXAMPLE.lines() {
@@ -121,7 +119,7 @@ fn configuration() -> String {
 
 const DESCRIPTION: [&str; 4] = [
     "The configuration of one node, in TOML. It is read from the file that `--config` names; else from the text in the variable \
-     `MIRRORVIP_CONFIG_TOML`; else from `/etc/mirrorvip/mirrorvip.toml`. The first that is there is the whole configuration.",
+     `MIRRORVIP_CONFIG_TOML`; else from `/etc/mirrorvip/mirrorvip.toml`. The first one found is the whole configuration.",
     "Every `[[mirror]]` has exactly one table `[mirror.probe.KIND]`. The other tables under it are optional, and those in double \
      brackets may be written several times. A key belongs to the last header above it. Unknown keys are errors.",
     "Durations are written \"500ms\", \"1s\" or \"1m 30s\". Paths are absolute; secrets may be credentials of the service manager, \
@@ -153,13 +151,8 @@ fn see_also(roff: &mut Roff, page: &str, chapter: &str) {
     roff.text([bold(page), roman(format!("({chapter}), /usr/share/doc/mirrorvip/"))]);
 }
 
-/// What Markdown writes as code is bold here.
+/// Text whose code spans, as Markdown writes them, become bold.
 fn inline(text: &str) -> Vec<Inline> {
     let parts = text.split('`').enumerate();
     parts.map(|(index, part)| if index % 2 == 1 { bold(part) } else { roman(part) }).collect()
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -1,4 +1,4 @@
-//! Writing for people: colour where it is wanted, and no complaint when the reader has gone away.
+//! Writes output: colour where it is wanted, and no error when the reader has closed the pipe.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -8,16 +8,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Exit, Failure};
 
-/// Style of `error:` and of findings that must be mended.
+/// Style of `error:` and of errors among findings.
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Style of warnings.
 pub(super) const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
-/// Style of what is well.
+/// Style of good results.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// Style of what matters less.
+/// Style of details.
 pub(super) const FAINT: Style = Style::new().dimmed();
 
-/// Writes to standard output. That the reader has closed it (`| head`) is the reader's intent and no error.
+/// Writes to standard output. A closed pipe (`| head`) is no error.
 pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {
@@ -28,16 +28,16 @@ pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     }
 }
 
-/// Whether nobody reads standard output any more: whoever goes on for ever asks before each round.
+/// Whether the reader of standard output is gone: an endless loop checks before each round.
 pub(super) fn reader_is_gone() -> bool {
     let stdout = io::stdout();
-    // No event is asked for: an end without a reader is told in any case (poll(2), POLLERR).
+    // No event is requested: poll(2) reports POLLERR in any case if the reader is gone.
     let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
-    let told = poll(&mut ends, Some(&Timespec::default()));
-    told.is_ok() && ends[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    let polled = poll(&mut ends, Some(&Timespec::default()));
+    polled.is_ok() && ends[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
-/// Writes to standard error; there is nobody to tell if that fails.
+/// Writes to standard error; errors are ignored.
 pub(super) fn complain(text: impl Display) {
     let _ = write!(anstream::stderr().lock(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! `mirrorvip plan`: the calls that a promotion would make now; none is sent.
+//! `mirrorvip plan`: prints the calls that a promotion would make now, and sends none.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Exit, Failure, Global, output, run};
 use crate::clock::Clock;
-use crate::steer::preview::{self, Call, Preview, Then, Unknown};
+use crate::provider::preview::{self, Call, Preview, Then, Unknown};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -22,7 +22,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
         output::print_json(&previews)?;
     } else if previews.is_empty() {
         output::print(
-            "No target is configured: nothing would be called. Load balancers follow the status page.\n",
+            "No steering target is configured: no call would be made. Load balancers follow the status page.\n",
         )?;
     } else {
         for preview in &previews {
@@ -43,13 +43,12 @@ fn for_people(preview: &Preview) -> String {
     let Preview { mirror, target, calls, then, once_healthy, error, withheld } = preview;
     let mut text = format!("{mirror}, {target}\n");
     if let Some(why) = withheld {
-        let _ =
-            writeln!(text, "  {BAD}withheld{BAD:#} today a promotion here would move nothing, because {why}");
+        let _ = writeln!(text, "  {BAD}withheld{BAD:#} a promotion now would move no traffic, because {why}");
     }
     let mut number = 1..;
     let mut list = |text: &mut String, calls: &[Call]| {
         for (call, number) in calls.iter().zip(number.by_ref()) {
-            let who = if call.moves_traffic { "" } else { " (whatever the role)" };
+            let who = if call.moves_traffic { "" } else { " (in any role)" };
             let _ = writeln!(text, "  {number}. {}{FAINT}{who}{FAINT:#}", call.call);
         }
     };
@@ -62,7 +61,7 @@ fn for_people(preview: &Preview) -> String {
             writeln!(text, "  {GOOD}nothing to do{GOOD:#}")
         }
         (Then::Fulfilled, None) => Ok(()),
-        (Then::WaitsFor(what), None) => writeln!(text, "  then waits for {what}, and plans anew"),
+        (Then::WaitsFor(what), None) => writeln!(text, "  then waits for {what}, and plans again"),
         (Then::LostOwnership(by), None) => writeln!(text, "  {DOUBTFUL}held by{DOUBTFUL:#} {by}"),
         (Then::Blocked(why), None) => writeln!(text, "  {BAD}impossible{BAD:#} {why}"),
         (Then::Unknown, None) => writeln!(text, "  {BAD}not known{BAD:#}"),

@@ -1,19 +1,19 @@
-//! `mirrorvip probe`: ask once, and tell the evidence, the verdict and why. Changes nothing and starts nothing.
+//! `mirrorvip probe`: probes once and prints the evidence, the verdict and the reason. Changes nothing.
 
 use clap::Args;
 use serde::Serialize;
 
 use super::{Exit, Failure, Global, output, run};
 use crate::clock::Clock;
-use crate::config::{Config, Mirror};
 use crate::health::page_status;
 use crate::observation::{NoEvidence, Observation};
 use crate::probe::{Prober, Reading};
+use crate::provider::{Config, Mirror};
 use crate::role::{Settings, Tracker, Verdict};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Ask about this mirror only
+    /// Probe this mirror only
     #[arg(long, value_name = "NAME")]
     mirror: Option<String>,
     /// Print JSON
@@ -21,19 +21,19 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What one probe of one mirror told.
+/// The result of one probe of one mirror.
 #[derive(Debug, Serialize)]
 struct Answer {
     mirror: String,
-    /// The role, or the kind of no evidence, in one word.
+    /// The role, or the cause of missing evidence, in one word.
     outcome: String,
     /// Whether the role is definite.
     definite: bool,
     /// What was read.
     evidence: String,
-    /// What a daemon that has seen nothing else would rule: the status code of its page.
+    /// The status code of the page of a daemon that has seen only this answer.
     page: u16,
-    /// The state in one word.
+    /// The state of such a daemon, in one word.
     state: String,
     /// Why.
     reason: String,
@@ -65,8 +65,11 @@ fn select(config: &Config, name: Option<&str>) -> Result<Vec<Mirror>, Failure> {
     };
     if mirrors.is_empty() {
         let names: Vec<_> = config.mirrors.iter().map(|mirror| mirror.name.as_str()).collect();
-        let error =
-            anyhow::anyhow!("no mirror is named {}; there is {}", name.unwrap_or_default(), names.join(", "));
+        let error = anyhow::anyhow!(
+            "no mirror is named {}; the configuration has {}",
+            name.unwrap_or_default(),
+            names.join(", ")
+        );
         return Err(Failure::new(Exit::Usage, error));
     }
     Ok(mirrors)
@@ -129,9 +132,11 @@ impl Answer {
         };
         let body = if *page == 200 { "SUCCESS" } else { "FAILED" };
         let evidence = if evidence.is_empty() { "(nothing was read)" } else { evidence };
+        let more =
+            if self.definite { String::new() } else { format!("\n  more      mirrorvip explain {outcome}") };
         format!(
             "{mirror}: {style}{outcome}{style:#}\n  evidence  {evidence}\n  page      {page} {body}\n  \
-             why       {reason}\n  {FAINT}asked and answered within {took_ms} ms{FAINT:#}\n"
+             why       {reason}{more}\n  {FAINT}answered within {took_ms} ms{FAINT:#}\n"
         )
     }
 }

@@ -1,4 +1,4 @@
-//! `mirrorvip publish`: role and heartbeat of the local instance in files, for a daemon in another container.
+//! `mirrorvip publish`: writes role and heartbeat of the local instance to files, for a daemon in another container.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,12 @@ use clap::Args;
 use super::signals::{Order, Signals};
 use super::{Exit, Failure, Global, hardening, logging, run};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::provider::Config;
 use crate::publish::{Publisher, role_file};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where the files go, one a mirror, `NAME.role`: the volume that the reader shares
+    /// Directory of the files, one per mirror, `NAME.role`: the volume that the reader shares
     #[arg(value_name = "DIRECTORY")]
     directory: PathBuf,
 }
@@ -24,7 +24,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
     if !directory.is_dir() {
         let error = anyhow::anyhow!("{} is not a directory", directory.display());
         return Err(Failure::new(Exit::Unavailable, error)
-            .help(Some("Mount the volume there that the reader shares, or make the directory.")));
+            .help(Some("Mount the volume that the reader shares there, or create the directory.")));
     }
     logging::install(global)?;
     run::on_runtime(serve(global, &config, arguments))
@@ -40,8 +40,8 @@ async fn serve(global: &Global, config: &Config, arguments: &Arguments) -> Resul
     loop {
         match signals.next().await {
             Order::Probe => publisher.wake(),
-            // A publisher has no port to keep open and no epoch to keep: a restart does the same.
-            Order::Reload => tracing::warn!("a publisher does not read its configuration anew; restart it"),
+            // A publisher has neither port nor epoch to preserve: a restart has the same effect.
+            Order::Reload => tracing::warn!("a publisher does not reload its configuration; restart it"),
             Order::Stop(signal) => {
                 tracing::info!(signal, "stopping");
                 publisher.stop().await;

@@ -1,4 +1,4 @@
-//! `mirrorvip run`: the daemon in the foreground, and what it does at a signal.
+//! `mirrorvip run`: the daemon in the foreground, and its reaction to signals.
 
 use std::error::Error;
 use std::future::Future;
@@ -10,9 +10,10 @@ use clap::Args;
 use super::signals::{Order, Signals};
 use super::{Exit, Failure, Global, hardening, logging, output};
 use crate::clock::Clock;
-use crate::config::{Config, LoadError};
+use crate::config::LoadError;
 use crate::daemon::{Daemon, StartError};
 use crate::descriptors;
+use crate::provider::Config;
 use crate::service::{Inherited, Service};
 
 mod reload;
@@ -31,7 +32,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
             .map_err(|error| Failure::io(error.into(), "failed to tie this process to its parent"))?;
     }
-    // Nothing else may open a descriptor before the passed ones are known.
+    // No other descriptor may be opened before the inherited ones are known.
     let inherited = Inherited::from_environment().map_err(|error| Failure::failed_to(Exit::Config, error))?;
     hardening::protect()?;
     let config = load(global)?;
@@ -60,15 +61,15 @@ pub(super) fn load(global: &Global) -> Result<Config, Failure> {
     })
 }
 
-/// Runs `work` on a current-thread runtime: the control plane has little to do, and the health listener has
-/// a thread and a runtime of its own.
+/// Runs `work` on a current-thread runtime: the control plane has little to do, and the health listener has its own thread
+/// and runtime.
 pub(super) fn on_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::io(error, "failed to start the runtime"))?;
     let result = runtime.block_on(work);
-    // What is worth waiting for has been waited for. A call that hangs on a disk ends with the process.
+    // All that must finish has finished. A call that hangs on a disk ends with the process.
     runtime.shutdown_background();
     result
 }
@@ -86,9 +87,10 @@ async fn serve(global: &Global, config: Config, service: Service) -> Result<Exit
         "started"
     );
     let source = global.source();
+    daemon.loaded_from(source.to_string());
     let mut reloading = Reloading::new(source.clone());
     loop {
-        // Cancel-safe: a signal that was not taken stays, and a reload under way goes on.
+        // Cancel-safe: a signal that was not received stays pending, and a reload under way goes on.
         let order = tokio::select! {
             biased;
             order = signals.next() => order,
@@ -102,14 +104,14 @@ async fn serve(global: &Global, config: Config, service: Service) -> Result<Exit
             Order::Reload => reloading.begin(&manager),
             Order::Stop(signal) => {
                 tracing::info!(signal, "stopping");
-                // A second signal means: at once.
+                // A second signal stops at once.
                 return Ok(tokio::select! {
                     () = daemon.stop() => {
                         tracing::info!("stopped");
                         Exit::Ok
                     }
                     () = signals.stop_again() => {
-                        tracing::warn!("stopped without order: a second signal came");
+                        tracing::warn!("stopped at once: a second signal came");
                         Exit::Ok
                     }
                 });

@@ -1,18 +1,16 @@
-//! The signals that steer a daemon, caught from its first instruction on.
+//! The signals of a daemon, handled from its first instruction on.
 //!
 //! | signal | until the daemon has started | afterwards |
 //! |---|---|---|
 //! | HUP, USR1 | remembered, and carried out as soon as it has | reload, probe |
-//! | TERM, INT | the process ends at once, with the exit code of an orderly stop | orderly stop |
+//! | TERM, INT | the process ends at once, with the exit code of a clean shutdown | clean shutdown |
 //!
-//! By default each of them kills a process, and a reload or a wake-up may come at any time: from a script that renews
-//! certificates, from a log rotation, while the daemon restarts. A stop during the start is carried out in the signal's
-//! handler: it also ends a process whose only thread waits for a file system that hangs. Nothing has begun by then that
-//! would have to be finished.
+//! By default each of them kills a process, and a reload or a wake-up may arrive at any time: from a script that renews
+//! certificates or from log rotation, while the daemon restarts. A stop during the start runs in the signal handler, so it
+//! also ends a process whose only thread waits for a hung file system. Nothing that must be finished has begun by then.
 //!
-//! What is left is the time between `execve` and [`catch`]: the loader maps the libraries, about a millisecond, and no
-//! instruction of ours has run yet. A starter that must close it, too, starts the daemon with these signals ignored
-//! (`trap '' HUP USR1` in a shell): [`catch`] takes them over.
+//! The gap between `execve` and [`catch`] remains: about a millisecond in which the loader maps the libraries. To close it
+//! as well, start the daemon with these signals ignored (`trap '' HUP USR1` in a shell): [`catch`] handles them again.
 
 use std::env;
 use std::io;
@@ -24,13 +22,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
 
-/// The verbs that are daemons. Every other verb keeps what signals do by default.
+/// The verbs that are daemons. For every other verb signals keep their default effect.
 const DAEMONS: [&str; 2] = ["run", "publish"];
 
 /// Whether TERM and INT end the process at once.
 static STARTING: AtomicBool = AtomicBool::new(false);
 
-/// Whether the signals do what they do by default, because the verb turned out not to be a daemon.
+/// Whether the signals have their default effect, because the verb is not a daemon.
 static DEFAULT: AtomicBool = AtomicBool::new(false);
 
 /// Whether HUP came during the start.
@@ -45,7 +43,7 @@ pub(super) struct Signals {
     interrupt: Signal,
     hang_up: Signal,
     user1: Signal,
-    /// What came during the start.
+    /// Signals that came during the start.
     reload_is_due: bool,
     probe_is_due: bool,
 }
@@ -57,15 +55,14 @@ pub(super) enum Order {
     Probe,
 }
 
-/// Catches the signals if this process is to be a daemon. To be called before anything else.
+/// Catches the signals if this process will be a daemon. Must be called first.
 pub fn catch() {
-    // The arguments are not parsed yet, which takes longer than everything here. One that only looks like a verb is
-    // put right by `release`.
+    // Parsing the arguments takes too long here. If an argument only looks like a verb, `release` undoes this.
     if !env::args_os().skip(1).any(|argument| DAEMONS.iter().any(|verb| argument == *verb)) {
         return;
     }
     STARTING.store(true, Ordering::SeqCst);
-    // These fail for signals that cannot be caught, which these can.
+    // Registering fails only for signals that cannot be caught.
     let caught = |signal, flag| -> io::Result<()> {
         flag::register_conditional_default(signal, &DEFAULT)?;
         flag::register(signal, flag)?;
@@ -83,7 +80,7 @@ pub fn catch() {
     debug_assert!(registered.is_ok(), "{registered:?}");
 }
 
-/// Gives the signals back what they do by default: the verb is no daemon after all.
+/// Restores the default effect of the signals: the verb is not a daemon.
 pub(super) fn release() {
     STARTING.store(false, Ordering::SeqCst);
     DEFAULT.store(true, Ordering::SeqCst);
@@ -97,8 +94,8 @@ pub(super) fn release() {
 // === impl Signals ===
 
 impl Signals {
-    /// Takes the signals over from [`catch`], for the runtime that this is called in. Until [`started`](Self::started),
-    /// a stop still ends the process at once.
+    /// Takes the signals over from [`catch`] for the current runtime. Until [`started`](Self::started), a stop still ends
+    /// the process at once.
     pub(super) fn new() -> io::Result<Self> {
         let (hang_up, user1) = (signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?);
         Ok(Self {
@@ -106,22 +103,22 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hang_up,
             user1,
-            // After the runtime listens: what comes in between counts twice, which is better than not at all.
+            // Read after the runtime listens: a signal in between counts twice, which is better than not at all.
             reload_is_due: HANG_UP.load(Ordering::SeqCst),
             probe_is_due: USER1.load(Ordering::SeqCst),
         })
     }
 
-    /// From here on a stop is an order that [`next`](Self::next) gives.
+    /// From here on [`next`](Self::next) returns a stop as an order.
     #[expect(
         clippy::unused_self,
-        reason = "only who listens may take the ending of the process from the handler"
+        reason = "only a listener for signals may stop the handler from ending the process"
     )]
     pub(super) fn started(&self) {
         STARTING.store(false, Ordering::SeqCst);
     }
 
-    /// The next order. Cancel-safe: a signal that was not taken stays.
+    /// The next order. Cancel-safe: a signal that was not received stays pending.
     pub(super) async fn next(&mut self) -> Order {
         if std::mem::take(&mut self.reload_is_due) {
             return Order::Reload;

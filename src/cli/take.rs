@@ -1,5 +1,5 @@
-//! `mirrorvip take`: an operator decides that this member takes the traffic, where the arbiter cannot tell. The running
-//! daemon carries it out; this program shows what is at stake, asks, and reports.
+//! `mirrorvip take`: an operator decides that this member takes the traffic, where the arbiter cannot decide. The running
+//! daemon carries it out; this command shows the consequences, asks for confirmation and prints the outcome.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
@@ -10,15 +10,15 @@ use super::admin::{AdminOptions, Listener};
 use super::output::{DOUBTFUL, FAINT, GOOD};
 use super::{Exit, Failure, Global, output, run};
 use crate::admin::take::{Decision, Offer, Outcome, Refusal, check_reason};
-use crate::probe::http::Answer;
+use crate::http::Answer;
 use crate::text::printable;
 
-/// Longer texts of the daemon are not shown whole.
+/// How much of the daemon's texts is shown, in characters.
 const LONGEST_TEXT: usize = 1_000;
 
 pub(super) const AFTER_HELP: &str = "\
 Before you decide: `iris list` on each machine shows which member is the primary, and
-`mirrorvip status` what this member knows of the others.
+`mirrorvip status` shows what this member knows about the others.
 
 Exit codes: 0 taken, 64 usage or no confirmation possible, 69 refused or no answer from the daemon,
 130 not confirmed.";
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// Which mirror; may be left out where there is only one
     #[arg(long, value_name = "NAME")]
     mirror: Option<String>,
-    /// Why, in at most 200 characters, for those who read the log later
+    /// Why, in at most 200 characters, for the log
     #[arg(long, value_name = "TEXT")]
     reason: String,
     /// Do not ask for confirmation
@@ -51,7 +51,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
     run::on_runtime(async {
         let offer: Offer = read(&listener, &listener.get(&format!("/take{query}")).await?)?;
         if arguments.json {
-            // Standard output is for the outcome alone.
+            // Standard output contains only the outcome.
             output::complain(describe(&offer));
         } else {
             output::print(describe(&offer))?;
@@ -73,7 +73,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, Failur
     })
 }
 
-/// The query that names `mirror`; what cannot be a name is not sent.
+/// The query that names `mirror`; an invalid name is not sent.
 fn query(mirror: Option<&str>) -> Result<String, Failure> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     match mirror {
@@ -86,7 +86,7 @@ fn query(mirror: Option<&str>) -> Result<String, Failure> {
     }
 }
 
-/// What the daemon answered, or why it refused.
+/// The daemon's answer, or its reason to refuse.
 fn read<T: DeserializeOwned>(listener: &Listener, answer: &Answer) -> Result<T, Failure> {
     let status = answer.status.as_u16();
     if status == 200 {
@@ -105,10 +105,10 @@ fn read<T: DeserializeOwned>(listener: &Listener, answer: &Answer) -> Result<T, 
         _ => Exit::Unavailable,
     };
     let failure = Failure::new(exit, anyhow::anyhow!("{}", printable(&error, LONGEST_TEXT)));
-    Err(failure.help(Some("Nothing was changed. `mirrorvip status` shows the present state.")))
+    Err(failure.help(Some("Nothing was changed. `mirrorvip status` shows the current state.")))
 }
 
-/// What is overridden, and what follows.
+/// The overridden ruling and the consequences.
 fn describe(offer: &Offer) -> String {
     let Offer { mirror, member, overrides, serving, term, seen, others_serving, targets } = offer;
     let mut text = format!(
@@ -119,7 +119,7 @@ fn describe(offer: &Offer) -> String {
     let mut follows =
         vec![format!("its term rises from {term} to {} or higher, above every known one", highest + 1)];
     follows.push(if *serving {
-        "its status page goes on saying SUCCESS".to_owned()
+        "its status page still says SUCCESS".to_owned()
     } else {
         "its status page says SUCCESS again".to_owned()
     });
@@ -143,12 +143,12 @@ fn describe(offer: &Offer) -> String {
     text
 }
 
-/// Asks on a terminal; an operator who decides for the wrong mirror would not type its name.
+/// Asks for the mirror's name on a terminal, so that no decision is made for the wrong mirror.
 fn confirm(offer: &Offer) -> Result<(), Failure> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         let error = anyhow::anyhow!(
-            "standard input is no terminal, so this cannot be confirmed; nothing was changed"
+            "standard input is not a terminal, so this cannot be confirmed; nothing was changed"
         );
         let help = "Give --yes to confirm it on the command line.";
         return Err(Failure::new(Exit::Usage, error).help(Some(help)));
@@ -165,7 +165,7 @@ fn confirm(offer: &Offer) -> Result<(), Failure> {
     Err(Failure::new(Exit::Interrupted, anyhow::anyhow!("not confirmed; nothing was changed")))
 }
 
-/// Who decides: behind `sudo` the user who called it.
+/// The user who decides; under `sudo`, its caller.
 fn user() -> String {
     let variable = |name| std::env::var(name).ok().filter(|user| !user.trim().is_empty());
     ["SUDO_USER", "LOGNAME", "USER"]
@@ -179,7 +179,7 @@ fn report(outcome: &Outcome) -> String {
     let decided = match term {
         Some(term) => format!("{GOOD}{mirror}: {member} takes the traffic with term {term}{GOOD:#}"),
         None => format!(
-            "{DOUBTFUL}{mirror}: decided, but {member} has not been ruled clear yet; see `mirrorvip status`{DOUBTFUL:#}"
+            "{DOUBTFUL}{mirror}: decided, but {member} is not ruled clear yet; see `mirrorvip status`{DOUBTFUL:#}"
         ),
     };
     format!("{decided}\n{FAINT}recorded for {} at {}: {}{FAINT:#}\n", taken.user, taken.at, taken.reason)
@@ -238,7 +238,7 @@ What follows, until the instance loses the role:
             plain(&report(&outcome(Some(8)))),
             "PROD: db1 takes the traffic with term 8\nrecorded for anna from 127.0.0.1 at 2026-11-21T02:40:00.000000Z: db2 is lost\n"
         );
-        assert!(plain(&report(&outcome(None))).contains("not been ruled clear yet"));
+        assert!(plain(&report(&outcome(None))).contains("is not ruled clear yet"));
     }
 
     #[test]

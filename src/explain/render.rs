@@ -1,10 +1,11 @@
-//! A page of the runbook on a terminal: the few forms of Markdown that pages use, wrapped. PURE.
+//! Renders a page of the runbook for a terminal: the few forms of Markdown that pages use. PURE.
 
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
 use super::Page;
+use crate::text::wrap;
 
 const HEADING: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -12,8 +13,8 @@ const COMMAND: Style = AnsiColor::Cyan.on_default();
 
 /// `page` for a terminal of `width` columns, with its words as the title.
 pub(crate) fn page(page: &Page, width: usize) -> String {
-    let words = wrap(&page.words.join(", "), width, "");
-    let mut text = format!("{HEADING}{words}{HEADING:#}{FAINT}{}{FAINT:#}\n\n", page.group);
+    let words = wrap(&page.words.join(", "), 0, 0, width);
+    let mut text = format!("{HEADING}{words}{HEADING:#}\n{FAINT}{}{FAINT:#}\n\n", page.group);
     let mut paragraph = String::new();
     let mut in_code = false;
     for line in page.text.lines() {
@@ -21,7 +22,7 @@ pub(crate) fn page(page: &Page, width: usize) -> String {
             flush(&mut text, &mut paragraph, width);
             in_code = !in_code;
         } else if in_code {
-            // Never wrapped: it is copied.
+            // Not wrapped, so that it can be copied.
             let _ = writeln!(text, "    {COMMAND}{line}{COMMAND:#}");
         } else if let Some(heading) = line.strip_prefix("### ") {
             flush(&mut text, &mut paragraph, width);
@@ -42,7 +43,7 @@ pub(crate) fn page(page: &Page, width: usize) -> String {
     text
 }
 
-/// The list of all words, a line each, by group; of the meaning, what `width` leaves room for.
+/// The list of all words by group, one per line; the meaning is cut off at `width`.
 pub(crate) fn list(pages: &[Page], width: Option<usize>) -> String {
     let mut text = String::new();
     let mut group = "";
@@ -80,27 +81,6 @@ fn flush(text: &mut String, paragraph: &mut String, width: usize) {
     if paragraph.is_empty() {
         return;
     }
-    let hanging = " ".repeat(item(paragraph).unwrap_or(0));
-    text.push_str(&wrap(paragraph.trim_end(), width, &hanging));
+    text.extend([&wrap(paragraph, 0, item(paragraph).unwrap_or(0), width), "\n"]);
     paragraph.clear();
-}
-
-/// `text` in lines of at most `width` columns, all but the first behind `hanging`; a word that is longer has a line of its own.
-fn wrap(text: &str, width: usize, hanging: &str) -> String {
-    let (mut wrapped, mut line) = (String::new(), String::new());
-    let mut is_empty = true;
-    for word in text.split_whitespace() {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > width {
-            wrapped.extend([line.as_str(), "\n"]);
-            hanging.clone_into(&mut line);
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    wrapped.extend([line.as_str(), "\n"]);
-    wrapped
 }

@@ -1,16 +1,17 @@
-//! The runbook is whole: every page has its parts, every word and message of the program has a page, and no page is about
-//! nothing.
+//! Every page of the runbook has its parts, every word and message of the program has a page, and every page explains a
+//! word or message of the program.
 
+use std::fs;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::reference::tests::sources;
 
 /// The parts of a page, in their order.
 const PARTS: [&str; 4] = ["### How it shows", "### Why", "### What to do", "### What clients see"];
 
-/// Words in logs and metrics that need no human and say what they mean.
+/// Words in logs and metrics that need no page.
 #[rustfmt::skip] // a kind a line
 const WITHOUT_A_PAGE: [&str; 17] = [
     "promotion", "demotion", // events of a hook
@@ -20,8 +21,8 @@ const WITHOUT_A_PAGE: [&str; 17] = [
     "network", "application", // kinds of load balancers in the simulated cloud
 ];
 
-/// Warnings that need no human: what a signal did, and the simulated cloud.
-const FOR_NOBODY: [&str; 2] = ["stopped without order", "the simulated cloud failed to accept"];
+/// Warnings that need no operator: those of the simulated cloud.
+const NO_ACTION: [&str; 1] = ["the simulated cloud failed to accept"];
 
 /// A text of the source with its escapes resolved.
 fn literals(source: &str) -> Vec<String> {
@@ -111,6 +112,30 @@ fn fitting(text: &str, origin: Origin) -> Vec<&'static str> {
     pages().iter().filter(fits).map(|page| page.words[0]).collect()
 }
 
+/// Every source file that is no test, with its path from the top of the project.
+pub(crate) fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut directories) = (Vec::new(), vec![root.join("src")]);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let is_test =
+                path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
+            if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
+                let text = fs::read_to_string(&path).unwrap();
+                let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+                found.push((path.strip_prefix(root).unwrap().to_owned(), shipped));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 #[test]
 fn pages_have_every_part() {
     assert!(pages().len() > 50, "only {} pages", pages().len());
@@ -190,7 +215,7 @@ fn configurations_have_known_keys() {
         for block in page.text.split("```toml fragment\n").skip(1) {
             let text = block.split("```").next().unwrap();
             for key in text.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key) {
-                let is_known = crate::config::known_keys().iter().any(|known| known.name == key);
+                let is_known = crate::provider::known_keys().iter().any(|known| known.name == key);
                 assert!(is_known, "{}: {key} is no key", page.words[0]);
                 checked += 1;
             }
@@ -228,7 +253,7 @@ fn every_warning_and_error_of_the_log_has_a_page() {
             let line = text[..at].lines().count();
             found += 1;
             let by_field = SAYING.iter().any(|field| inner.contains(&format!("{field} = ")));
-            if FOR_NOBODY.iter().any(|known| message.contains(known)) || letters(&message) == 0 && by_field {
+            if NO_ACTION.iter().any(|known| message.contains(known)) || letters(&message) == 0 && by_field {
                 continue;
             }
             match fitting(&message, Origin::Log).as_slice() {

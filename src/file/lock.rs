@@ -3,8 +3,8 @@
 //! The lock is `flock(2)` on a file, whose text names the holder. It ends with the process, however that ends. Processes
 //! in several containers see each other's lock, as long as one kernel serves the directory to them.
 //!
-//! The file may belong to another user, for whom the daemon ran once. A user that may write in the directory then puts a file
-//! of its own in that place, and holds both: a process that has opened the old one finds it held.
+//! The file may belong to another user that the daemon once ran as. A user that may write in the directory then replaces it
+//! by its own file and holds both: a process that has opened the old one finds it held.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -20,7 +20,7 @@ use crate::text::printable;
 /// The longest name of a holder that is read and shown, in bytes.
 const LONGEST: u64 = 256;
 
-/// The right to write in a directory. Dropping it gives it up.
+/// The right to write in a directory, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _held: Vec<File>,
@@ -32,15 +32,15 @@ pub(crate) enum LockError {
     /// Another process has it.
     #[error("it is held by {0}")]
     Held(String),
-    /// The file system knows no locks.
-    #[error("its file system knows no locks")]
+    /// The file system does not support locks.
+    #[error("its file system does not support locks")]
     Unsupported(#[source] io::Error),
     /// The file cannot be made or opened.
     #[error("open its lock file")]
     Io(#[from] io::Error),
 }
 
-/// Locks the file `name` in `directory`, or says who holds it. Never waits.
+/// Locks the file `name` in `directory`, or names the holder. Never waits.
 pub(super) fn take(directory: &OwnedFd, name: &str) -> Result<Lock, LockError> {
     match open(directory, name, OFlags::RDWR | OFlags::CREATE) {
         Ok(file) => {
@@ -89,7 +89,7 @@ fn take_its_place(directory: &OwnedFd, name: &str) -> Result<File, LockError> {
     replaced.map(|()| file)
 }
 
-/// Who waits in vain should know for whom. A full disk is no reason to go without the lock.
+/// Names this process in the file, for processes that find it locked. A full disk does not matter.
 fn sign(mut file: &File) {
     let _ = ftruncate(file, 0).map_err(io::Error::from).and_then(|()| writeln!(file, "{}", myself()));
 }

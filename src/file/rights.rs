@@ -11,18 +11,18 @@ const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
-/// Who else may read a file with this mode and group, in words.
+/// Which other users may read a file with this mode and group, in words.
 pub(crate) fn readable_by(mode: u32, group: u32) -> Option<String> {
     allowed(mode, group, OTHERS_READ, GROUP_READS)
 }
 
-/// Who else may write a file with this mode and group, in words.
+/// Which other users may write a file with this mode and group, in words.
 pub(crate) fn writable_by(mode: u32, group: u32) -> Option<String> {
     allowed(mode, group, OTHERS_WRITE, GROUP_WRITES)
 }
 
-/// Who else may replace files in a directory with this mode, owner and group, in words. In a sticky directory, such as
-/// `/tmp`, no other user can.
+/// Which other users may replace files in a directory with this mode, owner and group, in words. In a sticky directory,
+/// such as `/tmp`, none can.
 pub(crate) fn open_to_writers(mode: u32, owner: u32, group: u32) -> Option<String> {
     let own = geteuid();
     if owner != 0 && owner != own.as_raw() && !own.is_root() {
@@ -44,7 +44,7 @@ fn allowed(mode: u32, group: u32, others: u32, members: u32) -> Option<String> {
     }
 }
 
-/// Root cannot tell which groups the daemon will be in.
+/// Root does not know which groups the daemon will be in.
 fn is_own_group(group: u32) -> bool {
     group == 0
         || geteuid().is_root()
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_sticky_directory_nobody_replaces_anothers_file() {
+    fn in_a_sticky_directory_no_user_replaces_anothers_file() {
         let own = geteuid().as_raw();
         assert_eq!(open_to_writers(0o1777, own, 0), None);
         assert!(open_to_writers(0o777, own, 0).is_some());

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{as_f64, truth};
+use super::truth;
 use crate::clock::Timestamp;
 use crate::observation::Role;
 use crate::peer::document::Document;
@@ -12,17 +12,9 @@ use crate::steer::arbiter::MemberView;
 /// How a value is read.
 pub(super) type Read = fn(&MemberView, Timestamp) -> f64;
 
-pub(super) fn reachable(member: &MemberView, _: Timestamp) -> f64 {
-    truth(member.reachable)
-}
-
 pub(super) fn serving(member: &MemberView, _: Timestamp) -> f64 {
     let known = member.page.is_some() || member.document.is_some();
     if member.reachable && known { truth(member.serves()) } else { f64::NAN }
-}
-
-pub(super) fn term(member: &MemberView, _: Timestamp) -> f64 {
-    member.document.as_ref().map_or(f64::NAN, |(_, document)| as_f64(document.term))
 }
 
 pub(super) fn answer_age(member: &MemberView, now: Timestamp) -> f64 {
@@ -33,7 +25,7 @@ pub(super) fn agrees(member: &MemberView, _: Timestamp) -> f64 {
     member.agrees.map_or(f64::NAN, truth)
 }
 
-/// Every peer with the value of its label: its address. Members that share one are numbered, since no sample may come twice.
+/// Every peer with the value of its label: its address. Peers with the same address are numbered, as no sample may occur twice.
 pub(super) fn labelled(members: &[MemberView]) -> impl Iterator<Item = (Cow<'_, str>, &MemberView)> {
     members.iter().enumerate().map(|(index, member)| {
         let before = members[..index].iter().filter(|other| other.address == member.address).count();
@@ -45,7 +37,7 @@ pub(super) fn labelled(members: &[MemberView]) -> impl Iterator<Item = (Cow<'_, 
     })
 }
 
-/// One sample with what a member reported last, if it did.
+/// One sample with a member's last report, if there is one.
 pub(super) fn info(
     sample: &mut impl FnMut(&[(&str, &str)], f64) -> fmt::Result,
     mirror: (&str, &str),
@@ -64,7 +56,7 @@ pub(super) fn info(
     sample(&labels, 1.0)
 }
 
-/// The role in one of the words that there are: a peer must not make up values of labels.
+/// The role, as one of the known words: a peer must not invent values of labels.
 fn role(document: &Document) -> &'static str {
     match document.role.as_deref() {
         None => "none",
@@ -72,7 +64,7 @@ fn role(document: &Document) -> &'static str {
     }
 }
 
-/// The authority in one of the words that there are.
+/// The authority, as one of the known words.
 fn authority(document: &Document) -> &'static str {
     ["clear", "unsure", "superseded"]
         .into_iter()

@@ -9,7 +9,7 @@ use crate::peer::document::Document;
 use crate::snapshot::Snapshot;
 use crate::steer::arbiter::MemberView;
 
-/// One member of the mirror. What it does not report is null; what an unreachable one reported last stays, with its age.
+/// One member of the mirror. What it does not report is null; the last report of an unreachable member stays, with its age.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// Whether this is the member that answers.
@@ -21,28 +21,27 @@ pub struct MemberStatus {
     pub address: Option<String>,
     /// The last role that its instance reported.
     pub role: Option<String>,
-    /// Whether that was reported just before the answer, so that it may be believed.
+    /// Whether the instance reported it just before the answer, so that it is valid.
     pub definite: Option<bool>,
     /// Whether its page says SUCCESS.
     pub serving: Option<bool>,
     /// The term of its last promotion.
     pub term: Option<u64>,
-    /// Whether that is certainly the promotion that its instance holds.
+    /// Whether its instance certainly still holds that promotion.
     pub proven: Option<bool>,
-    /// Whether it may take traffic: `clear`, `unsure` or `superseded`; null where nothing is steered and no peer is
-    /// configured.
+    /// Whether it may take traffic: `clear`, `unsure` or `superseded`; null if neither steering nor a peer is configured.
     pub authority: Option<String>,
     /// The version of its mirrorvip.
     pub version: Option<String>,
-    /// How long ago it was asked for all of this; null before its first answer.
+    /// How old this report is, counted from the question; null before its first answer.
     pub age_seconds: Option<f64>,
     /// Whether it answered the last question.
     pub reachable: bool,
-    /// Since when it answers or does not; null before the first question, and for the member that answers.
+    /// Since when it is reachable or unreachable; null before the first question, and for the member that answers.
     pub since: Option<String>,
     /// What is wrong with its last answer, or why there is none.
     pub problem: Option<String>,
-    /// Whether its configuration agrees with this member's in what all must agree on; null while that is not known.
+    /// Whether its configuration agrees with this member's where all members must agree; null while unknown.
     pub agrees: Option<bool>,
 }
 
@@ -67,7 +66,7 @@ pub(super) fn members(mirror: &MirrorView, snapshot: &Snapshot, now: Timestamp) 
 }
 
 fn peer(member: &MemberView, now: Timestamp) -> MemberStatus {
-    // Where only a page answers, an earlier document says nothing about the present.
+    // If only its page answers, an earlier document says nothing about its current state.
     let (asked_at, document) = match (&member.document, member.page) {
         (Some((asked_at, document)), None) => (Some(*asked_at), Some(document)),
         (None, None) => (None, None),

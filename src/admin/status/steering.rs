@@ -13,9 +13,9 @@ use crate::steer::{Authority, CallError};
 pub struct AuthorityStatus {
     /// `clear`, `unsure` or `superseded`.
     pub ruling: String,
-    /// Why; null where it is clear.
+    /// Why; null if it is clear.
     pub reason: Option<String>,
-    /// The term that its writes carry; null where it is not clear.
+    /// The term that its writes carry; null if it is not clear.
     #[serde(default)]
     pub term: Option<u64>,
     /// The same under an older name.
@@ -25,46 +25,46 @@ pub struct AuthorityStatus {
 /// One steering target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SteeringStatus {
-    /// The table's name and which object.
+    /// The kind of target and its object.
     pub target: String,
-    /// How it stands, in one word: see [`State::word`](crate::steer::report::State::word).
+    /// Its state in one word: see [`State::word`](crate::steer::report::State::word).
     pub state: String,
-    /// For what, why or how; null where there is nothing to say.
+    /// More about the state; null if there is nothing to say.
     pub reason: Option<String>,
     /// Since when it is in this state.
     pub since: String,
-    /// When all was last seen as it should be; null for never.
+    /// When it was last seen in its desired state; null for never.
     pub last_success: Option<String>,
-    /// Failures in a row of the present episode.
+    /// Failures in a row.
     pub attempts: u64,
     /// The last error; null for none.
     pub last_error: Option<ErrorStatus>,
-    /// What happened when in the last promotion; null before the first that this process saw or found.
+    /// The steps of the last promotion and their times; null before the first one that this process saw.
     pub ladder: Option<LadderStatus>,
     /// Calls by action and result.
     pub calls: Vec<CallStatus>,
-    /// How often others changed the object and it was put right.
+    /// How many external changes of the object were reverted.
     pub drift_repaired: u64,
-    /// Writes left before the loop takes it for a contest and holds.
+    /// Writes left before the loop reports a contest and stops writing.
     pub writes_left: u64,
 }
 
 /// An error of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorStatus {
-    /// When it came.
+    /// When it occurred.
     pub at: String,
     /// The API action.
     pub action: String,
-    /// What it calls for: `retry`, `throttled`, `observe` or `stop`.
+    /// Its class, which decides what follows: `retry`, `throttled`, `observe` or `stop`.
     pub class: String,
-    /// The service's own code.
+    /// The service's error code.
     pub code: Option<String>,
-    /// What it said, sanitised.
+    /// Its message, sanitised.
     pub message: String,
 }
 
-/// The moments between the instance's change of role and clients following it.
+/// The steps of a promotion, from the instance's change of role until clients follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LadderStatus {
     /// Which promotion.
@@ -75,14 +75,14 @@ pub struct LadderStatus {
     pub page_flipped: Option<String>,
     /// When the API accepted the first step.
     pub accepted: Option<String>,
-    /// When the object was first seen to be as it should be.
+    /// When the object was first seen in its desired state.
     pub fulfilled: Option<String>,
 }
 
-/// How often a call came to a result.
+/// How often a call had a result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallStatus {
-    /// The API action; `observe` for a read that worked, whatever calls it took.
+    /// The API action; `observe` for a successful read, which may take several calls.
     pub action: String,
     /// `ok`, or the class of the error.
     pub result: String,

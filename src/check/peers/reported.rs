@@ -1,14 +1,14 @@
-//! What a member reports of itself, and what is wrong with that: signature, identity, term, configuration, version. PURE.
+//! Checks the report of one member: signature, identity, term, configuration, version. PURE.
 
 use super::super::{Finding, Kind};
 use super::{Own, Secret};
 use crate::config::steering::Peer;
+use crate::http::Answer;
 use crate::peer::document::Document;
 use crate::peer::identity::{Judgement, judge};
 use crate::peer::key::SIGNATURE;
-use crate::probe::http::Answer;
 
-/// What is wrong with the signature of a document, and on which side.
+/// The finding about the signature of a document, if it is not as it must be.
 pub(super) fn signature(
     own: &Own<'_>,
     subject: &str,
@@ -35,7 +35,7 @@ pub(super) fn signature(
     Some(Finding::error(Kind::Configuration, subject, text).help(help))
 }
 
-/// What is wrong with a member that reports.
+/// The findings about the report of a member.
 pub(super) fn member(own: &Own<'_>, peer: &Peer, subject: &str, document: &Document) -> Vec<Finding> {
     let mirror = &own.mirror.name;
     let error = |text: String, help: String| {
@@ -55,9 +55,9 @@ pub(super) fn member(own: &Own<'_>, peer: &Peer, subject: &str, document: &Docum
     }
     if let Judgement::Conflict(why) = judge(&own.identity, &peer.address, peer.member.as_deref(), document) {
         let help = if document.member == own.identity.member {
-            "If that address is this member's own, remove that [[mirror.peer]]. While it lasts, nothing is taken."
+            "If that address is this member's own, remove that [[mirror.peer]]. Until then, this member takes no traffic."
         } else {
-            "While it lasts, this member takes no traffic. Correct it, and run `mirrorvip check` again."
+            "Until this is corrected, this member takes no traffic. Then run `mirrorvip check` again."
         };
         return error(why, help.to_owned());
     }
@@ -67,7 +67,7 @@ pub(super) fn member(own: &Own<'_>, peer: &Peer, subject: &str, document: &Docum
     {
         findings.extend(error(
             format!(
-                "term {term} is not believed, because the highest one known here is {}: its answers count as silence",
+                "term {term} is not plausible, because the highest one known here is {}: its answers count as silence",
                 own.memory.term.max(own.memory.seen.term)
             ),
             format!(
@@ -79,7 +79,7 @@ pub(super) fn member(own: &Own<'_>, peer: &Peer, subject: &str, document: &Docum
     }
     if document.digest != own.identity.digest {
         findings.extend(error(
-            "its configuration differs in what all members must agree on".to_owned(),
+            "its configuration differs where all members must agree".to_owned(),
             "Make these equal on every member: the mirror's name and qos_timeout; of each steering table the object and how it is \
              written (target_group_arn, pool and port; load_balancer and pool; hosted_zone_id, record, type, set_identifier and \
              write; route_tables and destination)."

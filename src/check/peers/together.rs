@@ -2,7 +2,7 @@
 
 use super::super::{Finding, Kind};
 
-/// One member, as far as it says what it is.
+/// One member, as it reports itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Member {
     /// The address under which it was asked; `None` is this member.
@@ -23,7 +23,7 @@ pub(super) struct Member {
     pub(super) term: Option<u64>,
 }
 
-/// Findings about the members of `mirror`, of which the first is this one.
+/// Findings about the members of `mirror`; the first is this one.
 pub(super) fn judge(mirror: &str, members: &[Member]) -> Vec<Finding> {
     let subject = format!("mirror {mirror}");
     let mut findings = Vec::new();
@@ -52,12 +52,12 @@ pub(super) fn judge(mirror: &str, members: &[Member]) -> Vec<Finding> {
     findings
 }
 
-/// Those of `members` of which `is` holds, each process once.
+/// The `members` for which `is` holds, each process once.
 fn distinct(members: &[Member], is: impl Fn(&Member) -> bool) -> Vec<&Member> {
     let mut found: Vec<&Member> = Vec::new();
     let own = members.first();
     for member in members.iter().filter(|member| is(member)) {
-        // An address of this very member is a finding of its own; a daemon that never ran is known by name alone.
+        // This member's own address is another finding; a daemon that never ran is known only by name.
         let is_own = member.address.is_some()
             && member.name.is_some()
             && own.is_some_and(|own| match &own.daemon {
@@ -95,13 +95,13 @@ fn collisions(subject: &str, members: &[Member]) -> Vec<Finding> {
                 ));
             } else if same(|member| member.daemon.as_ref()) {
                 findings.push(error(
-                    format!("the state directory of {address} is a copy of that of {first}, or the other way round"),
+                    format!("the state directory of {address} is a copy of that of {first}, or vice versa"),
                     "On the copy, stop mirrorvip, remove the file daemon-id from state_directory, and start it again.",
                 ));
             } else if same(Member::called) {
                 let name = member.called().map_or("", String::as_str);
                 findings.push(error(
-                    format!("{first} and {address} both are member {name}: the two cannot be distinguished"),
+                    format!("{first} and {address} are both member {name}: they cannot be distinguished"),
                     "Give each member its own `member` in [[mirror]].",
                 ));
             }

@@ -1,49 +1,50 @@
-//! A reload: the configuration is read again, and put to work or refused.
+//! A reload: reads the configuration again, and applies or refuses it.
 //!
-//! A file that is cut off in the middle, because its writer is not done or its disk is full, can be valid: what comes
-//! after the cut is then missing, and has defaults. So a configuration that [removes](removed) something is taken over only
-//! if its last line ends and the file has not changed for [`SETTLED`]. The wait holds up nothing: other orders
-//! are followed meanwhile, and another order to reload begins it again.
+//! A truncated file, because its writer is not done or the disk is full, can be valid: the missing part has defaults. So a
+//! configuration that [removes](removed) something is applied only if its last line ends with a newline and the file has
+//! not changed for [`SETTLED`]. The wait delays nothing else; another order to reload starts it over.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use crate::blocking::SingleFlight;
 use crate::config::removed::removed;
-use crate::config::{Config, LoadError, Reading, Source};
+use crate::config::{LoadError, Reading, Source};
 use crate::daemon::Daemon;
+use crate::provider::{Config, Table};
 use crate::service::Manager;
 use crate::text::chain;
 
-/// How long a file that removes something must stay as it is.
+/// How long a file that removes something must stay unchanged.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// How often a file is read again that changes all the time: for a minute.
+/// How often a file that keeps changing is read again: for a minute.
 const ROUNDS: u32 = 30;
 
 /// The reload under way, if there is one.
 pub(super) struct Reloading {
     source: Source,
-    reading: SingleFlight<Result<Reading, LoadError>>,
+    reading: SingleFlight<Result<Reading<Table>, LoadError>>,
     step: Step,
 }
 
 enum Step {
     Idle,
-    /// Read at this moment, for the n-th time; beside it what was read before.
+    /// The file is read at this moment, for the n-th time; `before` is the previous reading.
     Read {
         at: Instant,
         round: u32,
-        before: Option<Box<Reading>>,
+        before: Option<Box<Reading<Table>>>,
     },
 }
 
-/// How a reload goes on once the file has been read.
+/// What follows a reading.
 enum Judgement {
-    /// The file is read again, and must be the same then.
+    /// Read the file again; it must not have changed.
     Wait {
-        reading: Box<Reading>,
+        reading: Box<Reading<Table>>,
         removes: String,
     },
     Decided(Decision),
@@ -51,37 +52,37 @@ enum Judgement {
 
 /// How the reading of a new configuration ended.
 pub(super) enum Decision {
-    /// Put it to work; what it removes, for people.
+    /// Apply it; the text says what it removes.
     Accept(Box<Config>, Option<String>),
     /// Keep the old one.
     Refuse(Refusal),
 }
 
-/// Why a new configuration is not put to work.
+/// Why a new configuration is not applied.
 pub(super) enum Refusal {
     Unusable(LoadError),
-    /// It removes this, and the last line does not end.
+    /// It removes this, and its last line does not end.
     CutOff(String),
-    /// It removes this, and changes all the time.
+    /// It removes this, and keeps changing.
     Restless(String),
 }
 
 // === impl Reloading ===
 
 impl Reloading {
-    /// None is under way. They will read `source`.
+    /// No reload is under way; a reload will read `source`.
     pub(super) fn new(source: Source) -> Self {
         Self { source, reading: SingleFlight::new(), step: Step::Idle }
     }
 
-    /// Begins one; [`decide`](Self::decide) goes on with it.
+    /// Begins a reload; [`decide`](Self::decide) continues it.
     pub(super) fn begin(&mut self, manager: &Manager) {
         manager.reloading();
         self.step = Step::Read { at: Instant::now(), round: 1, before: None };
     }
 
-    /// Reads the configuration for the reload that is under way; waits for ever if there is none. Cancel-safe: what was
-    /// waited for is waited for again.
+    /// Reads the configuration for the reload that is under way; waits for ever if there is none. Cancel-safe: the next call
+    /// continues.
     pub(super) async fn decide(&mut self, in_force: &Config) -> Decision {
         loop {
             let Step::Read { at, .. } = &self.step else { return std::future::pending().await };
@@ -100,7 +101,7 @@ impl Reloading {
             } else {
                 tracing::warn!(
                     removes,
-                    "a reload waits: the file removes something from the configuration in force; it is taken over once it has not changed for 2 s"
+                    "a reload waits: the file removes something from the configuration in force; it is applied once it has not changed for 2 s"
                 );
             }
             self.step = Step::Read { at: Instant::now() + SETTLED, round: round + 1, before: Some(reading) };
@@ -108,11 +109,11 @@ impl Reloading {
     }
 }
 
-/// What is to be done about a `reading` that is the n-th, after the one `before`.
+/// Decides about the n-th `reading`, after the one `before`.
 fn judge(
-    reading: Result<Reading, LoadError>,
+    reading: Result<Reading<Table>, LoadError>,
     in_force: &Config,
-    before: Option<&Reading>,
+    before: Option<&Reading<Table>>,
     round: u32,
 ) -> Judgement {
     let reading = match reading {
@@ -135,32 +136,47 @@ fn judge(
     }
 }
 
-/// Puts to work what was decided, and tells the service manager how it ended.
+/// Carries out a decision, and reports the result to the service manager.
 pub(super) async fn conclude(decision: Decision, daemon: &mut Daemon, source: &Source, manager: &Manager) {
-    let taken_over = match decision {
-        Decision::Accept(config, removes) => put_to_work(daemon, *config, removes).await,
+    let refused = match decision {
+        Decision::Accept(config, removes) => apply(daemon, *config, removes).await,
         Decision::Refuse(refusal) => {
             report(&refusal, source);
-            false
+            Some(refusal.to_string())
         }
     };
-    manager.reloaded(taken_over);
+    manager.reloaded(refused.is_none());
+    daemon.reload_ended(refused);
 }
 
-async fn put_to_work(daemon: &mut Daemon, config: Config, removes: Option<String>) -> bool {
+/// Applies a configuration; returns why it could not be applied.
+async fn apply(daemon: &mut Daemon, config: Config, removes: Option<String>) -> Option<String> {
     match daemon.reload(config).await {
         Ok(()) => {
             tracing::info!(health = ?daemon.health_addresses(), admin = %daemon.admin_address(), removes, "reloaded");
-            true
+            None
         }
         Err(error) => {
             let (error, help) = (chain(&error), error.hint());
             tracing::error!(
                 error,
                 help,
-                "the new configuration cannot be put to work; the old one stays in force"
+                "the new configuration cannot be applied; the old one stays in force"
             );
-            false
+            Some(format!("failed to {error}"))
+        }
+    }
+}
+
+// === impl Refusal ===
+
+impl fmt::Display for Refusal {
+    /// The reason in one line; the log has the whole report.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable(error) => write!(f, "failed to {}", chain(error)),
+            Self::CutOff(removes) => write!(f, "the file looks cut off, and would remove {removes}"),
+            Self::Restless(removes) => write!(f, "the file keeps changing, and would remove {removes}"),
         }
     }
 }
@@ -186,7 +202,7 @@ fn report(refusal: &Refusal, source: &Source) {
             tracing::error!(
                 config = %source,
                 removes,
-                "the new configuration removes something, and its file changes all the time; the old one stays in force. Reload again when it is complete"
+                "the new configuration removes something, and its file keeps changing; the old one stays in force. Reload again when it is complete"
             );
         }
     }

@@ -1,40 +1,45 @@
-//! The status document in words. PURE: a document in, text out.
+//! Renders the status document as text. PURE.
 
 use std::fmt::Write as _;
 
 use super::super::output::{BAD, DOUBTFUL, FAINT, GOOD};
 use crate::admin::status::{
-    AuthorityStatus, CheckerStatus, MirrorStatus, Status, SteeringStatus, TransitionStatus,
+    AuthorityStatus, CheckerStatus, ConfigurationStatus, EvidenceStatus, LadderStatus, MirrorStatus,
+    ProbeStatus, ReloadStatus, Status, SteeringStatus, TransitionStatus,
 };
+use crate::snapshot::PastTransition;
 use crate::term::{Claim, Taken};
 
 mod members;
 
-/// How many transitions and checkers a person wants to see; `--json` has them all.
+/// How many transitions and checkers are shown; `--json` has them all.
 const SHOWN: usize = 5;
 
 /// The document as text, coloured by the stream it is printed to.
 pub(super) fn render(status: &Status) -> String {
     let mut text = String::new();
-    let listen = status.health.listen.join(", ");
-    line(
-        &mut text,
-        format_args!(
-            "mirrorvip {}, pid {}, started {}",
-            status.build.version,
-            status.pid,
-            seconds_only(&status.started_at)
-        ),
-    );
-    line(
-        &mut text,
-        format_args!("{FAINT}health checks on {listen}; this is {}{FAINT:#}", seconds_only(&status.now)),
-    );
+    let Status { pid, build, health, started_at, now, .. } = status;
+    let (started_at, listen) = (seconds_only(started_at), health.listen.join(", "));
+    line(&mut text, format_args!("mirrorvip {}, pid {pid}, started {started_at}", build.version));
+    let now = seconds_only(now);
+    line(&mut text, format_args!("{FAINT}health checks on {listen}; now {now}{FAINT:#}"));
+    render_configuration(&mut text, status.configuration.as_ref());
     for mirror in &status.mirrors {
         line(&mut text, "");
         render_mirror(&mut text, mirror, &status.now);
     }
     text
+}
+
+fn render_configuration(text: &mut String, configuration: Option<&ConfigurationStatus>) {
+    let Some(ConfigurationStatus { source, loaded_at, last_reload }) = configuration else { return };
+    let loaded_at = seconds_only(loaded_at);
+    line(text, format_args!("{FAINT}configuration {source}, loaded {loaded_at}{FAINT:#}"));
+    if let Some(ReloadStatus { at, error: Some(error) }) = last_reload {
+        let at = seconds_only(at);
+        line(text, format_args!("{BAD}the reload at {at} failed: {error}{BAD:#}"));
+        line(text, format_args!("  {FAINT}`mirrorvip check --config {source}` shows every problem{FAINT:#}"));
+    }
 }
 
 fn render_mirror(text: &mut String, mirror: &MirrorStatus, now: &str) {
@@ -43,11 +48,9 @@ fn render_mirror(text: &mut String, mirror: &MirrorStatus, now: &str) {
         (false, true) => DOUBTFUL,
         (false, false) => BAD,
     };
-    let answer = if mirror.serving { "200 SUCCESS".to_owned() } else { format!("{} FAILED", mirror.page) };
-    line(
-        text,
-        format_args!("{}  {style}{}{style:#}  page {style}{answer}{style:#}", mirror.name, mirror.state),
-    );
+    let MirrorStatus { name, state, page, epoch, probes, .. } = mirror;
+    let answer = if mirror.serving { "SUCCESS" } else { "FAILED" };
+    line(text, format_args!("{name}  {style}{state}{style:#}  page {style}{page} {answer}{style:#}"));
     if let Some(reason) = &mirror.reason {
         line(text, format_args!("  why       {reason}"));
     }
@@ -62,33 +65,23 @@ fn render_mirror(text: &mut String, mirror: &MirrorStatus, now: &str) {
             } else {
                 &evidence.text
             };
-            line(
-                text,
-                format_args!(
-                    "  evidence  {}, asked {:.1} s ago: {read}",
-                    evidence.outcome, evidence.age_seconds
-                ),
-            );
+            let EvidenceStatus { outcome, age_seconds, .. } = evidence;
+            line(text, format_args!("  evidence  {outcome}, asked {age_seconds:.1} s ago: {read}"));
         }
     }
     let origin = mirror.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
-    line(text, format_args!("  epoch     {}{origin}", mirror.epoch));
-    let probes = &mirror.probes;
-    line(
-        text,
-        format_args!(
-            "  probes    {} answered, {} failed, {} triggered by wake-up",
-            probes.definite, probes.no_evidence, probes.woken
-        ),
-    );
+    line(text, format_args!("  epoch     {epoch}{origin}"));
+    let ProbeStatus { definite, no_evidence, woken, .. } = probes;
+    let counts = format!("{definite} answered, {no_evidence} failed, {woken} triggered by wake-up");
+    line(text, format_args!("  probes    {counts}"));
     render_authority(text, mirror);
     members::render(text, mirror);
     render_steering(text, mirror);
     render_checkers(text, &mirror.checkers, now);
-    render_transitions(text, &mirror.transitions);
+    render_transitions(text, &mirror.transitions, &mirror.earlier_transitions);
 }
 
-/// Whether this member may take traffic, and by whose decision.
+/// Whether this member may take traffic, and the operator's decision in force.
 fn render_authority(text: &mut String, mirror: &MirrorStatus) {
     let Some(AuthorityStatus { ruling, reason, .. }) = &mirror.authority else { return };
     let Claim { term: highest, member } = &mirror.seen;
@@ -104,7 +97,7 @@ fn render_authority(text: &mut String, mirror: &MirrorStatus) {
         line(text, format_args!("  {DOUBTFUL}taken     by {user} at {at}: {reason}{DOUBTFUL:#}"));
         line(text, format_args!("            {FAINT}it overrode: {overrode}{FAINT:#}"));
     }
-    // That a backup may not take traffic goes without saying.
+    // For a member without the role the ruling is of no interest.
     let holds_the_role = mirror.serving || ["rising", "superseded"].contains(&&*mirror.state);
     if let Some(reason) = reason.as_ref().filter(|_| holds_the_role) {
         let style = if ruling == "superseded" { BAD } else { DOUBTFUL };
@@ -113,7 +106,7 @@ fn render_authority(text: &mut String, mirror: &MirrorStatus) {
 }
 
 fn render_steering(text: &mut String, mirror: &MirrorStatus) {
-    for SteeringStatus { target, state, reason, .. } in &mirror.steering {
+    for SteeringStatus { target, state, reason, ladder, .. } in &mirror.steering {
         let style = match state.as_str() {
             "fulfilled" => GOOD,
             "failing" | "contested" | "impossible" => BAD,
@@ -121,7 +114,28 @@ fn render_steering(text: &mut String, mirror: &MirrorStatus) {
         };
         let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         line(text, format_args!("  steering  {target} {style}{state}{style:#}{reason}"));
+        if let Some(timeline) = ladder.as_ref().and_then(promotion_timeline) {
+            line(text, format_args!("            {FAINT}{timeline}{FAINT:#}"));
+        }
     }
+}
+
+/// When each step of the last promotion was done, counted from the question whose answer was *primary*.
+fn promotion_timeline(timeline: &LadderStatus) -> Option<String> {
+    let LadderStatus { epoch, role_changed, page_flipped, accepted, fulfilled } = timeline;
+    let began = role_changed.as_ref().or(page_flipped.as_ref())?;
+    let part = |what: &str, at: &Option<String>| {
+        at.as_ref().and_then(|at| Some(format!("{what} +{}", between(began, at)?)))
+    };
+    let parts = [part("page", page_flipped), part("API accepted", accepted), part("done", fulfilled)];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    let at = seconds_only(began);
+    Some(format!("promotion {epoch} at {at}: {}", parts.join(", ")))
+}
+
+fn between(from: &str, to: &str) -> Option<String> {
+    let (from, to): (jiff::Timestamp, jiff::Timestamp) = (from.parse().ok()?, to.parse().ok()?);
+    Some(format!("{:.2} s", to.duration_since(from).as_secs_f64()))
 }
 
 fn render_checkers(text: &mut String, checkers: &[CheckerStatus], now: &str) {
@@ -134,19 +148,20 @@ fn render_checkers(text: &mut String, checkers: &[CheckerStatus], now: &str) {
         let ago = ago(last_at, now).unwrap_or_else(|| format!("at {last_at}"));
         line(
             text,
-            format_args!("  {label:<8}  {address} asked {ago}, got {last_status}, {checks} times in all"),
+            format_args!("  {label:<8}  {address} asked {ago}, got {last_status}, {checks} checks in total"),
         );
     }
     more(text, checkers.len());
 }
 
-fn render_transitions(text: &mut String, transitions: &[TransitionStatus]) {
-    for (index, transition) in transitions.iter().rev().take(SHOWN).enumerate() {
+fn render_transitions(text: &mut String, transitions: &[TransitionStatus], earlier: &[PastTransition]) {
+    let own = transitions.iter().map(|TransitionStatus { at, from, to, reason, .. }| (at, from, to, reason));
+    let past = earlier.iter().map(|PastTransition { at, from, to, reason, .. }| (at, from, to, reason));
+    for (index, (at, from, to, reason)) in own.rev().chain(past.rev()).take(SHOWN).enumerate() {
         let label = if index == 0 { "history" } else { "" };
-        let TransitionStatus { at, from, to, reason, .. } = transition;
         line(text, format_args!("  {label:<8}  {}  {from} -> {to}: {reason}", seconds_only(at)));
     }
-    more(text, transitions.len());
+    more(text, transitions.len() + earlier.len());
 }
 
 fn more(text: &mut String, total: usize) {
@@ -174,7 +189,7 @@ fn line(text: &mut String, line: impl std::fmt::Display) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     pub(super) fn document() -> Status {
@@ -206,14 +221,14 @@ pub(super) mod tests {
     fn says_it_in_words() {
         let expected = "\
 mirrorvip 1.2.3, pid 42, started 2026-11-21 02:40:00Z
-health checks on 0.0.0.0:8080; this is 2026-11-21 03:00:00Z
+health checks on 0.0.0.0:8080; now 2026-11-21 03:00:00Z
 
 PROD  primary  page 200 SUCCESS
   valid     for another 3.5 s without a new answer
   evidence  primary, asked 0.5 s ago: IRIS^/usr/irissys^...
   epoch     7 (promoted)
   probes    1200 answered, 3 failed, 2 triggered by wake-up
-  checks    10.0.1.5 asked 2.0 s ago, got 200, 3201 times in all
+  checks    10.0.1.5 asked 2.0 s ago, got 200, 3201 checks in total
   history   2026-11-21 02:50:00Z  backup -> primary: the instance is primary
 ";
         assert_eq!(plain(&document()), expected);
@@ -241,6 +256,38 @@ PROD  primary  page 200 SUCCESS
             "  steering  route53 db.example.internal failing: ListResourceRecordSets: no answer\n",
         ] {
             assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn last_promotion_failed_reload_and_earlier_history_are_shown() {
+        let mut status = document();
+        status.configuration = serde_json::from_value(serde_json::json!({
+            "source": "/etc/mirrorvip/mirrorvip.toml", "loaded_at": "2026-11-21T02:40:00.000000Z",
+            "last_reload": {"at": "2026-11-21T02:58:00.000000Z", "error": "failed to accept the configuration: 1 problem"}
+        }))
+        .unwrap();
+        let mirror = &mut status.mirrors[0];
+        mirror.steering = serde_json::from_value(serde_json::json!([{
+            "target": "route53 db.example.internal", "state": "fulfilled", "reason": null,
+            "since": "2026-11-21T02:50:00.123456Z", "last_success": null, "attempts": 0, "last_error": null,
+            "ladder": {"epoch": 7, "role_changed": "2026-11-21T02:50:00.111000Z", "page_flipped": "2026-11-21T02:50:00.123000Z",
+                       "accepted": "2026-11-21T02:50:00.411000Z", "fulfilled": null},
+            "calls": [], "drift_repaired": 0, "writes_left": 20
+        }]))
+        .unwrap();
+        mirror.earlier_transitions = serde_json::from_value(serde_json::json!([
+            {"at": "2026-11-20T01:00:00.000000Z", "from": "starting", "to": "backup", "promotion": 6, "reason": "the instance is backup"}
+        ]))
+        .unwrap();
+        let text = plain(&status);
+        for expected in [
+            "configuration /etc/mirrorvip/mirrorvip.toml, loaded 2026-11-21 02:40:00Z\n",
+            "the reload at 2026-11-21 02:58:00Z failed: failed to accept the configuration: 1 problem\n",
+            "            promotion 7 at 2026-11-21 02:50:00Z: page +0.01 s, API accepted +0.30 s\n",
+            "primary: the instance is primary\n            2026-11-20 01:00:00Z  starting -> backup: the instance is backup\n",
+        ] {
+            assert!(text.contains(expected), "{expected}{text}");
         }
     }
 

@@ -52,7 +52,7 @@ fn row(member: &MemberStatus) -> Row {
         (None, None) => "-".to_owned(),
     };
     let known = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    // What a silent member is now is not known; the last column has what it reported last, with its age.
+    // The current state of a silent member is unknown; the last column has its last report and its age.
     let present = |value: Option<String>| if member.reachable { known(value) } else { "?".to_owned() };
     let role = member.role.clone().map(|role| match member.definite {
         Some(false) => format!("was {role}"),
@@ -76,7 +76,7 @@ fn page(member: &MemberStatus) -> Option<String> {
     member.serving.map(|serving| if serving { "SUCCESS" } else { "FAILED" }.to_owned())
 }
 
-/// How the member answers, and what is wrong with it.
+/// When the member answered, and its problem.
 fn answer(member: &MemberStatus) -> String {
     if member.is_self {
         return "this member".to_owned();

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use clap::Arg;
 
-use super::{ENVIRONMENT, EXITS, FILES, SIGNALS, Variable, meaning, sections};
+use super::{ENVIRONMENT, EXITS, FILES, SIGNALS, meaning, sections};
 use crate::admin::metrics::METRICS;
 use crate::config::WhenAbsent;
 
 /// `docs/reference/configuration.md`.
-pub fn configuration() -> String {
+pub(super) fn configuration() -> String {
     let mut text = begin(
         "Configuration",
         "Every key of `mirrorvip.toml`, by table. Tables in double brackets may be written several times. *Refused* means that a \
@@ -32,11 +32,11 @@ pub fn configuration() -> String {
 }
 
 /// `docs/reference/metrics.md`.
-pub fn metrics() -> String {
+pub(super) fn metrics() -> String {
     let mut text = begin(
         "Metrics",
-        "What `GET /metrics` of the admin listener answers, in the OpenMetrics text format. Values are read at the moment of the \
-         scrape. Metrics about a mirror carry the label `mirror`, metrics about a steering target `target` as well.",
+        "The metrics that `GET /metrics` of the admin listener answers, in the OpenMetrics text format. Values are read at the \
+         scrape. Metrics about a mirror have the label `mirror`; those about a steering target also have `target`.",
     );
     text.push_str("\n| metric | type | meaning |\n|---|---|---|\n");
     for metric in METRICS {
@@ -47,7 +47,7 @@ pub fn metrics() -> String {
 }
 
 /// `docs/reference/exit-codes.md`.
-pub fn exit_codes() -> String {
+pub(super) fn exit_codes() -> String {
     let mut text =
         begin("Exit codes", "The numbers are those of `sysexits.h`. Every command uses the same ones.");
     text.push_str("\n| code | meaning | what to do |\n|---|---|---|\n");
@@ -59,7 +59,7 @@ pub fn exit_codes() -> String {
 }
 
 /// `docs/reference/command-line.md`.
-pub fn command_line() -> String {
+pub(super) fn command_line() -> String {
     let mut text = begin(
         "Command line",
         "Every command with its options, then signals, environment and files. Output goes to standard output, logs and errors go to \
@@ -96,11 +96,11 @@ pub fn command_line() -> String {
         row(&mut text, &[signal, effect]);
     }
     text.push_str(
-        "\n`publish` knows TERM, INT and USR1. Restart it for a new configuration.\n\n## Environment\n",
+        "\n`publish` handles TERM, INT and USR1. Restart it to load a new configuration.\n\n## Environment\n",
     );
     for (by, variables) in ENVIRONMENT {
         let _ = write!(text, "\n### {by}\n\n| variable | meaning |\n|---|---|\n");
-        for Variable { name, meaning } in *variables {
+        for (name, meaning) in *variables {
             row(&mut text, &[&names(name), meaning]);
         }
     }

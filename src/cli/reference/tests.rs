@@ -3,34 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::*;
+use crate::explain::tests::sources;
 use markdown::{begin, row};
-
-/// Every source file that is no test, with its path from the top of the project.
-pub(crate) fn sources() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut found, mut directories) = (Vec::new(), vec![root.join("src")]);
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-                continue;
-            }
-            let is_test =
-                path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
-            if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
-                let text = fs::read_to_string(&path).unwrap();
-                let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
-                found.push((path.strip_prefix(root).unwrap().to_owned(), shipped));
-            }
-        }
-    }
-    found.sort();
-    found
-}
 
 fn agrees(name: &str, made: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
@@ -68,7 +45,7 @@ fn command_line_is_the_programs() {
 
 #[test]
 fn the_example_is_valid() {
-    let config = crate::config::parse(EXAMPLE, "EXAMPLE");
+    let config = crate::provider::parse(EXAMPLE, "EXAMPLE");
     assert!(config.is_ok(), "{}", config.err().map(|report| report.render(false)).unwrap_or_default());
 }
 
@@ -77,7 +54,7 @@ fn every_variable_that_is_read_is_listed() {
     let known: BTreeSet<&str> = ENVIRONMENT
         .iter()
         .flat_map(|(_, variables)| *variables)
-        .flat_map(|variable| variable.name.split(", "))
+        .flat_map(|(names, _)| names.split(", "))
         .collect();
     let mut read = BTreeSet::new();
     for (path, text) in sources() {
@@ -212,6 +189,8 @@ fn status_is_the_documentation_of_its_structs() {
     for (path, text) in sources() {
         if path.starts_with("src/admin/status.rs")
             || path.starts_with("src/admin/status")
+            || path.starts_with("src/admin/view.rs")
+            || path.starts_with("src/snapshot.rs")
             || path.starts_with("src/term.rs")
         {
             known.extend(structs(&text));
