@@ -1,10 +1,9 @@
-//! Asking the database: one question, one deadline, one answer a mirror.
+//! Asking the database: one question, one deadline, one answer per mirror.
 //!
-//! A [`Prober`] is one way to ask, with whatever must survive from one question to the next (a child that
-//! could not be killed, trusted certificates). It decides nothing and remembers no role; when to ask is
-//! the business of the loop that drives it.
+//! A [`Prober`] is one way to ask, with the state that must survive between questions (a child that could not be
+//! killed, trusted certificates). It decides nothing and remembers no role; the loop that drives it decides when to ask.
 //!
-//! Each kind is a thin shell that does the I/O round a pure parser that reads the answer:
+//! Each kind is a thin shell that does the I/O around a pure parser that reads the answer:
 //!
 //! | kind | asks | reads |
 //! |---|---|---|
@@ -14,9 +13,9 @@
 //! | [`exec`] | a child process: any command | the exit code |
 //! | [`file`](mod@file) | a file with a heartbeat | a role word |
 //!
-//! What all of them keep: every wait ends at the question's deadline (plus a clean-up of well under a
-//! second); every input has a limit; what hangs beyond recovery, whether a child, a name server or a file
-//! system, is remembered and nothing is started beside it; unknown text is never a role.
+//! In all of them, every wait ends at the question's deadline (plus a clean-up of well under a second); every input has a
+//! limit; a child, a name server or a file system that hangs is remembered and nothing is started beside it; unknown text
+//! is never a role.
 
 use std::fmt;
 use std::time::Duration;
@@ -28,9 +27,9 @@ use crate::observation::{NoEvidence, Outcome};
 pub mod exec;
 pub mod file;
 pub mod gateway;
-pub(crate) mod http;
 mod member;
 pub mod metrics;
+pub mod page;
 pub mod qlist;
 pub(crate) mod run;
 mod schedule;
@@ -43,10 +42,9 @@ const EVIDENCE_LENGTH: usize = 300;
 pub struct Reading {
     /// A definite role, or none and why.
     pub outcome: Outcome,
-    /// What it was read from, for people; sanitised and bounded, empty when nothing came.
+    /// What it was read from, for people; sanitized and bounded, empty without an answer.
     pub evidence: String,
-    /// How old the answer already was when it was read: the age of a heartbeat file, zero for a probe that
-    /// was asked directly.
+    /// How old the answer was when it was read: the age of a heartbeat file, zero for a direct probe.
     pub age: Duration,
 }
 
@@ -57,10 +55,8 @@ pub struct Reading {
 pub enum Prober {
     /// `iris qlist` or `ccontrol qlist`.
     Qlist(qlist::Qlist),
-    /// The status page of a Web Gateway.
-    Gateway(gateway::Gateway),
-    /// `/api/monitor/metrics` of the instance.
-    Metrics(metrics::Metrics),
+    /// The status page of a Web Gateway, or `/api/monitor/metrics` of the instance.
+    Page(page::Page),
     /// Any command whose exit code is the answer.
     Exec(exec::Exec),
     /// A role word in a file that another process keeps fresh.
@@ -75,7 +71,7 @@ impl Prober {
     /// Mirrors whose `qlist` probes agree in command, environment, interval and timeout share one: a
     /// single call lists every instance of the node. Every other mirror has its own. The order is that
     /// of each group's first mirror.
-    pub fn group(mirrors: &[Mirror], clock: &Clock) -> Vec<(Self, Vec<usize>)> {
+    pub fn group<T>(mirrors: &[Mirror<T>], clock: &Clock) -> Vec<(Self, Vec<usize>)> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (index, mirror) in mirrors.iter().enumerate() {
             match groups.iter_mut().find(|group| can_share(&mirrors[group[0]], mirror)) {
@@ -86,7 +82,7 @@ impl Prober {
         groups
             .into_iter()
             .map(|group| {
-                let members: Vec<&Mirror> = group.iter().map(|&index| &mirrors[index]).collect();
+                let members: Vec<&Mirror<T>> = group.iter().map(|&index| &mirrors[index]).collect();
                 (Self::new(&members, clock), group)
             })
             .collect()
@@ -100,23 +96,22 @@ impl Prober {
         match self {
             // Boxed: buffers and a TLS handshake in flight are kilobytes that every caller would carry otherwise.
             Self::Qlist(qlist) => Box::pin(qlist.ask()).await,
-            Self::Gateway(gateway) => vec![Box::pin(gateway.ask()).await],
-            Self::Metrics(metrics) => vec![Box::pin(metrics.ask()).await],
+            Self::Page(page) => vec![Box::pin(page.ask()).await],
             Self::Exec(exec) => vec![Box::pin(exec.ask()).await],
             Self::File(file) => vec![file.ask().await],
         }
     }
 
     /// A prober for mirrors that can share one; `mirrors` is never empty.
-    fn new(mirrors: &[&Mirror], clock: &Clock) -> Self {
+    fn new<T>(mirrors: &[&Mirror<T>], clock: &Clock) -> Self {
         let mirror = mirrors[0];
         match &mirror.probe {
             config::Probe::Qlist { command, environment, .. } => {
                 let instances = mirrors.iter().filter_map(|mirror| instance_of(mirror)).collect();
                 Self::Qlist(qlist::Qlist::new(command, environment, instances, mirror.timeout))
             }
-            config::Probe::Gateway(target) => Self::Gateway(gateway::Gateway::new(target, mirror.timeout)),
-            config::Probe::Metrics(target) => Self::Metrics(metrics::Metrics::new(target, mirror.timeout)),
+            config::Probe::Gateway(target) => Self::Page(gateway::page(target, mirror.timeout)),
+            config::Probe::Metrics(target) => Self::Page(metrics::page(target, mirror.timeout)),
             config::Probe::Exec { command, environment } => {
                 Self::Exec(exec::Exec::new(command, environment, mirror.timeout))
             }
@@ -128,12 +123,11 @@ impl Prober {
 }
 
 impl fmt::Display for Prober {
-    /// What is asked, for logs: a command line, an address without its query, a path.
+    /// The question, for logs: a command line, an address without its query, a path.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Qlist(qlist) => qlist.fmt(f),
-            Self::Gateway(gateway) => gateway.fmt(f),
-            Self::Metrics(metrics) => metrics.fmt(f),
+            Self::Page(page) => page.fmt(f),
             Self::Exec(exec) => exec.fmt(f),
             Self::File(file) => file.fmt(f),
         }
@@ -148,13 +142,13 @@ impl Reading {
         Self { outcome, evidence, age: Duration::ZERO }
     }
 
-    /// No evidence, and nothing to show for it.
+    /// No evidence, and no text.
     fn silent(cause: NoEvidence) -> Self {
         Self::fresh(Err(cause), String::new())
     }
 }
 
-fn can_share(one: &Mirror, other: &Mirror) -> bool {
+fn can_share<T>(one: &Mirror<T>, other: &Mirror<T>) -> bool {
     match (&one.probe, &other.probe) {
         (
             config::Probe::Qlist { command, environment, .. },
@@ -169,7 +163,7 @@ fn can_share(one: &Mirror, other: &Mirror) -> bool {
     }
 }
 
-fn instance_of(mirror: &Mirror) -> Option<String> {
+fn instance_of<T>(mirror: &Mirror<T>) -> Option<String> {
     match &mirror.probe {
         config::Probe::Qlist { instance, .. } => Some(instance.clone()),
         config::Probe::Gateway(_)

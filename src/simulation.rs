@@ -1,11 +1,10 @@
 //! A mirror without IRIS: three simulated instances that fail over as a real mirror does.
 //!
-//! For the demo, tests and benches. [`Mirror`] is PURE and knows what each instance would say and when;
-//! [`FakeIris`] is the `iris` command of one instance, a real executable in a directory of its own;
-//! [`SimulatedMirror`] joins the two: what the mirror decides, the commands print and the logs tell. It
-//! starts no task and reads no clock but for dates in what it prints: whoever drives it says what time it
-//! is. This module knows nothing of the daemon, which cannot tell the difference by what it reads. [`cloud`] is a
-//! cloud without AWS, which knows nothing of the mirror.
+//! For the demo, tests and benches. [`Mirror`] is PURE and computes the state of each instance. [`FakeIris`] is the `iris`
+//! command of one instance, a real executable in its own directory. [`SimulatedMirror`] joins the two: the commands print
+//! and the logs record what the mirror decides. It starts no task and reads the clock only for dates in its output; the
+//! caller passes the time. This module does not know the daemon, and [`cloud`], a cloud without AWS, does not know the
+//! mirror.
 
 use std::io;
 use std::path::Path;
@@ -36,14 +35,14 @@ pub struct SimulatedMirror {
     clock: Clock,
 }
 
-/// Why the simulation could not do what it was told.
+/// Why the simulation could not apply an event.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulationError {
     /// The mirror is in no state for this event.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// A file of a simulated instance could not be written.
-    #[error("failed to write what the simulated instance {member} prints")]
+    #[error("failed to write the output of the simulated instance {member}")]
     Write {
         /// Whose file.
         member: MemberId,
@@ -65,7 +64,8 @@ impl SimulatedMirror {
             clock,
         };
         for member in MemberId::ALL {
-            simulated.write_line(member).map_err(|source| FakeIrisError::Write {
+            let instance = simulated.mirror.instance(member);
+            simulated.write_instance(member, instance, instance).map_err(|source| FakeIrisError::Write {
                 path: simulated.commands[member.index()].directory().to_owned(),
                 source,
             })?;
@@ -83,14 +83,14 @@ impl SimulatedMirror {
         &self.mirror
     }
 
-    /// Lets an event happen at `now`; see [`Mirror::handle`].
+    /// Applies an event at `now`; see [`Mirror::handle`].
     pub fn handle(&mut self, now: Duration, event: Event) -> Result<Vec<Change>, SimulationError> {
         let changes = self.mirror.handle(now, event)?;
         self.write(&changes)?;
         Ok(changes)
     }
 
-    /// Lets happen what was due up to `now`; see [`Mirror::advance`].
+    /// Applies what is due up to `now`; see [`Mirror::advance`].
     pub fn advance(&mut self, now: Duration) -> Result<Vec<Change>, SimulationError> {
         let changes = self.mirror.advance(now);
         self.write(&changes)?;
@@ -116,7 +116,7 @@ impl SimulatedMirror {
 
     fn write_instance(&self, member: MemberId, from: Instance, to: Instance) -> io::Result<()> {
         let command = self.iris(member);
-        // In this order nobody reads an old line from a command that has just begun to answer again.
+        // In this order a command that answers again never prints an old line.
         if to.hung && !from.hung {
             command.set_mode(Mode::Hang)?;
         }
@@ -130,14 +130,9 @@ impl SimulatedMirror {
         }
         Ok(())
     }
-
-    fn write_line(&self, member: MemberId) -> io::Result<()> {
-        let instance = self.mirror.instance(member);
-        self.write_instance(member, instance, instance)
-    }
 }
 
-/// The present in the words of `ctime`, as `iris qlist` prints it.
+/// The present time in the format of `ctime`, as `iris qlist` prints it.
 fn date(clock: &Clock) -> String {
     clock.now().to_utc().to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string()
 }

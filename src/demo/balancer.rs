@@ -1,13 +1,12 @@
 //! A small network load balancer: polls status pages, forwards TCP to the targets whose page says 200.
 //!
-//! It behaves as AWS documents its Network Load Balancer, at a faster pace: a new connection for each check;
-//! a target changes sides after [`Settings::threshold`] checks in a row; new connections go to the healthy
-//! targets in turn; when a target becomes unhealthy, its connections are cut
-//! (`target_health_state.unhealthy.connection_termination.enabled`); and when no target is healthy it
-//! *fails open* and sends to all of them, which cannot be turned off. A connection that its target does not
-//! take is closed, not sent to another one.
+//! It behaves as AWS documents its Network Load Balancer, only faster: each check is a new connection; a target's health
+//! changes after [`Settings::threshold`] equal results in a row; new connections go to the healthy targets in turn; when
+//! a target becomes unhealthy, its connections are cut
+//! (`target_health_state.unhealthy.connection_termination.enabled`); and when no target is healthy it *fails open* and
+//! sends to all of them, which cannot be turned off. If the target refuses a connection, the connection is closed.
 //!
-//! Unlike the real one it balances in user space, in one place, and in turn where the real one hashes.
+//! Unlike a real one it runs in one user-space process, and takes targets in turn instead of hashing.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,8 +17,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::http;
-use super::report::{Reporter, Sight};
+use super::report::{Observed, Reporter};
+use crate::http;
 use crate::simulation::MemberId;
 
 #[cfg(test)]
@@ -43,13 +42,13 @@ pub(crate) struct Settings {
     pub(crate) interval: Duration,
     /// How long one check may take.
     pub(crate) timeout: Duration,
-    /// How many checks in a row change a target's side, in either direction.
+    /// How many equal results in a row change a target's health.
     pub(crate) threshold: u32,
     /// Path of the status page.
     pub(crate) path: &'static str,
 }
 
-/// Where one member is reached.
+/// The addresses of one member.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     /// Which member.
@@ -60,7 +59,7 @@ pub(crate) struct Target {
     pub(crate) server: SocketAddr,
 }
 
-/// Opinion about one target. PURE.
+/// The health of one target, as its checks show it. PURE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Opinion {
     healthy: bool,
@@ -68,7 +67,7 @@ struct Opinion {
     contradictions: u32,
 }
 
-/// A target and the present opinion about it.
+/// The targets and their health.
 struct Pool {
     targets: Vec<(Target, watch::Sender<bool>)>,
 }
@@ -92,25 +91,22 @@ pub(crate) fn start(
 async fn check(settings: Settings, pool: Arc<Pool>, position: usize, reporter: Reporter) {
     let (target, health) = &pool.targets[position];
     let mut opinion = Opinion::default();
-    // Spread out, as the checks of a real one are.
+    // Checks are spread out, as those of a real load balancer are.
     let offset = u32::try_from(position).unwrap_or(0) * settings.interval / MOST_TARGETS;
     let mut due = tokio::time::Instant::now() + offset;
     tokio::time::sleep_until(due).await;
     loop {
         let answer = http::get(target.page, settings.path, settings.timeout).await;
-        let passed = answer.as_ref().is_ok_and(|answer| answer.status == 200);
-        if let Err(error) = answer {
-            reporter.tell_if_exhausted(error).await;
-        }
+        let passed = answer.is_ok_and(|answer| answer.status == 200);
         if opinion.record(passed, settings.threshold) {
             health.send_replace(opinion.healthy);
             let member = target.member;
-            reporter.tell(reporter.now(), Sight::Target { member, healthy: opinion.healthy }).await;
+            reporter.report(reporter.now(), Observed::Target { member, healthy: opinion.healthy }).await;
             if !opinion.healthy && pool.fails_open() {
-                reporter.tell(reporter.now(), Sight::FailsOpen).await;
+                reporter.report(reporter.now(), Observed::FailsOpen).await;
             }
         }
-        // Checks keep their pace whatever one of them took, and never catch up in a burst.
+        // A slow check neither shifts the schedule nor causes a burst.
         due = (due + settings.interval).max(tokio::time::Instant::now());
         tokio::time::sleep_until(due).await;
     }
@@ -130,7 +126,7 @@ async fn accept(listener: TcpListener, pool: Arc<Pool>, reporter: Reporter) {
                 connections.spawn(forward(client, pool.clone(), turn, reporter.clone()));
             }
             Err(error) => {
-                reporter.tell_if_exhausted(error).await;
+                reporter.report_if_exhausted(error).await;
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -144,19 +140,19 @@ async fn forward(mut client: TcpStream, pool: Arc<Pool>, turn: usize, reporter: 
     };
     let mut server = match timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
         Ok(Ok(server)) => server,
-        Ok(Err(error)) => return reporter.tell_if_exhausted(error).await,
+        Ok(Err(error)) => return reporter.report_if_exhausted(error).await,
         Err(_elapsed) => return,
     };
     let carry = tokio::io::copy_bidirectional(&mut client, &mut server);
     tokio::select! {
-        // Either way both sockets are dropped, and that is all there is to do.
+        // In both cases dropping the sockets closes the connection.
         _ = timeout(LONGEST_CONNECTION, carry) => {}
         () = becomes_unhealthy(&mut health) => {}
     }
 }
 
-/// Waits for the change from healthy to unhealthy: a connection that was made because the load balancer
-/// failed open is to a target that is unhealthy all the time.
+/// Waits for the change from healthy to unhealthy: a connection made while the load balancer failed open goes to a target
+/// that was never healthy.
 async fn becomes_unhealthy(health: &mut watch::Receiver<bool>) {
     // The sender lives in the pool, which the caller holds.
     let _ = health.wait_for(|healthy| *healthy).await;
@@ -168,7 +164,7 @@ impl Pool {
         self.targets.iter().all(|(_, health)| !*health.borrow())
     }
 
-    /// The target whose turn it is; any of them when none is healthy.
+    /// The target whose turn it is, among the healthy ones or, if there are none, all.
     fn choose(&self, turn: usize) -> Option<(SocketAddr, watch::Receiver<bool>)> {
         let open = self.fails_open();
         let eligible: Vec<_> = self.targets.iter().filter(|(_, health)| open || *health.borrow()).collect();
@@ -178,7 +174,7 @@ impl Pool {
 }
 
 impl Opinion {
-    /// Takes the result of one check; says whether the opinion changed.
+    /// Records the result of one check; returns whether the health changed.
     fn record(&mut self, passed: bool, threshold: u32) -> bool {
         if passed == self.healthy {
             self.contradictions = 0;

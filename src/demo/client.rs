@@ -1,8 +1,8 @@
-//! The two ends of the traffic: superservers that answer with their name, and a client that never rests.
+//! The two ends of the traffic: superservers that answer with their name, and a client that connects all the time.
 //!
-//! A superserver stands for what an instance does with its clients: the primary answers, other running or
-//! stopped instances close at once, one that hangs lets its clients wait. The client connects through the
-//! load balancer, over and over: what it reaches is what an application would.
+//! A superserver does what an instance does with its clients: a primary answers, any other running or stopped instance
+//! closes the connection at once, a hung one lets clients wait. The client connects through the load balancer, as an
+//! application would.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,27 +14,27 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::CLIENT_INTERVAL;
-use super::report::{Reporter, Sight};
+use super::report::{Observed, Reporter};
+use super::{CLIENT_INTERVAL, DemoError};
 use crate::simulation::{Instance, MemberId};
 
 /// How long the client waits for its answer.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(200);
-/// How many attempts in a row must fail before the client calls the service lost. With three targets and
-/// a load balancer that fails open, one attempt in three may still succeed.
+/// How many attempts in a row must fail before the service counts as lost. With three targets and a load balancer that
+/// fails open, one attempt in three may still succeed.
 const LOST_AFTER: u32 = 4;
 /// How long a superserver that hangs keeps a client waiting, and how many.
 const LONGEST_SILENCE: Duration = Duration::from_secs(1);
 const MOST_WAITING: usize = 64;
 
-/// How an instance treats who connects to its superserver.
+/// How an instance treats connections to its superserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     /// Answers with its name.
     Answers,
     /// Closes the connection.
     Refuses,
-    /// Takes the connection and says nothing.
+    /// Accepts the connection and sends nothing.
     Hangs,
 }
 
@@ -51,8 +51,8 @@ impl Service {
 
 /// Serves a member's superserver port until the task is aborted.
 ///
-/// The port stays open while the instance is down, so that nobody else takes it; closing each connection
-/// at once looks the same to the client, but for a segment or two.
+/// The port stays open while the instance is down, so that no other process takes it. To the client, a connection that is
+/// closed at once looks almost like a refused one.
 pub(crate) async fn serve(
     member: MemberId,
     listener: TcpListener,
@@ -68,7 +68,7 @@ pub(crate) async fn serve(
         let connection = match listener.accept().await {
             Ok((connection, _)) => connection,
             Err(error) => {
-                reporter.tell_if_exhausted(error).await;
+                reporter.report_if_exhausted(error).await;
                 sleep(CLIENT_INTERVAL).await;
                 continue;
             }
@@ -83,13 +83,13 @@ async fn treat(mut connection: TcpStream, member: MemberId, how: Service) {
         Service::Refuses => drop(connection),
         Service::Hangs => sleep(LONGEST_SILENCE).await,
         Service::Answers => {
-            // Whether the client still listens is the client's affair.
+            // The client may have closed the connection.
             let _ = timeout(LONGEST_SILENCE, connection.write_all(member.name().as_bytes())).await;
         }
     }
 }
 
-/// Connects to `address` all the time and reports whom it reaches, until the task is aborted.
+/// Connects to `address` all the time and reports which member answers, until the task is aborted.
 pub(crate) async fn run(address: SocketAddr, reporter: Reporter) {
     let mut reached = None;
     let mut last_answer = None;
@@ -100,17 +100,17 @@ pub(crate) async fn run(address: SocketAddr, reporter: Reporter) {
                 let now = reporter.now();
                 if reached != Some(member) {
                     let since_last_answer = last_answer.map(|last: Duration| now.saturating_sub(last));
-                    reporter.tell(now, Sight::ClientReached { member, since_last_answer }).await;
+                    reporter.report(now, Observed::ClientReached { member, since_last_answer }).await;
                 }
                 (reached, last_answer, failures) = (Some(member), Some(now), 0);
             }
             failed => {
                 if let Ok(Err(error)) = failed {
-                    reporter.tell_if_exhausted(error).await;
+                    reporter.report_if_exhausted(error).await;
                 }
                 failures += 1;
                 if failures == LOST_AFTER && reached.take().is_some() {
-                    reporter.tell(reporter.now(), Sight::ClientLost).await;
+                    reporter.report(reporter.now(), Observed::ClientLost).await;
                 }
             }
         }
@@ -124,4 +124,14 @@ async fn ask(address: SocketAddr) -> io::Result<MemberId> {
     connection.take(8).read_to_string(&mut name).await?;
     let member = MemberId::ALL.into_iter().find(|member| member.name() == name);
     member.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// A listener on a free port of loopback, and its address.
+pub(crate) async fn listen() -> Result<(TcpListener, SocketAddr), DemoError> {
+    let bind = async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bind.await.map_err(DemoError::set_up("open a port on 127.0.0.1"))
 }

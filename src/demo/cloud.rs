@@ -1,16 +1,15 @@
-//! The cloud of the demo: a target group with the primary alone in it, and a record that names the primary.
+//! The cloud of the demo: a target group that contains only the primary, and a record that names the primary.
 //!
-//! The daemons are told of it as they would be in AWS: endpoints and region by their environment, identity,
-//! addresses and credentials by the instance metadata service. They reach it through the real AWS SDK. This
-//! module says what is in the cloud and watches it; whether a write was anybody's right is for [`Reigns`],
-//! which knows who was primary when.
+//! The daemons find it as they find AWS: endpoints and region in the environment; identity, addresses and credentials at
+//! the instance metadata service. They use the real AWS SDK. This module creates the objects and watches them; [`Reigns`]
+//! knows which member was primary when, and so whether a write was allowed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::report::{Reporter, Sight};
+use super::report::{Observed, Reporter};
 use super::{BALANCER, DemoError, PAGE_PATH, SAMPLE_INTERVAL};
 use crate::clock::Timestamp;
 use crate::simulation::MemberId;
@@ -18,14 +17,14 @@ use crate::simulation::cloud::{HealthCheck, Mutation, Settings, SimulatedCloud, 
 
 /// The record that names the primary.
 pub(crate) const RECORD: &str = "db.example.internal";
-/// What the target group is called in words.
+/// Name of the target group in the output.
 pub(crate) const GROUP: &str = "target group";
 /// How long the cloud takes to register a target; AWS takes minutes.
 pub(crate) const REGISTRATION: Duration = Duration::from_millis(500);
 /// How long the cloud takes until a changed record is resolved; AWS takes up to a minute.
 pub(crate) const INSYNC: Duration = Duration::from_millis(500);
 
-/// A second of the cloud: it checks at a tenth of the pace of a real one, as the demo's load balancer does.
+/// A second of the cloud: it runs ten times as fast as AWS, as the demo's load balancer does.
 const SECOND: Duration = Duration::from_millis(100);
 const ZONE: &str = "example.internal";
 /// The port that clients use, and the one of the status page, as the cloud knows them.
@@ -43,23 +42,23 @@ pub(crate) struct Cloud {
     addresses: [String; 3],
 }
 
-/// Something that a member changed in the cloud.
+/// A change that a member made in the cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Who.
+    /// The member that made it.
     pub(crate) member: MemberId,
     /// When the request had arrived, since the demo began.
     pub(crate) received: Duration,
     /// The action, as AWS calls it.
     pub(crate) action: String,
-    /// What was changed, if that directs clients, and whom it named before and after.
+    /// If the changed object directs clients: its name, and its members before and after.
     pub(crate) directs: Option<(&'static str, String, String)>,
 }
 
-/// Who was the primary, and from when. PURE.
+/// Which member was primary, and from when. PURE.
 ///
-/// A promotion counts from before it was made visible, and a demotion from after it: a member is accused only
-/// when it wrote without the role beyond doubt.
+/// A promotion counts from before it was made visible, and a demotion from after it, so that a write is an error only if
+/// the member certainly was not primary.
 #[derive(Debug, Default)]
 pub(crate) struct Reigns(Vec<(Duration, Option<MemberId>)>);
 
@@ -85,8 +84,8 @@ impl Cloud {
             ..Settings::default()
         };
         let addresses = MemberId::ALL.map(|id| settings.members[id.index()].address.to_string());
-        let simulated = SimulatedCloud::start(settings)
-            .map_err(|source| DemoError::SetUp { what: "start the simulated cloud", source })?;
+        let simulated =
+            SimulatedCloud::start(settings).map_err(DemoError::set_up("start the simulated cloud"))?;
         let group = simulated.create_target_group(TargetGroup {
             health_check: HealthCheck {
                 path: Some(PAGE_PATH.to_owned()),
@@ -102,7 +101,7 @@ impl Cloud {
         Ok(Self { simulated, group, zone, addresses })
     }
 
-    /// What the environment of a member's daemon says about the cloud.
+    /// The environment variables through which a member's daemon finds the cloud.
     pub(crate) fn environment(&self, member: MemberId) -> Vec<(String, String)> {
         self.simulated.role_environment(member.directory())
     }
@@ -125,13 +124,13 @@ impl Cloud {
         &self.addresses[member.index()]
     }
 
-    /// Says where a member's page and its clients' port really are.
+    /// Sets the real addresses of a member's page and of its port for clients.
     pub(crate) fn place(&self, member: MemberId, page: std::net::SocketAddr, server: std::net::SocketAddr) {
         self.simulated.place(member.directory(), PAGE_PORT, page);
         self.simulated.place(member.directory(), CLIENT_PORT, server);
     }
 
-    /// What should never have happened: the target group or the record led to somebody, and then to nobody.
+    /// Broken invariants: the target group or the record had a member, and then none.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.simulated.violations()
     }
@@ -180,38 +179,38 @@ pub(crate) async fn watch(cloud: Arc<Cloud>, began: Timestamp, reporter: Reporte
             seen.mutations = mutation.number;
             let at = began.age_at(mutation.applied);
             if let Some(written) = cloud.describe(began, mutation) {
-                reporter.tell(at, Sight::Written(Box::new(written))).await;
+                reporter.report(at, Observed::Written(Box::new(written))).await;
             }
         }
         let (targets, fails_open) = cloud.simulated.forwards_to(&cloud.group);
-        // Of an empty group it is true, too, and says nothing.
+        // An empty group fails open as well, which does not matter.
         let fails_open = fails_open && !targets.is_empty();
         let pool = cloud.members(targets.iter().map(|target: &Target| target.id.as_str()));
         if pool != seen.pool || fails_open != seen.fails_open {
             (seen.pool, seen.fails_open) = (pool.clone(), fails_open);
-            reporter.tell(reporter.now(), Sight::Group { members: pool, fails_open }).await;
+            reporter.report(reporter.now(), Observed::Group { members: pool, fails_open }).await;
         }
         let resolved = cloud.simulated.resolve(&cloud.zone, RECORD, "A");
         let values = resolved.iter().flat_map(|record| &record.values);
         let record = cloud.members(values.map(String::as_str)).first().copied();
         if record != seen.record {
             seen.record = record;
-            reporter.tell(reporter.now(), Sight::Record(record)).await;
+            reporter.report(reporter.now(), Observed::Record(record)).await;
         }
         sleep(SAMPLE_INTERVAL).await;
     }
 }
 
-/// Members in one word.
+/// The members' names in one word.
 pub(crate) fn name(members: &[MemberId]) -> String {
     let names: Vec<_> = members.iter().map(|member| member.name()).collect();
-    if names.is_empty() { "nobody".to_owned() } else { names.join("+") }
+    if names.is_empty() { "none".to_owned() } else { names.join("+") }
 }
 
 // === impl Reigns ===
 
 impl Reigns {
-    /// From `before` until `after` the mirror changed, and `primary` is what came of it.
+    /// Records that the mirror changed between `before` and `after`, and that `primary` is the result.
     pub(crate) fn record(&mut self, before: Duration, after: Duration, primary: Option<MemberId>) {
         if self.0.last().and_then(|&(_, last)| last) != primary {
             let since = if primary.is_some() { before } else { after };
@@ -234,7 +233,7 @@ mod tests {
     fn a_member_may_write_from_its_promotion_to_its_demotion() {
         let ms = Duration::from_millis;
         let mut reigns = Reigns::default();
-        assert!(!reigns.was_primary(MemberId::A, ms(0)), "nobody was told of");
+        assert!(!reigns.was_primary(MemberId::A, ms(0)), "no member was announced");
         reigns.record(ms(10), ms(12), Some(MemberId::A));
         reigns.record(ms(15), ms(16), Some(MemberId::A));
         reigns.record(ms(20), ms(22), None);
@@ -262,7 +261,7 @@ mod tests {
             cloud.tables()
         );
         let config =
-            crate::config::parse(&text, "demo").unwrap_or_else(|report| panic!("{}", report.render(false)));
+            crate::provider::parse(&text, "demo").unwrap_or_else(|report| panic!("{}", report.render(false)));
         assert_eq!(config.mirrors[0].targets.len(), 2);
         assert_eq!(cloud.members(["10.0.1.12:1972", "10.0.1.13", "10.9.9.9"]), [MemberId::B, MemberId::C]);
     }

@@ -1,7 +1,7 @@
-//! `--keep`: the demo goes on, and whoever sits before it triggers what happens next.
+//! `--keep`: the demo goes on, and the user triggers the next failovers.
 //!
-//! Commands are lines, from standard input and from a FIFO in the demo's directory, so that they can also
-//! be given without a terminal: `echo f > DIRECTORY/command`. The end of standard input ends nothing.
+//! Commands are lines from standard input or from a FIFO in the demo's directory, which needs no terminal:
+//! `echo f > DIRECTORY/command`. The end of standard input does not end the demo.
 
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-use super::report::{Reporter, Sight};
+use super::report::{Observed, Reporter};
 use super::stage::Stage;
 use super::timeline::BAD;
 use super::{DemoError, PAGE_PATH};
@@ -19,15 +19,17 @@ use crate::simulation::{Event, MemberId, MemberType, SimulationError, Status};
 
 /// Longest command that is read, in bytes.
 const LONGEST_COMMAND: u64 = 64;
-/// A turn of waiting for a command: the stage only turns with a deadline.
+/// How long to wait for a command before waiting again: [`Stage::until`] needs a limit.
 const WATCH: Duration = Duration::from_secs(3_600);
+/// How long repaired members may take to become standby before commands are accepted.
+const REPAIR_LIMIT: Duration = Duration::from_secs(20);
 /// Rest after an error of the FIFO.
 const READ_PAUSE: Duration = Duration::from_millis(200);
 
 const HELP: &str = "  f  orderly failover     c  crash of the primary's host   h  primary hangs
   p  promote async member r  repair everything             q  quit";
 
-/// Something that the user wants.
+/// A command of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Command {
     Failover,
@@ -40,13 +42,22 @@ enum Command {
 
 /// Explains what runs where, and carries out commands until one of them is to quit.
 pub(crate) async fn take(stage: &mut Stage<'_>) -> Result<(), DemoError> {
-    stage.tolerate_ended_daemons();
+    stage.tolerant = true;
     let fifo = open_fifo(stage)?;
-    read_standard_input(stage.reporter())?;
-    stage.observe(|reporter| read_fifo(fifo, reporter));
-    stage.timeline().heading("Kept running: A and B are repaired").map_err(DemoError::Output)?;
+    read_standard_input(stage.reporter.clone())?;
+    stage.tasks.spawn(read_fifo(fifo, stage.reporter.clone()));
+    stage.timeline.heading("Kept running: A and B are repaired")?;
     repair(stage).await?;
-    explain(stage).map_err(DemoError::Output)?;
+    let standing_by = |stage: &Stage<'_>| {
+        let primary = stage.primary();
+        MemberId::ALL.into_iter().all(|member| Some(member) == primary || stage.is_standby(member))
+    };
+    match stage.until("the members to become standby", REPAIR_LIMIT, standing_by).await {
+        // The user sees what is missing and can repair again.
+        Ok(()) | Err(DemoError::NotInTime { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    explain(stage)?;
     loop {
         match stage.until("a command", WATCH, |stage| !stage.board.commands.is_empty()).await {
             Ok(()) => {}
@@ -57,7 +68,7 @@ pub(crate) async fn take(stage: &mut Stage<'_>) -> Result<(), DemoError> {
             match Command::parse(&line) {
                 Some(Command::Quit) => return Ok(()),
                 Some(command) => carry_out(stage, command).await?,
-                None => stage.timeline().text(HELP).map_err(DemoError::Output)?,
+                None => stage.timeline.text(HELP)?,
             }
         }
     }
@@ -66,6 +77,12 @@ pub(crate) async fn take(stage: &mut Stage<'_>) -> Result<(), DemoError> {
 async fn carry_out(stage: &mut Stage<'_>, command: Command) -> Result<(), DemoError> {
     let primary = stage.primary();
     let done = match (command, primary) {
+        (Command::Failover, Some(_)) if successor(stage).is_none() => {
+            return stage.announce(
+                "you",
+                "no backup is ready to take over: use r to repair, or p to promote the async member",
+            );
+        }
         (Command::Failover, Some(primary)) => stage.simulate(Event::Stop(primary)),
         (Command::Crash, Some(primary)) => {
             stage.kill(primary).await?;
@@ -75,19 +92,32 @@ async fn carry_out(stage: &mut Stage<'_>, command: Command) -> Result<(), DemoEr
         (Command::Promote, _) => stage.simulate(Event::Promote(promotable(stage))),
         (Command::Repair | Command::Quit, _) => repair(stage).await,
         (Command::Failover | Command::Crash | Command::Hang, None) => {
-            return stage.tell("you", "there is no primary that could fail: wait, repair or promote");
+            return stage.announce(
+                "you",
+                "there is no primary: wait for a takeover, or use r to repair or p to promote",
+            );
         }
     };
     match done {
         Err(DemoError::Simulation(SimulationError::Refused(refused))) => {
             let now = stage.now();
-            stage.timeline().event(now, "mirror", BAD, &refused.to_string()).map_err(DemoError::Output)
+            stage.timeline.event(now, "mirror", BAD, &refused.to_string());
+            Ok(())
         }
         done => done,
     }
 }
 
-/// The disaster recovery member that runs; C when there is none, to be refused with the reason.
+/// The member that takes over when the primary is shut down.
+fn successor(stage: &Stage<'_>) -> Option<MemberId> {
+    let is_ready = |&member: &MemberId| {
+        let instance = stage.instance(member);
+        instance.status == Status::Backup && !instance.hung
+    };
+    MemberId::ALL.into_iter().find(is_ready)
+}
+
+/// The running disaster recovery member; C if there is none, so that the mirror refuses with its reason.
 fn promotable(stage: &Stage<'_>) -> MemberId {
     let runs = |&member: &MemberId| {
         let instance = stage.instance(member);
@@ -96,12 +126,12 @@ fn promotable(stage: &Stage<'_>) -> MemberId {
     MemberId::ALL.into_iter().find(runs).unwrap_or(MemberId::C)
 }
 
-/// Starts what does not run. Members then find their roles by themselves.
+/// Starts every daemon and instance that does not run. The members then find their roles themselves.
 async fn repair(stage: &mut Stage<'_>) -> Result<(), DemoError> {
     for member in MemberId::ALL {
         stage.restart(member).await?;
         match stage.simulate(Event::Start(member)) {
-            // It runs: nothing to repair.
+            // It runs already.
             Ok(()) | Err(DemoError::Simulation(SimulationError::Refused(_))) => {}
             Err(error) => return Err(error),
         }
@@ -109,36 +139,44 @@ async fn repair(stage: &mut Stage<'_>) -> Result<(), DemoError> {
     Ok(())
 }
 
-fn explain(stage: &mut Stage<'_>) -> io::Result<()> {
+fn explain(stage: &mut Stage<'_>) -> Result<(), DemoError> {
     let members = MemberId::ALL.map(|id| {
-        let (page, admin) = (stage.member(id).page(), stage.member(id).admin());
+        let (page, admin) = (stage.member(id).page, stage.member(id).admin);
         format!(
             "  {id}  curl -i http://{page}{PAGE_PATH}\n     curl -i http://{page}/primary\n     \
              curl http://{admin}/status\n"
         )
     });
-    let balancer = stage.balancer();
+    let balancer = stage.balancer;
     let (address, port, fifo) = (balancer.ip(), balancer.port(), fifo_path(stage));
-    stage.timeline().text(&format!(
-        "\n{}  Whom clients reach:  nc {address} {port}\n\n  Commands, here with Enter or by\n  \
-         echo f > {}\n{HELP}",
+    let directory = stage.directory.display().to_string();
+    let program = stage.member(MemberId::A).program.display().to_string();
+    stage.timeline.text(&format!(
+        "\n{}  Connect as a client does:  nc {address} {port}\n\n  \
+         mirrorvip's commands for A, in another terminal (for B and C use b and c):\n  \
+         cd {directory}\n  \
+         . ./a.env\n  \
+         {program} status --config a.toml\n  \
+         {program} check --config a.toml\n  \
+         {program} plan --config a.toml\n\n  \
+         To trigger a failover, type a letter and Enter, or run\n  echo f > {}\n{HELP}",
         members.concat(),
         fifo.display(),
     ))
 }
 
 fn fifo_path(stage: &Stage<'_>) -> PathBuf {
-    stage.directory().join("command")
+    stage.directory.join("command")
 }
 
 fn open_fifo(stage: &Stage<'_>) -> Result<pipe::Receiver, DemoError> {
     let path = fifo_path(stage);
     let open = || {
         mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR)?;
-        // Open for writing as well: else it would be at its end each time a writer closes it.
+        // Open for writing as well: otherwise it reports its end each time a writer closes it.
         pipe::OpenOptions::new().read_write(true).open_receiver(&path)
     };
-    open().map_err(|source| DemoError::SetUp { what: "open the FIFO for commands", source })
+    open().map_err(DemoError::set_up("open the FIFO for commands"))
 }
 
 async fn read_fifo(mut fifo: pipe::Receiver, reporter: Reporter) {
@@ -147,7 +185,7 @@ async fn read_fifo(mut fifo: pipe::Receiver, reporter: Reporter) {
         match fifo.read_u8().await {
             Ok(b'\n') => {
                 let command = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
-                reporter.tell(reporter.now(), Sight::Command(command)).await;
+                reporter.report(reporter.now(), Observed::Command(command)).await;
             }
             Ok(byte) if (line.len() as u64) < LONGEST_COMMAND => line.push(byte),
             Ok(_) => {}
@@ -156,8 +194,8 @@ async fn read_fifo(mut fifo: pipe::Receiver, reporter: Reporter) {
     }
 }
 
-/// Reads standard input on a thread of its own, which ends with the process: a blocked read of a terminal
-/// cannot be cancelled, and a runtime would wait for it at its end.
+/// Reads standard input on its own thread, which ends with the process: a blocked read of a terminal cannot be cancelled,
+/// and the runtime would wait for it at shutdown.
 fn read_standard_input(reporter: Reporter) -> Result<(), DemoError> {
     let read = move || {
         let mut input = io::stdin().lock();
@@ -168,7 +206,7 @@ fn read_standard_input(reporter: Reporter) -> Result<(), DemoError> {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {
                     let command = String::from_utf8_lossy(&line).trim().to_owned();
-                    if reporter.tell_blocking(Sight::Command(command)).is_err() {
+                    if !reporter.report_blocking(Observed::Command(command)) {
                         return;
                     }
                 }
@@ -177,11 +215,11 @@ fn read_standard_input(reporter: Reporter) -> Result<(), DemoError> {
     };
     let spawned = std::thread::Builder::new().name("commands".to_owned()).spawn(read);
     let what = "start a thread for standard input";
-    spawned.map(drop).map_err(|source| DemoError::SetUp { what, source })
+    spawned.map(drop).map_err(DemoError::set_up(what))
 }
 
 impl Command {
-    /// Reads a command by its first letter, so that `failover` is `f`.
+    /// Parses a command by its first letter: `failover` is `f`.
     fn parse(line: &str) -> Option<Self> {
         match line.trim().chars().next()?.to_ascii_lowercase() {
             'f' => Some(Self::Failover),

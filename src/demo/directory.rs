@@ -1,4 +1,4 @@
-//! The directory of one demo: created empty, removed at the end when the demo named it itself.
+//! The demo's directory: created empty, and removed at the end unless the user chose it.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::DemoError;
 
-/// Names tried before giving up: each is taken only when a demo of a process with this id left it behind.
+/// How many names are tried. A name is taken only if an earlier demo with this process id left its directory behind.
 const MOST_NAMES: u32 = 100;
-/// A process that was killed a moment ago may still have created a file while the directory is removed.
+/// A process that was just killed may still create a file while the directory is removed.
 const REMOVE_ATTEMPTS: u32 = 20;
 const REMOVE_PAUSE: Duration = Duration::from_millis(25);
 
-/// The directory; dropping it removes it, if it is ours to remove.
+/// The directory; dropping it removes it if the demo created it.
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
@@ -29,8 +29,8 @@ impl Directory {
             None => Self::create_temporary()?,
         };
         if directory.path.to_str().is_none_or(|path| path.contains(char::is_control)) {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "its path is no plain text");
-            return Err(DemoError::Directory { path: directory.path.clone(), source });
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "its path is not plain text");
+            return Err(unusable(&directory.path)(source));
         }
         Ok(directory)
     }
@@ -40,13 +40,13 @@ impl Directory {
         &self.path
     }
 
-    /// Removes it, if it is ours, and tells when that failed.
+    /// Removes it if the demo created it, and reports a failure.
     pub(crate) fn remove(mut self) -> Result<(), DemoError> {
         let ours = std::mem::take(&mut self.ours);
         if !ours {
             return Ok(());
         }
-        remove(&self.path).map_err(|source| DemoError::Directory { path: self.path.clone(), source })
+        remove(&self.path).map_err(unusable(&self.path))
     }
 
     fn use_given(path: &Path) -> Result<Self, DemoError> {
@@ -58,35 +58,36 @@ impl Directory {
                 Some(_) => Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "it is not empty")),
             }
         };
-        prepare()
-            .map(|path| Self { path, ours: false })
-            .map_err(|source| DemoError::Directory { path: path.to_owned(), source })
+        prepare().map(|path| Self { path, ours: false }).map_err(unusable(path))
     }
 
     fn create_temporary() -> Result<Self, DemoError> {
         let parent = std::env::temp_dir();
-        let failed = |source| DemoError::Directory { path: parent.clone(), source };
-        let parent = parent.canonicalize().map_err(failed)?;
+        let parent = parent.canonicalize().map_err(unusable(&parent))?;
         for number in 0..MOST_NAMES {
             let path = parent.join(format!("mirrorvip-demo-{}-{number}", std::process::id()));
-            // Creating it is the check that nobody else has it, and 0700 that nobody else writes to it.
+            // Creating it fails if it exists; with mode 0700 no other user writes to it.
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self { path, ours: true }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(DemoError::Directory { path, source }),
+                Err(source) => return Err(unusable(&path)(source)),
             }
         }
-        Err(failed(io::ErrorKind::AlreadyExists.into()))
+        Err(unusable(&parent)(io::ErrorKind::AlreadyExists.into()))
     }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
         if self.ours {
-            // Nobody is left to be told; `remove` is the way that tells.
+            // `remove` reports errors; here no caller is left.
             let _ = remove(&self.path);
         }
     }
+}
+
+fn unusable(path: &Path) -> impl FnOnce(io::Error) -> DemoError {
+    DemoError::set_up(format!("use the directory {} for the demo", path.display()))
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -122,6 +123,6 @@ mod tests {
         assert!(wanted.exists());
         std::fs::write(wanted.join("file"), "").expect("writable");
         let used = Directory::create(Some(&wanted));
-        assert!(matches!(used, Err(DemoError::Directory { .. })), "{used:?}");
+        assert!(matches!(used, Err(DemoError::SetUp { .. })), "{used:?}");
     }
 }

@@ -1,10 +1,9 @@
 //! One member of the demo: its addresses, its configuration, and its daemon, a real child process.
 //!
-//! The daemon is this very program, `run --config FILE`, told to end with its parent; what it logs goes
-//! into a file of the demo's directory. Ports are found by binding port 0 and letting go just before the
-//! daemon binds them: somebody else may be quicker, so the first start tries again with others. It is one for
-//! all members, because each is configured with its peers' addresses. A restart keeps its ports, as a real
-//! member would.
+//! The daemon is this program, `run --config FILE`; it ends with its parent and logs to a file in the demo's directory.
+//! Ports are found by binding port 0 and released just before the daemon binds them. Another process may take one in
+//! between, so the first start is tried again with other ports, for all members together, because each one's configuration
+//! has its peers' addresses. A restart keeps its ports, as on a real member.
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
@@ -18,11 +17,12 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::cloud::Cloud;
-use super::{ASK_INTERVAL, ASK_TIMEOUT, DemoError, MIRROR_NAME, PAGE_PATH, STALE_AFTER, TIMING, http};
+use super::{ASK_INTERVAL, ASK_TIMEOUT, DemoError, MIRROR_NAME, PAGE_PATH, STALE_AFTER, TIMING};
+use crate::http;
 use crate::simulation::{FakeIris, INSTANCE_NAME, MemberId};
 use crate::text::printable;
 
-/// How often the first start of all is tried with other ports.
+/// How often the first start is tried.
 const START_ATTEMPTS: u32 = 3;
 /// How long a daemon may take until its page answers; generous for debug builds on busy machines.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -35,7 +35,7 @@ const REAP_LIMIT: Duration = Duration::from_secs(2);
 const LOG_LINES: usize = 5;
 const LOG_WIDTH: usize = 300;
 
-/// Variables by which a service manager speaks to the demo.
+/// Variables that a service manager sets for the demo.
 const SERVICE_MANAGER_VARIABLES: [&str; 6] =
     ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
@@ -43,10 +43,13 @@ const SERVICE_MANAGER_VARIABLES: [&str; 6] =
 #[derive(Debug)]
 pub(crate) struct Member {
     id: MemberId,
-    program: PathBuf,
+    /// The program that is its daemon.
+    pub(crate) program: PathBuf,
     directory: PathBuf,
-    page: SocketAddr,
-    admin: SocketAddr,
+    /// Address of its status page.
+    pub(crate) page: SocketAddr,
+    /// Address of its admin listener.
+    pub(crate) admin: SocketAddr,
     environment: Vec<(String, String)>,
     child: Option<Child>,
 }
@@ -65,7 +68,7 @@ impl Member {
             match start_each(&mut members).await {
                 Ok(()) => return Ok(members),
                 Err(failed) => {
-                    // Their ports must be free before they are looked at.
+                    // Their ports must be free before they are tested.
                     for member in &mut members {
                         member.kill().await;
                     }
@@ -87,8 +90,7 @@ impl Member {
     }
 
     fn launch(&mut self) -> Result<(), DemoError> {
-        let child = self.spawn().map_err(|source| DemoError::Start { member: self.id, source })?;
-        self.child = Some(child);
+        self.child = Some(self.spawn().map_err(failed_to_start(self.id))?);
         Ok(())
     }
 
@@ -105,17 +107,7 @@ impl Member {
         Ok(())
     }
 
-    /// Address of its status page.
-    pub(crate) fn page(&self) -> SocketAddr {
-        self.page
-    }
-
-    /// Address of its admin listener.
-    pub(crate) fn admin(&self) -> SocketAddr {
-        self.admin
-    }
-
-    /// Directory in which its daemon remembers.
+    /// State directory of its daemon.
     pub(crate) fn state(&self) -> PathBuf {
         self.directory.join(self.id.directory()).join("state")
     }
@@ -130,7 +122,7 @@ impl Member {
         self.child.is_some()
     }
 
-    /// An error when its daemon is meant to run and does not.
+    /// Fails if its daemon should run and does not.
     pub(crate) fn check_alive(&mut self) -> Result<(), DemoError> {
         let Some(child) = &mut self.child else { return Ok(()) };
         match child.try_wait() {
@@ -139,24 +131,24 @@ impl Member {
                 self.child = None;
                 Err(self.ended(status))
             }
-            Err(source) => Err(DemoError::Start { member: self.id, source }),
+            Err(error) => Err(failed_to_start(self.id)(error)),
         }
     }
 
-    /// Ends its daemon as the death of its host would: at once and without a word.
+    /// Kills its daemon, as a crash of its host does.
     pub(crate) async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // An error says that it is dead already; should the wait end first, tokio reaps it later.
+            // An error means that it is dead already; after the time limit tokio reaps it later.
             let _ = timeout(REAP_LIMIT, child.kill()).await;
         }
     }
 
-    /// Ends its daemon in an orderly way, and the other way when that takes too long.
+    /// Stops its daemon cleanly, or kills it if that takes too long.
     pub(crate) async fn stop(&mut self) {
         use rustix::process::{Pid, Signal, kill_process};
         let pid = self.child.as_ref().and_then(Child::id).and_then(|id| Pid::from_raw(id.cast_signed()));
         if let (Some(pid), Some(child)) = (pid, &mut self.child) {
-            // Not reaped yet, so the id is still its own; an error says that it is dead already.
+            // Not reaped yet, so the id is still its own; an error means that it is dead already.
             let _ = kill_process(pid, Signal::TERM);
             let _ = timeout(STOP_LIMIT, child.wait()).await;
         }
@@ -177,7 +169,7 @@ impl Member {
             command.env_remove(variable);
         }
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
-        // A group of its own: Ctrl-C in the terminal is for the demo, which then stops its daemons.
+        // Its own process group: Ctrl-C in the terminal reaches only the demo, which then stops its daemons.
         command.process_group(0).kill_on_drop(true).spawn()
     }
 
@@ -195,15 +187,18 @@ impl Member {
     }
 }
 
-/// Writes the configurations of members that do not run yet.
+fn failed_to_start(member: MemberId) -> impl FnOnce(io::Error) -> DemoError {
+    DemoError::set_up(format!("start the daemon of {member}"))
+}
+
+/// Writes the configurations of all members, which do not run yet.
 fn prepare(
     program: &Path,
     directory: &Path,
     irises: [&FakeIris; 3],
     cloud: &Cloud,
 ) -> Result<Vec<Member>, DemoError> {
-    let addresses =
-        free_addresses().map_err(|source| DemoError::SetUp { what: "find free ports", source })?;
+    let addresses = free_addresses().map_err(DemoError::set_up("find free ports"))?;
     let members: Vec<_> = MemberId::ALL
         .into_iter()
         .zip(addresses)
@@ -223,13 +218,18 @@ fn prepare(
             format!("\n[[mirror.peer]]\naddress = \"{address}\"\npage = \"http://{page}{PAGE_PATH}\"\n")
         });
         let config = configuration(member, iris) + &peers.collect::<String>() + &cloud.tables();
+        // For a shell whose commands should use the same cloud.
+        let variables = member.environment.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
         std::fs::write(member.config(), config)
-            .map_err(|source| DemoError::Start { member: member.id, source })?;
+            .and_then(|()| {
+                std::fs::write(member.config().with_extension("env"), variables.collect::<String>())
+            })
+            .map_err(failed_to_start(member.id))?;
     }
     Ok(members)
 }
 
-/// Starts all before it waits for the first, as they start beside each other in reality.
+/// Starts all daemons, then waits for each: real members start in parallel as well.
 async fn start_each(members: &mut [Member]) -> Result<(), DemoError> {
     for member in members.iter_mut() {
         member.launch()?;
@@ -240,9 +240,9 @@ async fn start_each(members: &mut [Member]) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Two addresses for each member that nobody uses at the moment.
+/// Two unused addresses for each member.
 fn free_addresses() -> io::Result<[[SocketAddr; 2]; 3]> {
-    // All are held until all are known, or two could be the same.
+    // Every port stays bound until all are known, so that no two are equal.
     let mut held = Vec::new();
     let mut addresses = [[SocketAddr::from(([127, 0, 0, 1], 0)); 2]; 3];
     for address in addresses.iter_mut().flatten() {
@@ -253,8 +253,8 @@ fn free_addresses() -> io::Result<[[SocketAddr; 2]; 3]> {
     Ok(addresses)
 }
 
-/// What surrounds the demo and is not meant for its daemons: a service manager, and above all a real cloud,
-/// whose profile, keys or proxy they would use.
+/// Variables that the daemons must not inherit: those of a service manager, and those of a real cloud, whose profile, keys
+/// or proxy they would use.
 fn is_not_for_daemons(variable: &OsStr) -> bool {
     let Some(variable) = variable.to_str() else { return false };
     SERVICE_MANAGER_VARIABLES.contains(&variable)
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_daemon_that_ends_is_told_with_its_last_words() {
+    async fn a_daemon_that_ends_is_reported_with_its_last_log_lines() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let iris = FakeIris::new(&directory.path().join("a"), INSTANCE_NAME).expect("it runs");
         // Not the daemon: a program that complains about its arguments and exits.

@@ -1,4 +1,4 @@
-//! What happens on the stage, in words. PURE.
+//! Descriptions of events for the timeline. PURE.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::report::Page;
 use super::timeline::span;
 use crate::simulation::Instance;
 
-/// In short, unless the kind of member changes.
+/// The change of an instance; the member type is named only if it changes.
 pub(super) fn describe_change(from: Instance, to: Instance) -> String {
     if from.member_type != to.member_type {
         format!("instance {from} -> {to}")
@@ -19,7 +19,7 @@ pub(super) fn describe_change(from: Instance, to: Instance) -> String {
     }
 }
 
-/// How a page changed `after` the last change of its `instance`, and how long after that its daemon had `seen` it.
+/// The change of a page `after` the last change of its `instance`; `seen` is when its daemon saw that change.
 pub(super) fn describe_page(
     (from, to): (Page, Page),
     instance: Instance,
@@ -35,7 +35,7 @@ pub(super) fn describe_page(
     } else if instance.reverted {
         format!("{flip}   its peers have answered")
     } else if instance.hung {
-        format!("{flip}   by itself, {after} after it hung")
+        format!("{flip}   expired {after} after the instance hung")
     } else {
         format!("{flip}   {after} after the role change")
     }

@@ -1,4 +1,4 @@
-//! What the observers of the demo tell its stage: a bounded queue of [`Report`]s, each with its moment.
+//! What the observers of the demo report: a bounded queue of [`Report`]s, each with its time.
 
 use std::fmt;
 use std::io;
@@ -14,18 +14,18 @@ use crate::simulation::MemberId;
 /// How many reports may wait. Observers wait with them when the terminal is slow.
 const QUEUE_LENGTH: usize = 256;
 
-/// One thing that an observer saw.
+/// One observation.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// When, on the stage's stopwatch.
+    /// When, since the demo began.
     pub(crate) at: Duration,
     /// What.
-    pub(crate) sight: Sight,
+    pub(crate) observed: Observed,
 }
 
 /// What observers see.
 #[derive(Debug)]
-pub(crate) enum Sight {
+pub(crate) enum Observed {
     /// A status page answers differently from before.
     Page {
         /// Whose.
@@ -37,18 +37,18 @@ pub(crate) enum Sight {
     },
     /// Two members answered SUCCESS in overlapping windows.
     TwoSuccess(Box<[(MemberId, Window); 2]>),
-    /// The load balancer changed its mind about a target.
+    /// The load balancer changed the health of a target.
     Target {
         /// Which.
         member: MemberId,
-        /// Its mind.
+        /// Its new health.
         healthy: bool,
     },
     /// The load balancer has no healthy target left and sends to all of them.
     FailsOpen,
-    /// The client reached another member than before, or one again after a silence.
+    /// The client reached another member than before, or one after it had lost the service.
     ClientReached {
-        /// Whom.
+        /// The member.
         member: MemberId,
         /// How long ago the answer before that one came.
         since_last_answer: Option<Duration>,
@@ -57,25 +57,25 @@ pub(crate) enum Sight {
     ClientLost,
     /// A member changed something in the cloud.
     Written(Box<Written>),
-    /// The target group sends new connections to others than before.
+    /// The target group sends new connections to other members than before.
     Group {
-        /// To whom.
+        /// The members.
         members: Vec<MemberId>,
-        /// Because none of them is healthy.
+        /// Whether it sends to all because none is healthy.
         fails_open: bool,
     },
     /// Resolvers answer with another member's address than before.
     Record(Option<MemberId>),
-    /// The user wants something.
+    /// The user entered a command.
     Command(String),
-    /// An observer cannot go on.
+    /// An observer ran out of ports or descriptors.
     Exhausted(io::Error),
 }
 
 /// What a status page says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Page {
-    /// Nobody answers.
+    /// No answer.
     #[default]
     Silent,
     /// The status code of the answer.
@@ -98,70 +98,43 @@ impl fmt::Display for Page {
     }
 }
 
-/// Time since the demo began, for everybody the same.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopwatch {
-    started: Instant,
-}
-
-impl Stopwatch {
-    /// Starts it.
-    pub(crate) fn start() -> Self {
-        Self { started: Instant::now() }
-    }
-
-    /// What it shows.
-    pub(crate) fn elapsed(self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// The moment at which it shows `elapsed`.
-    pub(crate) fn moment(self, elapsed: Duration) -> Instant {
-        self.started + elapsed
-    }
-}
-
 /// The observers' end of the queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
-    stopwatch: Stopwatch,
+    /// When the demo began.
+    started: Instant,
     queue: mpsc::Sender<Report>,
 }
 
-/// The stage is gone.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct QueueClosed;
-
-/// A queue whose reports are dated by `stopwatch`.
-pub(crate) fn channel(stopwatch: Stopwatch) -> (Reporter, mpsc::Receiver<Report>) {
+/// A queue for observations of a demo that began at `started`.
+pub(crate) fn channel(started: Instant) -> (Reporter, mpsc::Receiver<Report>) {
     let (queue, reports) = mpsc::channel(QUEUE_LENGTH);
-    (Reporter { stopwatch, queue }, reports)
+    (Reporter { started, queue }, reports)
 }
 
 impl Reporter {
-    /// What the stopwatch shows.
+    /// Time since the demo began.
     pub(crate) fn now(&self) -> Duration {
-        self.stopwatch.elapsed()
+        self.started.elapsed()
     }
 
-    /// Tells what was seen at `at`.
-    pub(crate) async fn tell(&self, at: Duration, sight: Sight) {
-        // Without a stage there is nobody to tell: the observer is about to be aborted with it.
-        let _ = self.queue.send(Report { at, sight }).await;
+    /// Reports what was observed at `at`.
+    pub(crate) async fn report(&self, at: Duration, observed: Observed) {
+        // The queue closes when the demo ends, which also aborts the observer.
+        let _ = self.queue.send(Report { at, observed }).await;
     }
 
-    /// Tells from a thread what is seen at this moment; an error when nobody is told any more.
-    pub(crate) fn tell_blocking(&self, sight: Sight) -> Result<(), QueueClosed> {
-        let report = Report { at: self.now(), sight };
-        self.queue.blocking_send(report).map_err(|_closed| QueueClosed)
+    /// Reports an observation of this moment from a thread; returns false once the demo has ended.
+    pub(crate) fn report_blocking(&self, observed: Observed) -> bool {
+        self.queue.blocking_send(Report { at: self.now(), observed }).is_ok()
     }
 
-    /// Tells that something cannot go on because the machine ran out of `error`, if that is what it is.
-    pub(crate) async fn tell_if_exhausted(&self, error: io::Error) {
+    /// Reports `error` if it means that the machine ran out of ports or descriptors.
+    pub(crate) async fn report_if_exhausted(&self, error: io::Error) {
         use rustix::io::Errno;
         let exhausted = [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE, Errno::NOBUFS];
         if Errno::from_io_error(&error).is_some_and(|errno| exhausted.contains(&errno)) {
-            self.tell(self.now(), Sight::Exhausted(error)).await;
+            self.report(self.now(), Observed::Exhausted(error)).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Asks every member's status page all the time, and is the witness that no two say SUCCESS together.
+//! Requests every member's status page all the time, and verifies that no two say SUCCESS at the same time.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,32 +7,32 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::http;
-use super::report::{Page, Reporter, Sight};
+use super::report::{Observed, Page, Reporter};
 use super::{PAGE_PATH, SAMPLE_INTERVAL};
+use crate::http;
 use crate::simulation::MemberId;
 
-/// Longest wait for an answer. Below the pause that every failover makes between two primaries, so that one
-/// slow answer of the old cannot reach into the time of the new.
+/// Time limit of an answer. Shorter than the time that every failover leaves between two primaries, so that a slow answer
+/// of the old one does not overlap with the new one's.
 const ANSWER_LIMIT: Duration = Duration::from_millis(300);
 
-/// A stretch of time: from when a page was asked until its answer was in.
+/// The time from a request for a page to its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
-    /// When it was asked.
+    /// When it was sent.
     pub(crate) asked: Duration,
-    /// When the answer was in.
+    /// When the answer arrived.
     pub(crate) answered: Duration,
 }
 
-/// Remembers when each member answered SUCCESS. PURE.
+/// Records when each member answered SUCCESS. PURE.
 ///
-/// A member whose machine was reverted to a snapshot has to ask the others before it can know that it is not the primary.
-/// While it is [`excused`](Self::excuse) it is not accused: the length of the overlap is measured instead.
+/// A member whose machine was reverted to a snapshot must ask the others before it knows that it is not the primary. While
+/// it is [`excused`](Self::excuse), the overlap is measured and is no error.
 ///
-/// Between two answers that both say SUCCESS the member is taken to have said it throughout, so a run of
-/// them is one window: it is compared with that of each other member. Two windows that only touch because
-/// the machine was slow count as well: the witness errs on the side of accusing.
+/// Between two answers that both say SUCCESS the member counts as having said it throughout, so a run of them is one
+/// window. It is compared with the window of each other member. Windows that overlap only because the machine was slow
+/// count as well.
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
     runs: [Option<Run>; 3],
@@ -48,7 +48,7 @@ struct Run {
 }
 
 impl Witness {
-    /// Takes one answer; the first two windows that overlap are returned, once.
+    /// Records one answer; returns the first two windows that overlap, once.
     pub(crate) fn record(
         &mut self,
         member: MemberId,
@@ -89,26 +89,26 @@ impl Witness {
         overlap
     }
 
-    /// From here on `member` is not accused.
+    /// From here on an overlap of `member` is no error.
     pub(crate) fn excuse(&mut self, member: MemberId) {
         self.excused = Some((member, Duration::ZERO));
     }
 
-    /// From here on all are accused again. Returns for how long the excused member answered SUCCESS at most; zero if no
-    /// answer of it was SUCCESS.
+    /// From here on every overlap is an error again. Returns how long the excused member answered SUCCESS at most; zero if
+    /// it never did.
     pub(crate) fn excuse_ends(&mut self) -> Duration {
         let Some((member, longest)) = self.excused.take() else { return Duration::ZERO };
         self.runs[member.index()] = None;
         longest
     }
 
-    /// How many answers it has taken.
+    /// How many answers it has recorded.
     pub(crate) fn samples(&self) -> u64 {
         self.samples
     }
 }
 
-/// Samples the page of each member until the tasks are aborted; returns the witness they share.
+/// Samples the page of each member until the tasks are aborted; returns the shared record.
 pub(crate) fn start(
     pages: [SocketAddr; 3],
     reporter: &Reporter,
@@ -127,19 +127,13 @@ async fn sample(member: MemberId, address: SocketAddr, witness: Arc<Mutex<Witnes
         let asked = reporter.now();
         let answer = http::get(address, PAGE_PATH, ANSWER_LIMIT).await;
         let window = Window { asked, answered: reporter.now() };
-        let page = match answer {
-            Ok(answer) => Page::Status(answer.status),
-            Err(error) => {
-                reporter.tell_if_exhausted(error).await;
-                Page::Silent
-            }
-        };
+        let page = answer.map_or(Page::Silent, |answer| Page::Status(answer.status.as_u16()));
         let overlap = witness.lock().expect("no holder of this lock panics").record(member, window, page);
         if let Some(overlap) = overlap {
-            reporter.tell(window.answered, Sight::TwoSuccess(Box::new(overlap))).await;
+            reporter.report(window.answered, Observed::TwoSuccess(Box::new(overlap))).await;
         }
         if page != before {
-            reporter.tell(window.answered, Sight::Page { member, from: before, to: page }).await;
+            reporter.report(window.answered, Observed::Page { member, from: before, to: page }).await;
             before = page;
         }
         sleep(SAMPLE_INTERVAL).await;

@@ -1,11 +1,11 @@
 //! What happens in the demo: an orderly failover, a crash, a hung instance, a machine that is reverted to a snapshot,
 //! the promotion of C.
 //!
-//! Each failover lets something happen to the primary and then expects, in this order and with a deadline
-//! each: the old primary's page stops saying 200, the new primary's page says it, the load balancer has
-//! switched, the client has arrived, the cloud's target group and record lead to the new primary alone.
-//! The reverted machine must take nothing, and say why. Whether two pages said 200 together, or a member wrote to the
-//! cloud without being primary, is watched throughout, elsewhere.
+//! Each failover changes the primary's state and then expects, in this order and each within a deadline: the old primary's
+//! page stops saying 200, the new primary's page says it, the client reaches the new primary, the load balancer has
+//! switched, and the cloud's target group and record lead only to the new primary. The reverted machine must take nothing
+//! and say why. Observers verify throughout that no two pages say 200 at the same time and that only the primary writes to
+//! the cloud.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use super::stage::Stage;
 use super::{DemoError, Figures, SUPERSEDED_WITHIN, Summary};
 use crate::simulation::{Event, MemberId};
 
-/// How long anything may take: many times what it takes, for slow and busy machines.
+/// Deadline of each step: many times what it takes, for slow and busy machines.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Pause between two scenarios, for the reader and for late reports.
+/// Pause between two scenarios, for the reader and for late observations.
 const PAUSE: Duration = Duration::from_millis(700);
-/// Pause between two questions for a daemon's status.
+/// Pause between two requests for a daemon's status.
 const STATUS_PAUSE: Duration = Duration::from_millis(50);
 /// How long a reverted member is watched.
 const SETTLED_PAUSE: Duration = Duration::from_secs(2);
-/// How long a human thinks before promoting C.
+/// How long the operator takes before promoting C.
 const HUMAN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Plays all scenarios and prints the summary.
@@ -42,17 +42,20 @@ pub(crate) async fn play_all(stage: &mut Stage<'_>) -> Result<Summary, DemoError
         crash(stage, MemberId::B, MemberId::A).await?,
     ];
     let snapshot = stage.snapshot(MemberId::A)?;
-    stage.tell("human", "takes a snapshot of the machine of A, the primary")?;
+    stage.announce("operator", "takes a snapshot of A's machine while A is primary")?;
     scenarios.push(hung_instance(stage, MemberId::A, MemberId::B).await?);
     let reverted_page = old_snapshot(stage, MemberId::A, &snapshot, MemberId::B).await?;
     scenarios.push(promotion(stage).await?);
-    let violations = stage.cloud().violations();
+    let violations = stage.cloud.violations();
     if !violations.is_empty() {
-        return Err(DemoError::Empty(violations.join("; ")));
+        return Err(DemoError::Violation(format!(
+            "the cloud directed clients to no member: {}",
+            violations.join("; ")
+        )));
     }
-    let (samples, writes) = (stage.samples(), stage.cloud().writes());
+    let (samples, writes) = (stage.witness().samples(), stage.cloud.writes());
     let summary = Summary { scenarios, samples, reverted_page, writes };
-    stage.timeline().summary(&summary).map_err(DemoError::Output)?;
+    stage.timeline.summary(&summary)?;
     Ok(summary)
 }
 
@@ -65,7 +68,7 @@ async fn orderly_failover(stage: &mut Stage<'_>, old: MemberId, new: MemberId) -
 }
 
 async fn crash(stage: &mut Stage<'_>, old: MemberId, new: MemberId) -> Result<Figures, DemoError> {
-    heading(stage, &format!("Crash: the host of {old} dies, daemon and all, {new} takes over"))?;
+    heading(stage, &format!("Crash: the host of {old} dies with its daemon, {new} takes over"))?;
     stage.kill(old).await?;
     stage.simulate(Event::Crash(old))?;
     let figures = watch_failover(stage, "crash", &[old], new).await?;
@@ -85,15 +88,15 @@ async fn hung_instance(stage: &mut Stage<'_>, old: MemberId, new: MemberId) -> R
     Ok(figures)
 }
 
-/// The machine of `old` runs from a `snapshot` of when it was primary, beside the present `primary`. Returns for how long
-/// its page said SUCCESS.
+/// Reverts the machine of `old` to a `snapshot` from when it was primary, while `primary` serves. Returns how long its page
+/// said SUCCESS.
 async fn old_snapshot(
     stage: &mut Stage<'_>,
     old: MemberId,
     snapshot: &StateFiles,
     primary: MemberId,
 ) -> Result<Duration, DemoError> {
-    heading(stage, &format!("Snapshot: {old} comes back as it was when it was primary, beside {primary}"))?;
+    heading(stage, &format!("Snapshot: {old} is reverted to when it was primary, while {primary} serves"))?;
     stage.revert(old, snapshot).await?;
     let reverted_at = stage.now();
     let why = loop {
@@ -107,18 +110,18 @@ async fn old_snapshot(
         }
     };
     stage.until(&format!("the page of {old} to say 503"), LIMIT, |stage| says_failed(stage, old)).await?;
-    stage.timeline().reason(&format!("{old} takes nothing"), &why).map_err(DemoError::Output)?;
-    // Long enough for rounds of questions and for writes, of which there must be none.
+    stage.timeline.reason(&format!("{old} takes nothing"), &why)?;
+    // Long enough for rounds of questions to peers, and for writes, which must not happen.
     stage.rest(SETTLED_PAUSE).await?;
     let unmoved = |stage: &Stage<'_>| serves_alone(stage, primary) && cloud_leads_to(stage, primary);
     stage.until(&format!("clients to stay with {primary}"), LIMIT, unmoved).await?;
-    let page = stage.revert_ends();
+    let page = stage.witness().excuse_ends();
     if page > SUPERSEDED_WITHIN {
-        let windows = format!("{page:?}");
-        return Err(DemoError::TwoSuccess { first: primary, second: old, windows });
+        let violation = format!("{primary} and {old} answered SUCCESS at the same time for {page:?}");
+        return Err(DemoError::Violation(violation));
     }
-    stage.timeline().reverted(old.name(), page).map_err(DemoError::Output)?;
-    stage.tell("human", &format!("shuts {old} down and starts it as a member again"))?;
+    stage.timeline.reverted(old.name(), page)?;
+    stage.announce("operator", &format!("shuts {old} down and starts it as a member again"))?;
     stage.simulate(Event::Stop(old))?;
     stand_by_again(stage, old).await?;
     Ok(page)
@@ -126,18 +129,18 @@ async fn old_snapshot(
 
 async fn promotion(stage: &mut Stage<'_>) -> Result<Figures, DemoError> {
     let (failover_members, new) = ([MemberId::A, MemberId::B], MemberId::C);
-    heading(stage, "Disaster: the hosts of A and B die, a human promotes C")?;
+    heading(stage, "Disaster: the hosts of A and B die, an operator promotes C")?;
     for member in failover_members {
         stage.kill(member).await?;
         stage.simulate(Event::Crash(member))?;
     }
     stage.rest(HUMAN_PAUSE).await?;
-    stage.tell("human", "promotes C to failover member")?;
+    stage.announce("operator", "promotes C to failover member")?;
     stage.simulate(Event::Promote(new))?;
     watch_failover(stage, "promotion of C", &failover_members, new).await
 }
 
-/// Waits until clients are served by `new`, and measures when each part of that was done.
+/// Waits until `new` serves the clients, and measures each step.
 async fn watch_failover(
     stage: &mut Stage<'_>,
     scenario: &'static str,
@@ -172,15 +175,15 @@ async fn watch_failover(
         outage,
         old_page_expired: None,
     };
-    stage.timeline().figures(&figures).map_err(DemoError::Output)?;
+    stage.timeline.figures(&figures)?;
     Ok(figures)
 }
 
-/// Repairs `member` and waits until it stands by.
+/// Repairs `member` and waits until it is standby.
 pub(crate) async fn stand_by_again(stage: &mut Stage<'_>, member: MemberId) -> Result<(), DemoError> {
     stage.restart(member).await?;
     stage.simulate(Event::Start(member))?;
-    let what = format!("{member} to stand by again");
+    let what = format!("{member} to become standby again");
     stage.until(&what, LIMIT, |stage| stage.is_standby(member)).await?;
     stage.rest(PAUSE).await
 }
@@ -193,19 +196,19 @@ fn says_failed(stage: &Stage<'_>, member: MemberId) -> bool {
     stage.board.pages[member.index()].0 == Page::FAILED
 }
 
-/// Whether the load balancer sends to `member` and to nobody else, and the client arrives there.
+/// Whether the load balancer sends only to `member`, and the client reaches it.
 fn serves_alone(stage: &Stage<'_>, member: MemberId) -> bool {
     let board = &stage.board;
     MemberId::ALL.into_iter().all(|other| board.healthy[other.index()].0 == (other == member))
         && board.client.is_some_and(|(reached, _)| reached == member)
 }
 
-/// Whether the cloud's target group sends to `member` and has nobody else registered, and the record says it.
+/// Whether the cloud's target group contains only `member` and sends to it, and the record names it.
 fn cloud_leads_to(stage: &Stage<'_>, member: MemberId) -> bool {
     let board = &stage.board;
     board.group.0 == [member] && board.registered == member.name() && board.record.0 == Some(member)
 }
 
 fn heading(stage: &mut Stage<'_>, text: &str) -> Result<(), DemoError> {
-    stage.timeline().heading(text).map_err(DemoError::Output)
+    stage.timeline.heading(text)
 }

@@ -1,11 +1,11 @@
-//! What a snapshot of a member's machine holds of its daemon: the files of the state directory.
+//! The daemon's part of a snapshot of a member's machine: the files of the state directory.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// How often a directory whose files are replaced meanwhile is read.
+/// How often the directory is read while a daemon replaces its files.
 const READ_ATTEMPTS: u32 = 10;
 
 /// The files of a state directory as they were at one moment.
@@ -13,7 +13,7 @@ const READ_ATTEMPTS: u32 = 10;
 pub(crate) struct StateFiles(Vec<(OsString, Vec<u8>)>);
 
 impl StateFiles {
-    /// Reads the files in `directory`, which a daemon may replace meanwhile.
+    /// Reads the files in `directory`, which a daemon may replace at the same time.
     pub(crate) fn read(directory: &Path) -> io::Result<Self> {
         let mut attempt = 1;
         loop {

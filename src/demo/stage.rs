@@ -1,16 +1,15 @@
-//! The stage: owns every process, port and observer of the demo, and pumps what happens on it.
+//! The stage owns every process, port and observer of the demo, and runs its event loop.
 //!
-//! One task turns it: it takes the observers' reports, lets the simulated mirror do what is due, looks
-//! whether all daemons live, and prints. What is known at any moment is on the [`Board`], and scenarios
-//! wait [`until`](Stage::until) the board shows something. Observers run in tasks of their own and end with it.
+//! Each turn of the loop handles one report of an observer or one due event of the simulated mirror, verifies that all
+//! daemons live, and prints. The [`Board`] holds the observed state; scenarios wait [`until`](Stage::until) it shows what
+//! they expect. Observers run in their own tasks and end with the stage.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anstyle::Style;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -20,7 +19,7 @@ use super::client::{self, Service};
 use super::cloud::{self, Cloud, Reigns, Written};
 use super::member::Member;
 use super::names::{describe_change, describe_page};
-use super::report::{self, Page, Report, Reporter, Sight, Stopwatch};
+use super::report::{self, Observed, Page, Report, Reporter};
 use super::sampler::{self, Witness};
 use super::snapshot::StateFiles;
 use super::status;
@@ -30,33 +29,42 @@ use crate::clock::{Clock, Timestamp};
 use crate::simulation::{Change, Event, Instance, MemberId, SimulatedMirror, Status};
 use crate::text::printable;
 
-/// How often the daemons' processes are looked at.
+/// How often the daemons' processes are checked.
 const LIFE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
-/// How many commands may wait while one is carried out.
+/// How often held-back events are written.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
+/// How many commands may be queued while one is carried out.
 const MOST_COMMANDS: usize = 16;
 
-/// Everything of the demo that runs. Dropping it kills the daemons.
+/// All running parts of the demo. Dropping it kills the daemons.
 pub(crate) struct Stage<'a> {
-    /// What is known.
+    /// The observed state.
     pub(crate) board: Board,
-    timeline: Timeline<'a>,
-    stopwatch: Stopwatch,
-    directory: PathBuf,
+    /// The output.
+    pub(crate) timeline: Timeline<'a>,
+    started: Instant,
+    /// The directory with all files of the demo.
+    pub(crate) directory: PathBuf,
     began: Timestamp,
     mirror: SimulatedMirror,
     members: Vec<Member>,
-    cloud: Arc<Cloud>,
+    /// The simulated cloud.
+    pub(crate) cloud: Arc<Cloud>,
     reigns: Reigns,
     services: [watch::Sender<Service>; 3],
-    balancer: SocketAddr,
+    /// Where clients connect.
+    pub(crate) balancer: SocketAddr,
     witness: Arc<Mutex<Witness>>,
-    reporter: Reporter,
+    /// The observers' end of the queue.
+    pub(crate) reporter: Reporter,
     reports: mpsc::Receiver<Report>,
-    tasks: JoinSet<()>,
-    tolerant: bool,
+    /// The observers.
+    pub(crate) tasks: JoinSet<()>,
+    /// Whether a daemon that exits or writes without the role is reported and does not end the demo.
+    pub(crate) tolerant: bool,
 }
 
-/// What one turn of the stage was about.
+/// What one turn of the event loop handles.
 enum Turn {
     Report(Report),
     MirrorDue,
@@ -66,7 +74,7 @@ enum Turn {
 }
 
 impl<'a> Stage<'a> {
-    /// Starts everything: the mirror at rest, three daemons that answer, load balancer, client and sampler.
+    /// Starts everything: the mirror at rest, three daemons, load balancer, client, cloud and sampler.
     pub(crate) async fn set_up(
         program: &Path,
         directory: &Path,
@@ -77,30 +85,30 @@ impl<'a> Stage<'a> {
         let cloud = Arc::new(Cloud::start()?);
         let irises = MemberId::ALL.map(|id| mirror.iris(id));
         let members = Member::start_all(program, directory, irises, &cloud).await?;
-        let (stopwatch, began) = (Stopwatch::start(), clock.now());
-        let (reporter, reports) = report::channel(stopwatch);
+        let (started, began) = (Instant::now(), clock.now());
+        let (reporter, reports) = report::channel(started);
         let mut reigns = Reigns::default();
         reigns.record(Duration::ZERO, Duration::ZERO, mirror.mirror().primary());
         let mut tasks = JoinSet::new();
         let services = MemberId::ALL.map(|id| watch::Sender::new(Service::of(mirror.mirror().instance(id))));
         let mut targets = Vec::with_capacity(members.len());
         for (id, member) in MemberId::ALL.into_iter().zip(&members) {
-            let (listener, server) = listen().await?;
+            let (listener, server) = client::listen().await?;
             let service = services[id.index()].subscribe();
             tasks.spawn(client::serve(id, listener, service, reporter.clone()));
-            cloud.place(id, member.page(), server);
-            targets.push(balancer::Target { member: id, page: member.page(), server });
+            cloud.place(id, member.page, server);
+            targets.push(balancer::Target { member: id, page: member.page, server });
         }
-        let (listener, balancer) = listen().await?;
+        let (listener, balancer) = client::listen().await?;
         balancer::start(BALANCER, &targets, listener, &reporter, &mut tasks);
         tasks.spawn(client::run(balancer, reporter.clone()));
-        let pages = MemberId::ALL.map(|id| members[id.index()].page());
+        let pages = MemberId::ALL.map(|id| members[id.index()].page);
         tasks.spawn(cloud::watch(cloud.clone(), began, reporter.clone()));
         let witness = sampler::start(pages, &reporter, &mut tasks);
         Ok(Self {
             board: Board::default(),
             timeline,
-            stopwatch,
+            started,
             directory: directory.to_owned(),
             began,
             mirror,
@@ -117,17 +125,12 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// What the stopwatch shows.
+    /// Time since the demo began.
     pub(crate) fn now(&self) -> Duration {
-        self.stopwatch.elapsed()
+        self.started.elapsed()
     }
 
-    /// What is written to the terminal besides events.
-    pub(crate) fn timeline(&mut self) -> &mut Timeline<'a> {
-        &mut self.timeline
-    }
-
-    /// What a member's simulated instance is.
+    /// The state of a member's simulated instance.
     pub(crate) fn instance(&self, member: MemberId) -> Instance {
         self.mirror.mirror().instance(member)
     }
@@ -142,60 +145,34 @@ impl<'a> Stage<'a> {
         &self.members[member.index()]
     }
 
-    /// Where clients connect.
-    pub(crate) fn balancer(&self) -> SocketAddr {
-        self.balancer
+    /// The record of the answers of all pages.
+    pub(crate) fn witness(&self) -> MutexGuard<'_, Witness> {
+        self.witness.lock().expect("no holder of this lock panics")
     }
 
-    /// The simulated cloud.
-    pub(crate) fn cloud(&self) -> &Cloud {
-        &self.cloud
+    /// Writes an action of `who` to the timeline.
+    pub(crate) fn announce(&mut self, who: &str, what: &str) -> Result<(), DemoError> {
+        self.timeline.event(self.started.elapsed(), who, DEED, what);
+        self.settle().map(drop)
     }
 
-    /// The directory with all files of the demo.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
+    /// Writes the events that are due. Returns whether others are held back.
+    fn settle(&mut self) -> Result<bool, DemoError> {
+        self.timeline.settle(self.started.elapsed())
     }
 
-    /// How many answers the witness has looked at.
-    pub(crate) fn samples(&self) -> u64 {
-        self.witness.lock().expect("no holder of this lock panics").samples()
-    }
-
-    /// From here on a daemon that ends is told, and does not end the demo.
-    pub(crate) fn tolerate_ended_daemons(&mut self) {
-        self.tolerant = true;
-    }
-
-    /// Spawns another observer.
-    pub(crate) fn observe<F>(&mut self, observer: impl FnOnce(Reporter) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.tasks.spawn(observer(self.reporter.clone()));
-    }
-
-    /// Another end of the observers' queue, for those that cannot be tasks.
-    pub(crate) fn reporter(&self) -> Reporter {
-        self.reporter.clone()
-    }
-
-    /// Writes that somebody does something.
-    pub(crate) fn tell(&mut self, who: &str, what: &str) -> Result<(), DemoError> {
-        self.timeline.event(self.stopwatch.elapsed(), who, DEED, what).map_err(DemoError::Output)
-    }
-
-    /// Lets something happen to the simulated mirror.
+    /// Applies an event to the simulated mirror.
     pub(crate) fn simulate(&mut self, event: Event) -> Result<(), DemoError> {
         let now = self.now();
         let changes = self.mirror.handle(now, event)?;
         self.reigns.record(now, self.now(), self.primary());
-        self.show(now, &changes)
+        self.show(now, &changes);
+        Ok(())
     }
 
-    /// Kills the daemon of `member`, as the death of its host does.
+    /// Kills the daemon of `member`, as a crash of its host does.
     pub(crate) async fn kill(&mut self, member: MemberId) -> Result<(), DemoError> {
-        self.tell(member.name(), "daemon killed (SIGKILL)")?;
+        self.announce(member.name(), "daemon killed (SIGKILL)")?;
         self.members[member.index()].kill().await;
         Ok(())
     }
@@ -205,36 +182,29 @@ impl<'a> Stage<'a> {
         if self.member(member).runs() {
             return Ok(());
         }
-        self.tell(member.name(), "daemon started again")?;
+        self.announce(member.name(), "daemon started again")?;
         self.members[member.index()].restart().await
     }
 
-    /// Takes a snapshot of the machine of `member`, as far as its daemon remembers there.
+    /// Takes a snapshot of the daemon's state on the machine of `member`.
     pub(crate) fn snapshot(&self, member: MemberId) -> Result<StateFiles, DemoError> {
         StateFiles::read(&self.member(member).state())
-            .map_err(|source| DemoError::SetUp { what: "read the state of a daemon", source })
+            .map_err(DemoError::set_up("read the state of a daemon"))
     }
 
-    /// Reverts the machine of `member`, instance and daemon, to a `snapshot` of when it was primary. Until the
-    /// [end](Self::revert_ends) its page may say SUCCESS beside another.
+    /// Reverts the machine of `member`, instance and daemon, to a `snapshot` from when it was primary. Its page may say
+    /// SUCCESS beside another until [`excuse_ends`](Witness::excuse_ends).
     pub(crate) async fn revert(&mut self, member: MemberId, snapshot: &StateFiles) -> Result<(), DemoError> {
-        self.tell(member.name(), "machine reverted to the snapshot, state and all")?;
-        self.witness.lock().expect("no holder of this lock panics").excuse(member);
+        self.announce(member.name(), "machine and state reverted to the snapshot")?;
+        self.witness().excuse(member);
         let process = &mut self.members[member.index()];
         process.kill().await;
-        snapshot
-            .restore(&process.state())
-            .map_err(|source| DemoError::SetUp { what: "revert the state of a daemon", source })?;
+        snapshot.restore(&process.state()).map_err(DemoError::set_up("revert the state of a daemon"))?;
         self.simulate(Event::Revert(member))?;
         self.restart(member).await
     }
 
-    /// From here on no two pages may say SUCCESS. Returns for how long the reverted member's page said it at most.
-    pub(crate) fn revert_ends(&mut self) -> Duration {
-        self.witness.lock().expect("no holder of this lock panics").excuse_ends()
-    }
-
-    /// Turns the stage until the board shows what is `expected`; an error when that takes longer than `limit`.
+    /// Runs the event loop until the board shows what is `expected`; fails if that takes longer than `limit`.
     pub(crate) async fn until(
         &mut self,
         what: &str,
@@ -250,15 +220,17 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Turns the stage for a while.
+    /// Runs the event loop for a while.
     pub(crate) async fn rest(&mut self, length: Duration) -> Result<(), DemoError> {
         let deadline = Instant::now() + length;
         while self.turn(deadline).await? {}
         Ok(())
     }
 
-    /// Stops the daemons, in an orderly way where possible, and the observers.
+    /// Stops the observers and the daemons, cleanly where possible.
     pub(crate) async fn shut_down(mut self) {
+        // The caller reports failures of the output.
+        let _ = self.timeline.finish();
         self.tasks.shutdown().await;
         let [a, b, c] = self.members.as_mut_slice() else {
             unreachable!("a stage is set up with three members");
@@ -266,17 +238,18 @@ impl<'a> Stage<'a> {
         tokio::join!(a.stop(), b.stop(), c.stop());
     }
 
-    /// Waits for one thing and handles it; `false` when `deadline` came first.
+    /// Waits for one event and handles it; `false` if `deadline` passed first.
     async fn turn(&mut self, deadline: Instant) -> Result<bool, DemoError> {
-        let due = self.mirror.mirror().next_due().map_or(deadline, |due| self.stopwatch.moment(due));
-        // Nothing is lost when the other arms are dropped: a report stays in the queue until it is received.
+        let due = self.mirror.mirror().next_due().map_or(deadline, |due| self.started + due);
+        let pause = if self.settle()? { SETTLE_INTERVAL } else { LIFE_CHECK_INTERVAL };
+        // Cancel-safe: a report stays in the queue until it is received.
         let turn = tokio::select! {
             biased;
             Some(_) = self.tasks.join_next() => Turn::ObserverEnded,
             () = sleep_until(due), if due < deadline => Turn::MirrorDue,
             Some(report) = self.reports.recv() => Turn::Report(report),
             () = sleep_until(deadline) => Turn::DeadlinePassed,
-            () = tokio::time::sleep(LIFE_CHECK_INTERVAL) => Turn::LifeCheck,
+            () = tokio::time::sleep(pause) => Turn::LifeCheck,
         };
         match turn {
             Turn::Report(report) => self.take(report).await?,
@@ -284,7 +257,7 @@ impl<'a> Stage<'a> {
                 let now = self.now();
                 let changes = self.mirror.advance(now)?;
                 self.reigns.record(now, self.now(), self.primary());
-                self.show(now, &changes)?;
+                self.show(now, &changes);
             }
             Turn::LifeCheck => {}
             Turn::DeadlinePassed => return Ok(false),
@@ -298,9 +271,9 @@ impl<'a> Stage<'a> {
         for member in &mut self.members {
             match member.check_alive() {
                 Err(DemoError::MemberEnded { member, status, .. }) if self.tolerant => {
-                    let what = format!("daemon ended with {status}");
-                    let now = self.stopwatch.elapsed();
-                    self.timeline.event(now, member.name(), BAD, &what).map_err(DemoError::Output)?;
+                    let what = format!("daemon exited with {status}");
+                    let now = self.started.elapsed();
+                    self.timeline.event(now, member.name(), BAD, &what);
                 }
                 result => result?,
             }
@@ -308,8 +281,8 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Makes what happened in the mirror visible: to the clients, on the board, on the terminal.
-    fn show(&mut self, now: Duration, changes: &[Change]) -> Result<(), DemoError> {
+    /// Applies changes of the mirror to the superservers, the board and the timeline.
+    fn show(&mut self, now: Duration, changes: &[Change]) {
         for change in changes {
             let member = change.member();
             let (style, what) = match change {
@@ -321,76 +294,79 @@ impl<'a> Stage<'a> {
                 Change::Logged { line, .. } if line.severity > 0 => (DIM, format!("log: {}", line.text)),
                 Change::Logged { .. } => continue,
             };
-            self.timeline.event(now, member.name(), style, &what).map_err(DemoError::Output)?;
+            self.timeline.event(now, member.name(), style, &what);
         }
-        Ok(())
     }
 
-    /// Puts a report on the board and on the terminal.
-    async fn take(&mut self, Report { at, sight }: Report) -> Result<(), DemoError> {
-        let (who, style, what) = match sight {
-            Sight::Page { member, from, to } => {
+    /// Applies a report to the board and the timeline.
+    async fn take(&mut self, Report { at, observed }: Report) -> Result<(), DemoError> {
+        let (who, style, what) = match observed {
+            Observed::Page { member, from, to } => {
                 self.board.pages[member.index()] = (to, at);
                 let style = if to == Page::SUCCESS { GOOD } else { BAD };
                 (member.name(), style, self.describe_page(member, at, from, to).await)
             }
-            Sight::TwoSuccess(overlap) => {
+            Observed::TwoSuccess(overlap) => {
                 let [(first, one), (second, other)] = *overlap;
-                let windows = format!("{one:?} and {other:?}");
-                return Err(DemoError::TwoSuccess { first, second, windows });
+                return Err(DemoError::Violation(format!(
+                    "{first} and {second} answered SUCCESS at the same time: {one:?} and {other:?}"
+                )));
             }
-            Sight::Target { member, healthy } => {
+            Observed::Target { member, healthy } => {
                 self.board.healthy[member.index()] = (healthy, at);
                 let (style, word) = if healthy { (GOOD, "healthy") } else { (BAD, "unhealthy") };
                 ("balancer", style, format!("{member} is {word}"))
             }
-            Sight::FailsOpen => {
-                ("balancer", BAD, "none is healthy: fails open, sends to all of them".to_owned())
+            Observed::FailsOpen => {
+                ("balancer", BAD, "no target is healthy: it fails open and sends to all".to_owned())
             }
-            Sight::ClientReached { member, since_last_answer } => {
+            Observed::ClientReached { member, since_last_answer } => {
                 self.board.client = Some((member, at));
                 self.board.outage = since_last_answer;
                 let gap = since_last_answer.map(|gap| format!(", {} after the last answer", span(gap)));
                 ("client", GOOD, format!("reaches {member}{}", gap.unwrap_or_default()))
             }
-            Sight::ClientLost => {
+            Observed::ClientLost => {
                 self.board.client = None;
                 ("client", BAD, "gets no answer".to_owned())
             }
-            Sight::Written(written) => match self.judge(*written)? {
+            Observed::Written(written) => match self.judge(*written)? {
                 Some(written) => written,
                 None => return Ok(()),
             },
-            Sight::Group { members, fails_open } => {
+            Observed::Group { members, fails_open } => {
                 let style = if fails_open { BAD } else { GOOD };
-                let why = if fails_open { ", none is healthy: it fails open" } else { "" };
+                let why = if fails_open { " (none healthy: it fails open)" } else { "" };
                 let what = format!("target group sends to {}{why}", cloud::name(&members));
                 self.board.group = (if fails_open { Vec::new() } else { members }, at);
                 ("cloud", style, what)
             }
-            Sight::Record(member) => {
+            Observed::Record(member) => {
                 self.board.record = (member, at);
-                let whose = member.map_or("nobody", MemberId::name);
+                let whose = member.map_or("no member", MemberId::name);
                 ("cloud", GOOD, format!("{} resolves to {whose}", cloud::RECORD))
             }
-            Sight::Command(command) => {
+            Observed::Command(command) => {
                 let what = format!("command {}", printable(&command, 40));
                 if self.board.commands.len() < MOST_COMMANDS {
                     self.board.commands.push_back(command);
                 }
                 ("you", DIM, what)
             }
-            Sight::Exhausted(error) => return Err(DemoError::Exhausted(error)),
+            Observed::Exhausted(error) => return Err(DemoError::Exhausted(error)),
         };
-        self.timeline.event(at, who, style, &what).map_err(DemoError::Output)
+        self.timeline.event(at, who, style, &what);
+        Ok(())
     }
 
-    /// What to say about a write to the cloud, if anything; an error when the member had no right to it.
+    /// The timeline entry for a write to the cloud, if it needs one; fails if the member was not primary.
     fn judge(&mut self, written: Written) -> Result<Option<(&'static str, Style, String)>, DemoError> {
         let Written { member, received, action, directs } = written;
         if !self.reigns.was_primary(member, received) {
             if !self.tolerant {
-                return Err(DemoError::WroteWithoutRole { member, action, at: received });
+                return Err(DemoError::Violation(format!(
+                    "{member} sent {action} to the cloud at {received:?}, when it was not primary"
+                )));
             }
             return Ok(Some((member.name(), BAD, format!("{action} without being primary"))));
         }
@@ -413,29 +389,20 @@ impl<'a> Stage<'a> {
         describe_page((from, to), self.instance(member), at.saturating_sub(changed), seen)
     }
 
-    /// Why the daemon of `member` takes no traffic, in its own words, if another member supersedes it.
+    /// The reason that the daemon of `member` reports for taking no traffic, if another member supersedes it.
     pub(crate) async fn ask_why_superseded(&self, member: MemberId) -> Option<String> {
-        status::why_superseded(self.member(member).admin()).await
+        status::why_superseded(self.member(member).admin).await
     }
 
-    /// When the daemon of `member` last ruled that it is the primary, by its own account.
+    /// When the daemon of `member` last ruled that it is the primary, as it reports itself.
     async fn ask_when_ruled(&self, member: MemberId) -> Option<Duration> {
-        let ruled_at = status::promoted_at(self.member(member).admin()).await?;
+        let ruled_at = status::promoted_at(self.member(member).admin).await?;
         ruled_at.checked_sub(self.began.since_unix_epoch())
     }
 
-    /// Whether the instance of `member` has settled as a backup or async member and its page says so.
+    /// Whether the instance of `member` is backup or connected async, and its page says FAILED.
     pub(crate) fn is_standby(&self, member: MemberId) -> bool {
         let settled = matches!(self.instance(member).status, Status::Backup | Status::Connected);
         settled && self.board.pages[member.index()].0 == Page::FAILED
     }
-}
-
-async fn listen() -> Result<(TcpListener, SocketAddr), DemoError> {
-    let bind = async {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    bind.await.map_err(|source| DemoError::SetUp { what: "open a port on 127.0.0.1", source })
 }

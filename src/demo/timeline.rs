@@ -1,76 +1,90 @@
-//! What the demo prints: one line an event, readable at 80 columns, and the table at the end.
+//! What the demo prints: one line per event, readable at 80 columns, and a table at the end.
 //!
-//! It always writes colours; the caller wraps the terminal, or what is none, into a stream that knows.
+//! It always writes colours; the caller passes a stream that removes them where the output is no terminal.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Figures, Summary};
+use super::{DemoError, Figures, Summary};
+use crate::text::wrap;
 
 /// The longest line.
 const WIDTH: usize = 80;
 /// For names of things.
 pub(crate) const BOLD: Style = Style::new().bold();
-/// For what is by the way.
+/// For details.
 pub(crate) const DIM: Style = Style::new().dimmed();
-/// For what serves.
+/// For what works.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 /// For what does not.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
-/// For what somebody did.
+/// For actions.
 pub(crate) const DEED: Style = AnsiColor::Cyan.on_default();
 /// For the rest.
 pub(crate) const PLAIN: Style = Style::new();
 
-/// The terminal, or whatever stands for it.
+/// How long an event is held back so that events of an earlier time, reported later, come first.
+const HELD_BACK: Duration = Duration::from_millis(200);
+
+/// Writes events in order of time.
 pub(crate) struct Timeline<'a> {
     out: &'a mut (dyn Write + Send),
+    /// Events that are held back, in order of time.
+    waiting: Vec<(Duration, String)>,
 }
 
 impl<'a> Timeline<'a> {
     /// Writes to `out`.
     pub(crate) fn new(out: &'a mut (dyn Write + Send)) -> Self {
-        Self { out }
+        Self { out, waiting: Vec::new() }
     }
 
-    /// Text that belongs to no moment.
-    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{text}")?;
-        self.out.flush()
+    /// Writes the events that were held back long enough. Returns whether others are held back.
+    pub(crate) fn settle(&mut self, now: Duration) -> Result<bool, DemoError> {
+        let settled = self.waiting.partition_point(|(at, _)| *at + HELD_BACK <= now);
+        self.write_first(settled)?;
+        Ok(!self.waiting.is_empty())
     }
 
-    /// Begins a chapter.
-    pub(crate) fn heading(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "\n{BOLD}{text}{BOLD:#}")?;
-        self.out.flush()
+    /// Writes all events that are held back.
+    pub(crate) fn finish(&mut self) -> Result<(), DemoError> {
+        self.write_first(self.waiting.len())
     }
 
-    /// One event.
-    pub(crate) fn event(&mut self, at: Duration, who: &str, style: Style, what: &str) -> io::Result<()> {
+    fn write_first(&mut self, count: usize) -> Result<(), DemoError> {
+        let lines = self.waiting.drain(..count).map(|(_, line)| line + "\n");
+        let text = lines.collect::<String>();
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(DemoError::Output)
+    }
+
+    /// Text without a time.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), DemoError> {
+        self.waiting.push((Duration::MAX, text.to_owned()));
+        self.finish()
+    }
+
+    /// A heading.
+    pub(crate) fn heading(&mut self, text: &str) -> Result<(), DemoError> {
+        self.text(&format!("\n{BOLD}{text}{BOLD:#}"))
+    }
+
+    /// One event; [`settle`](Self::settle) writes it.
+    pub(crate) fn event(&mut self, at: Duration, who: &str, style: Style, what: &str) {
         let seconds = at.as_secs_f64();
-        writeln!(self.out, "{DIM}{seconds:>9.3} s{DIM:#}  {BOLD}{who:<8}{BOLD:#}  {style}{what}{style:#}")?;
-        self.out.flush()
+        let line = format!("{DIM}{seconds:>9.3} s{DIM:#}  {BOLD}{who:<8}{BOLD:#}  {style}{what}{style:#}");
+        let place = self.waiting.partition_point(|(other, _)| *other <= at);
+        self.waiting.insert(place, (at, line));
     }
 
-    /// What a daemon says, in lines that fit.
-    pub(crate) fn reason(&mut self, what: &str, why: &str) -> io::Result<()> {
-        let mut lines = vec![format!("  {what}:"), " ".repeat(3)];
-        for word in why.split_whitespace() {
-            let last = lines.last_mut().expect("there is a line");
-            if last.chars().count() + 1 + word.chars().count() <= WIDTH {
-                last.push(' ');
-                last.push_str(word);
-            } else {
-                lines.push(format!("    {word}"));
-            }
-        }
-        self.text(&lines.join("\n"))
+    /// A reason that a daemon reports, wrapped.
+    pub(crate) fn reason(&mut self, what: &str, why: &str) -> Result<(), DemoError> {
+        self.text(&format!("  {what}:\n    {}", wrap(why, 4, 4, WIDTH)))
     }
 
-    /// What the page of a reverted member said.
-    pub(crate) fn reverted(&mut self, who: &str, page: Duration) -> io::Result<()> {
+    /// How long the page of a reverted member said 200.
+    pub(crate) fn reverted(&mut self, who: &str, page: Duration) -> Result<(), DemoError> {
         let said = format!("  page of {who} said 200");
         self.text(&if page.is_zero() {
             format!("{said:<39}{:>8}", "never")
@@ -79,11 +93,11 @@ impl<'a> Timeline<'a> {
         })
     }
 
-    /// What a failover took, in words.
-    pub(crate) fn figures(&mut self, figures: &Figures) -> io::Result<()> {
+    /// How long each step of a failover took.
+    pub(crate) fn figures(&mut self, figures: &Figures) -> Result<(), DemoError> {
         let line = |label: &str, after: Option<Duration>| format!("  {label:<37}{:>8}", optional(after));
         let expired = figures.old_page_expired.map(|after| {
-            let label = "page of the hung member expired after";
+            let label = "hung member's page expired after";
             format!("{}\n", line(label, Some(after)))
         });
         let by_luck = figures.client_reached < figures.balancer_switched;
@@ -103,7 +117,7 @@ impl<'a> Timeline<'a> {
     }
 
     /// The table at the end.
-    pub(crate) fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+    pub(crate) fn summary(&mut self, summary: &Summary) -> Result<(), DemoError> {
         self.heading("Summary")?;
         let mut row = |name: &str, cells: [&str; 7]| {
             let [seen, page, balancer, group, record, client, outage] = cells;
@@ -131,14 +145,14 @@ impl<'a> Timeline<'a> {
             length => format!("said 200 for {}", span(length)),
         };
         self.text(&format!(
-            "  {GOOD}Never did two members answer SUCCESS together{GOOD:#} ({samples} answers looked at).\n  \
-             {GOOD}The member from a snapshot took nothing{GOOD:#}, and its page {reverted}.\n  \
-             {GOOD}Only the primary wrote to the cloud{GOOD:#} ({writes} writes), and left nothing empty.",
+            "  {GOOD}No two members answered SUCCESS at the same time{GOOD:#} ({samples} answers).\n  \
+             {GOOD}The reverted member took no traffic{GOOD:#}, and its page {reverted}.\n  \
+             {GOOD}Only the primary wrote to the cloud{GOOD:#} ({writes} writes), and nothing became empty.",
         ))
     }
 }
 
-/// A length of time in three digits or so.
+/// A length of time in about three digits.
 pub(crate) fn span(length: Duration) -> String {
     if length < Duration::from_millis(10) {
         format!("{:.1} ms", length.as_secs_f64() * 1e3)
@@ -180,7 +194,8 @@ mod tests {
         let why = "superseded by b (term 4) at 10.0.1.12 was promoted after this member (term 3), and a few more words";
         timeline.reason("A takes nothing", why).expect("memory");
         let at = Duration::from_millis(3_214);
-        timeline.event(at, "balancer", GOOD, "C is healthy").expect("memory");
+        timeline.event(at, "balancer", GOOD, "C is healthy");
+        timeline.finish().expect("memory");
         let text = String::from_utf8(out.into_inner()).expect("text");
         assert!(text.contains("    3.214 s  balancer  C is healthy\n"), "{text}");
         assert!(
@@ -192,6 +207,21 @@ mod tests {
         for line in text.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
+    }
+
+    #[test]
+    fn events_are_written_in_order_of_time() {
+        let mut out = anstream::StripStream::new(Vec::new());
+        let mut timeline = Timeline::new(&mut out);
+        let at = Duration::from_millis;
+        timeline.event(at(200), "A", PLAIN, "second");
+        timeline.event(at(150), "client", PLAIN, "first");
+        assert!(timeline.settle(at(235)).expect("memory"), "the second may yet be preceded");
+        timeline.event(at(190), "B", PLAIN, "between");
+        timeline.finish().expect("memory");
+        let text = String::from_utf8(out.into_inner()).expect("text");
+        let words: Vec<_> = text.lines().map(|line| line.rsplit(' ').next().expect("a word")).collect();
+        assert_eq!(words, ["first", "between", "second"], "{text}");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | primary |
-//! | 1 | not primary; a role word as the first line of output says what it is, such as `backup` |
-//! | 126 | may not ask: what shells, `env` and `timeout` say of a command that cannot be executed |
-//! | 127 | command missing, as the same say |
+//! | 1 | not primary; a role word as the first line of output names the role, such as `backup` |
+//! | 126 | not permitted: what shells, `env` and `timeout` return for a command that cannot be executed |
+//! | 127 | command missing, in the same programs |
 //! | any other, or a signal | no evidence |
 //!
 //! A role word that contradicts the exit code is no evidence either. Output that is no role word is
@@ -20,8 +20,8 @@
 //! environment = ["PGHOST", "PGUSER", "PGPASSFILE"]
 //! ```
 //!
-//! Oracle Data Guard: a script, because `sqlplus` exits with 1 when it cannot log in, which must not be
-//! taken for a definite answer.
+//! Oracle Data Guard: a script, because `sqlplus` exits with 1 when it cannot log in, which must not count as a definite
+//! answer.
 //!
 //! ```toml
 //! [mirror.probe.exec]

@@ -5,9 +5,9 @@
 //! answer is as old as the heartbeat, and one of `stale_after` or more is no evidence, so a publisher that
 //! hangs or dies fails closed.
 //!
-//! The age is taken from the wall clock, the only one that a file system knows. A publisher on another
-//! machine whose clock is ahead would make old news look fresh: a time in the future is no evidence. And a
-//! heartbeat that stays grows older by this process's clocks, whatever is done to the wall clock.
+//! The age is taken from the wall clock, the only one that a file system knows. A publisher whose clock is ahead would
+//! make an old heartbeat look fresh, so a time in the future is no evidence. An unchanged heartbeat grows older by this
+//! process's clocks, whatever happens to the wall clock.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -41,7 +41,7 @@ pub struct File {
     heartbeat: Option<Heartbeat>,
 }
 
-/// A heartbeat at the moment at which it was first seen.
+/// A heartbeat when it was first seen.
 #[derive(Clone, Copy, Debug)]
 struct Heartbeat {
     modified: Duration,
@@ -50,7 +50,6 @@ struct Heartbeat {
     age: Duration,
 }
 
-/// What is in the file.
 #[derive(Debug)]
 struct Published {
     content: Vec<u8>,
@@ -91,9 +90,9 @@ impl File {
     fn explain(&self, error: &io::Error) -> NoEvidence {
         let path = printable(&self.path.to_string_lossy(), EVIDENCE_LENGTH);
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                NoEvidence::Unreachable(format!("there is no heartbeat file {path}; does its publisher run?"))
-            }
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => NoEvidence::Unreachable(format!(
+                "there is no heartbeat file {path}; check that its publisher runs"
+            )),
             io::ErrorKind::PermissionDenied => {
                 let user = rustix::process::geteuid().as_raw();
                 NoEvidence::Denied(format!("user {user} may not read {path}"))
@@ -255,8 +254,8 @@ mod tests {
         let same = Heartbeat::of(&published(100), at(37, 101), Some(first));
         let reading = judge(&published(100), same, at(37, 101), stale_after);
         assert_eq!((word(&reading.outcome), reading.age), ("outdated", Duration::from_secs(31)));
-        let anew = Heartbeat::of(&published(101), at(38, 102), Some(same));
-        let reading = judge(&published(101), anew, at(38, 102), stale_after);
+        let next = Heartbeat::of(&published(101), at(38, 102), Some(same));
+        let reading = judge(&published(101), next, at(38, 102), stale_after);
         assert_eq!((word(&reading.outcome), reading.age), ("primary", Duration::from_secs(1)));
     }
 }

@@ -5,57 +5,34 @@
 //! | 200 `SUCCESS` | primary |
 //! | 503 `FAILED` | not primary |
 //! | 500 `FAILED` | the gateway cannot answer: no evidence |
-//! | 401, 403 | may not ask |
+//! | 401, 403 | not permitted |
 //! | 404 | there is no such page |
 //! | any other | no evidence |
 //!
-//! When the instance behind it is stopped the gateway does not answer before its own timeout, which is 60
-//! seconds: the probe then times out. The page must be that of the local instance: a *mirror-aware* path
-//! follows the primary, wherever it is, and always says `SUCCESS`.
+//! While the instance behind it is stopped, the gateway does not answer before its own timeout of 60 seconds, so the
+//! probe times out. The page must be that of the local instance: a *mirror-aware* path follows the primary, wherever it
+//! is, and always says `SUCCESS`.
 
-use std::fmt;
 use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::http::{Answer, Client};
+use super::page::Page;
 use super::{EVIDENCE_LENGTH, Reading};
 use crate::config::HttpTarget;
+use crate::http::{Answer, Client};
 use crate::observation::{NoEvidence, OtherRole, Outcome, Role};
 use crate::text::printable;
 
-/// How long the page may be. It has seven bytes; the rest is for what a proxy may say in its place.
+/// How long the page may be. It has seven bytes; the rest is for a proxy's answer.
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// How much of an unexpected page is shown, in characters.
 const BODY_SHOWN: usize = 80;
 
-/// Asks by reading the status page.
-#[derive(Debug)]
-pub struct Gateway {
-    client: Client,
-}
-
-// === impl Gateway ===
-
-impl Gateway {
-    /// A probe of the page at `target`.
-    pub(super) fn new(target: &HttpTarget, timeout: Duration) -> Self {
-        Self { client: Client::new(target, timeout, BODY_LIMIT) }
-    }
-
-    pub(super) async fn ask(&mut self) -> Reading {
-        match self.client.get().await {
-            Ok(answer) => read(&answer),
-            Err(cause) => Reading::silent(cause),
-        }
-    }
-}
-
-impl fmt::Display for Gateway {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.client.fmt(f)
-    }
+/// A probe of the status page at `target`.
+pub(super) fn page(target: &HttpTarget, timeout: Duration) -> Page {
+    Page::new(Client::new(target, timeout, BODY_LIMIT), read)
 }
 
 fn read(answer: &Answer) -> Reading {

@@ -1,8 +1,8 @@
-//! PURE: what a mirror member's type and status mean together. It knows neither text nor numbers of any
-//! format; [`qlist`](super::qlist) and [`metrics`](super::metrics) translate those.
+//! PURE: the role that a mirror member's type and status mean together. [`qlist`](super::qlist) and
+//! [`metrics`](super::metrics) translate the text and numbers of their formats.
 //!
-//! Only `Failover` with `Primary` is the primary. A combination that makes no sense is no evidence: it
-//! says that the words do not mean what we think they mean.
+//! Only `Failover` with `Primary` is the primary. A combination that makes no sense is no evidence: the words may have
+//! another meaning than expected.
 
 use crate::observation::{AsyncKind, NoEvidence, OtherRole, Outcome, Role};
 
@@ -19,7 +19,6 @@ pub(crate) enum MemberType {
     Indeterminate,
 }
 
-/// Mirror status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MirrorStatus {
     /// The field is empty, as on an instance without a mirror.
@@ -57,7 +56,7 @@ pub(crate) enum MirrorStatus {
     NotMember,
 }
 
-/// The role of a running instance. `evidence` is what people are shown where there is none.
+/// The role of a running instance. `evidence` is the text of an error.
 pub(crate) fn rule(member: MemberType, status: MirrorStatus, evidence: &str) -> Outcome {
     use MirrorStatus as S;
     let contradiction = || Err(NoEvidence::Unrecognised(evidence.to_owned()));

@@ -12,17 +12,17 @@
 //! | 8 | Stopped | | |
 //! | 9 | Crashed | | |
 //!
-//! Primary needs both, 2 and 3: without the member type a 2 is no evidence, since nothing then confirms
-//! what the number means. There is no value for a primary in trouble, which the `qlist` probe sees.
-//! Only lines with a newline behind them are read: a number may go on where the text was cut off.
+//! Primary needs both, 2 and 3: without the member type a 2 is no evidence, because nothing confirms its meaning. There is
+//! no value for a primary in trouble, which the `qlist` probe sees. Only lines that end with a newline are read: a number
+//! may be cut off.
 
-use std::fmt;
 use std::time::Duration;
 
-use super::http::{Answer, Client};
 use super::member::{MemberType, MirrorStatus, rule};
+use super::page::Page;
 use super::{EVIDENCE_LENGTH, Reading};
 use crate::config::HttpTarget;
+use crate::http::{Answer, Client};
 use crate::observation::{AsyncKind, NoEvidence, Outcome, Role};
 use crate::text::printable;
 
@@ -32,32 +32,8 @@ const BODY_LIMIT: usize = 1024 * 1024;
 const STATUS: &str = "iris_mirror_status";
 const MEMBER_TYPE: &str = "iris_mirror_member_type";
 
-/// Asks by scraping the instance's metrics.
-#[derive(Debug)]
-pub struct Metrics {
-    client: Client,
-}
-
-// === impl Metrics ===
-
-impl Metrics {
-    /// A probe of the metrics at `target`.
-    pub(super) fn new(target: &HttpTarget, timeout: Duration) -> Self {
-        Self { client: Client::new(target, timeout, BODY_LIMIT) }
-    }
-
-    pub(super) async fn ask(&mut self) -> Reading {
-        match self.client.get().await {
-            Ok(answer) => read(&answer),
-            Err(cause) => Reading::silent(cause),
-        }
-    }
-}
-
-impl fmt::Display for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.client.fmt(f)
-    }
+pub(super) fn page(target: &HttpTarget, timeout: Duration) -> Page {
+    Page::new(Client::new(target, timeout, BODY_LIMIT), read)
 }
 
 fn read(answer: &Answer) -> Reading {
@@ -101,7 +77,6 @@ fn decide(status: &[&str], member: &[&str], evidence: &str) -> Outcome {
     rule(member, mirror, evidence)
 }
 
-/// The lines of `name`, at most a few of them: more than one is looked at only to compare.
 fn samples<'a>(lines: impl Iterator<Item = &'a str>, name: &str) -> Vec<&'a str> {
     let of_name = |line: &&str| {
         line.strip_prefix(name).is_some_and(|rest| rest.starts_with(|c: char| c == '{' || c.is_whitespace()))

@@ -12,12 +12,12 @@
 //! | 6 | superserver port | 13 | data directory |
 //! | 7 | web server port | 14 | list of superserver ports |
 //!
-//! Older releases print fewer, some with a separator at the end, so fields are found by number and how
-//! many follow does not matter. Only a field with a separator or a newline behind it is read: output that
-//! was cut off must not look like an answer, and `Primary` may be the beginning of something else.
+//! Older releases print fewer, some with a separator at the end, so fields are found by number and later fields do not
+//! matter. Only a field with a separator or a newline after it is read: output that was cut off must not look like an
+//! answer, and `Primary` may be the beginning of another word.
 //!
 //! **Primary is: field 4 begins with `running`, field 11 is `Failover`, field 12 is exactly `Primary`.**
-//! Field 9 has no say: it stays at `warn` or `alert` long after the cause is gone.
+//! Field 9 does not count: it stays at `warn` or `alert` long after the cause is gone.
 
 use std::fmt;
 use std::time::Duration;
@@ -70,6 +70,18 @@ impl Qlist {
         };
         self.instances.iter().map(read).collect()
     }
+}
+
+/// The instances that `command` lists, at most [`NAMES_SHOWN`]; none where it does not answer.
+pub(crate) async fn instances(command: &str, environment: &[String], timeout: Duration) -> Vec<String> {
+    // Without a name it lists all.
+    let mut listing = Qlist::new(command, environment, Vec::new(), timeout);
+    let Ok(finished) = listing.runner.run(&listing.call, timeout).await.and_then(refuse_failure) else {
+        return Vec::new();
+    };
+    let text = String::from_utf8_lossy(&finished.stdout);
+    let lines = text.split_inclusive('\n').map(Line::new).filter(|line| line.names_an_instance());
+    lines.take(NAMES_SHOWN).map(|line| printable(line.name(), FIELD_SHOWN)).collect()
 }
 
 impl fmt::Display for Qlist {
@@ -132,7 +144,7 @@ fn missing<'a>(instance: &str, lines: impl Iterator<Item = Line<'a>> + Clone) ->
         found.by_ref().take(NAMES_SHOWN).map(|line| printable(line.name(), FIELD_SHOWN)).collect();
     let more = if found.next().is_some() { ", ..." } else { "" };
     NoEvidence::NoSuchInstance(format!(
-        "there is no instance {instance} here, only {}{more}; correct `instance`",
+        "there is no instance {instance}; the instances here are {}{more}: correct `instance`",
         names.join(", ")
     ))
 }

@@ -1,10 +1,9 @@
-//! The probe loop: asks, lets the role machine rule, publishes, reports changes. The only writer of the
+//! The probe loop: asks, passes the answer to the role machine, publishes, reports changes. The only writer of the
 //! [`Snapshot`]s of its mirrors.
 //!
-//! One question is in flight at a time; the prober bounds how long it takes. While it is in flight the loop
-//! still notices a lease that ends and reports it, though no reader waits for that. Cancelling the loop drops
-//! the question, which kills the child, and hands the mirrors back: a reload gives them to the next loop, so
-//! that no verdict and no epoch is lost.
+//! One question is in flight at a time; the prober bounds its time. Meanwhile the loop still notices and reports a lease
+//! that ends, although no reader depends on that. Cancelling the loop drops the question, which kills the child, and
+//! returns the mirrors: a reload passes them to the next loop, so that no verdict and no epoch is lost.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,9 +17,8 @@ use super::schedule::Schedule;
 use super::{Prober, Reading};
 use crate::clock::{Clock, Timestamp};
 use crate::observation::{NoEvidence, Observation};
-use crate::role::{Tracker, Verdict};
+use crate::role::{Supersede, Tracker, Verdict};
 use crate::snapshot::{Snapshot, Transition};
-use crate::steer::arbiter::Supersede;
 
 #[cfg(test)]
 mod tests;
@@ -57,7 +55,7 @@ impl Ask for Prober {
     }
 }
 
-/// Asks about `mirrors` once an `interval` and at each `wake` until it is cancelled; hands the mirrors back.
+/// Asks about `mirrors` once per `interval` and at each `wake` until it is cancelled; returns the mirrors.
 pub(crate) async fn run(
     mut prober: impl Ask,
     mut mirrors: Vec<Watched>,
@@ -229,14 +227,14 @@ impl Watched {
         self.report_episode(&observation);
     }
 
-    /// Says once that the answers stopped, again when they stop for another cause, and when they are back.
+    /// Logs once that the answers stopped, again when the cause changes, and when they are back.
     fn report_episode(&mut self, observation: &Observation) {
         let mirror = &*self.name;
         match (&observation.outcome, &mut self.episode) {
             (Ok(_), None) => {}
             (Ok(role), episode @ Some(_)) => {
                 let failures = episode.take().map_or(0, |episode| episode.failures);
-                tracing::info!(mirror, %role, failures, "the instance tells its role again");
+                tracing::info!(mirror, %role, failures, "the instance reports its role again");
             }
             (Err(cause), Some(episode)) if episode.word == cause.word() => episode.failures += 1,
             (Err(cause), episode) => {
@@ -251,7 +249,7 @@ impl Watched {
         let mirror = &*self.name;
         let snapshot = self.snapshot.borrow();
         if cause.is_unanswerable() {
-            tracing::error!(mirror, cause = cause.word(), reason = %cause, evidence, "the role cannot be asked for; `mirrorvip check` tells more");
+            tracing::error!(mirror, cause = cause.word(), reason = %cause, evidence, "the role cannot be determined; `mirrorvip check` shows why");
         } else if let Verdict::Serve { until, .. } = snapshot.verdict() {
             tracing::warn!(mirror, cause = cause.word(), reason = %cause, evidence, serving_until = %until.ends_at(), "no evidence of the role; the last answer bridges it");
         } else {
@@ -268,9 +266,9 @@ fn report(mirror: &str, transition: &Transition) {
     let evidence_age_ms = evidence_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     let origin = origin.map(crate::role::Origin::word);
     if *from == "primary" && ["no-evidence", "unanswerable", "expired"].contains(to) {
-        // Clients lose their database, and nothing says that the instance lost its role.
+        // Clients lose their database although the instance may still have its role.
         let help = format!(
-            "run `mirrorvip probe --mirror {mirror}` on this machine: it asks the instance once and shows what it answers"
+            "run `mirrorvip probe --mirror {mirror}` on this machine: it asks the instance once and shows the answer"
         );
         tracing::warn!(mirror, from, to, reason, epoch, origin, evidence_age_ms, at = %at, help, "state changed");
     } else {

@@ -1,13 +1,12 @@
 //! When the next probe is due. PURE: time comes in as a parameter.
 //!
-//! The timer asks once an interval. A wake-up asks at once, and then follows up: the line in the log marks
-//! the *start* of a promotion, and the role changes some time after it, and how long is unknown. So the gaps
-//! after a wake-up are an eighth of the time since it came, up to the interval: a change is seen late by at
-//! most an eighth of what it took, at the price of about fifty extra probes.
+//! The timer asks once per interval. A wake-up asks at once, and then follows up: the log line marks the *start* of a
+//! promotion, and the role changes an unknown time after it. So the gaps after a wake-up are an eighth of the time since
+//! it came, up to the interval: a change is seen late by at most an eighth of its duration, at the price of about fifty
+//! extra probes.
 //!
-//! Anybody who may signal the process, post to the admin listener or write a log can wake it without end. So questions
-//! ahead of the timer have a budget: a burst that one wake-up and its follow-ups fit in, and ten a second in the long
-//! run.
+//! Any process that may signal this one, post to the admin listener or write the log can wake it without end. So questions
+//! ahead of the timer have a budget: a burst that fits one wake-up with its follow-ups, and ten per second in the long run.
 
 use std::time::Duration;
 
@@ -20,10 +19,10 @@ const SMALLEST_GAP: Duration = Duration::from_millis(10);
 /// How many questions ahead of the timer may come as fast as [`SMALLEST_GAP`] allows.
 const BURST: u32 = 60;
 
-/// What passes between two of them once the burst is used up. The budget fills again at this pace.
+/// The pause between two of them once the burst is used up. The budget refills at this pace.
 const PACE: Duration = Duration::from_millis(100);
 
-/// What part of the time since a wake-up passes until the next question.
+/// The next question comes after this fraction of the time since a wake-up.
 const PATIENCE: u32 = 8;
 
 /// The plan of one probe loop.
@@ -35,7 +34,7 @@ pub(crate) struct Schedule {
     /// When the wake-up came that is being followed up.
     following: Option<Instant>,
     woken: bool,
-    /// When the questions ahead of the timer so far will be paid for, at one each [`PACE`].
+    /// When the budget will have paid for the questions ahead of the timer, at one per [`PACE`].
     paid: Option<Instant>,
 }
 

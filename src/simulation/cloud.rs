@@ -1,19 +1,19 @@
-//! A cloud without AWS: load balancers, hosted zones, route tables and instance metadata on loopback, spoken
-//! to as AWS is, by the SDK, by boto3 and by the AWS command line.
+//! A cloud without AWS: load balancers, hosted zones, route tables and instance metadata on loopback, for the AWS SDK,
+//! boto3 and the AWS command line.
 //!
-//! For the demo and for tests. [`SimulatedCloud`] runs on a thread of its own: one port for the APIs of all
-//! services, told apart by the scope of the signature, and one port a member for its instance metadata. Its
-//! load balancers check the members' real ports; its faults are switched on and off while it runs; its
-//! journal tells every change, who asked for it and what it led to. Nothing here knows the daemon.
+//! For the demo and for tests. [`SimulatedCloud`] runs on its own thread: one port for the APIs of all services, which the
+//! scope of the signature selects, and one port per member for its instance metadata. Its load balancers check the
+//! members' real ports. Faults can be switched on and off while it runs. Its journal records every change, its caller and
+//! its effect. Nothing here knows the daemon.
 //!
 //! # Like AWS
 //!
 //! | what | how |
 //! |---|---|
 //! | targets | keyed by id and port; registering, initial, healthy, unhealthy, draining; one pass for a new one, thresholds for the others |
-//! | deregistering | of an absent target succeeds; a target that is registered again while it drains begins anew |
+//! | deregistering | of an absent target succeeds; a target that is registered again while it drains starts over |
 //! | no healthy target | all get traffic (fail open) |
-//! | batches of records | whole or not at all, checked against the records as listed, in the service's words; limits |
+//! | batches of records | whole or not at all, checked against the records as listed, with the service's messages; limits |
 //! | reads | of load balancers and route tables may be behind the last change, when [`SimulatedCloud::lag`] says so |
 //! | routes | black holes, when [`SimulatedCloud::detach`] says so |
 //! | changes of records | listed at once, resolved when INSYNC; `PriorRequestNotComplete` while one is processed |
@@ -24,24 +24,24 @@
 //!
 //! # Unlike AWS
 //!
-//! - Signatures are not checked, only whose access key it is, its session token and its region; Route 53 and
+//! - Signatures are not checked, only access key, session token and region; Route 53 and
 //!   the security token service take any region.
 //! - Time may run faster: [`Settings::second`]. Nothing throttles but faults.
 //! - Deregistering without a port does nothing. AWS takes the group's port if the target was registered so;
 //!   clients that rely on it fail with any other port.
-//! - One load balancer a target group, one node that checks, one availability zone; health checks by HTTP
+//! - One load balancer per target group, one node that checks, one availability zone; health checks by HTTP
 //!   and TCP; addresses are mapped to real ones with [`SimulatedCloud::place`].
 //! - Nothing is created or deleted by API; answers are never paged but for records. Actions that are not
 //!   listed in the services' modules answer `InvalidAction`.
 //! - Records: no geographic or CIDR routing; a swap's values are compared in any order; health checks of
-//!   records are kept and not evaluated. Whether AWS, too, tells only of the DELETE when a swap is lost, and
-//!   not of the CREATE after it, is not known; either way the words of the first are in the message.
+//!   records are kept and not evaluated. Whether AWS, too, reports only the DELETE when a swap is lost, and not the CREATE
+//!   after it, is not known; in both cases the message contains the text about the DELETE.
 //!
 //! # Modules
 //!
-//! `pool`, `record`, `zone`, `ec2` are the state machines; `fault` and `journal` decide and take down;
-//! `api`, `xml`, `cbor` are the wire; `elbv2`, `classic_elb`, `route53`, `ec2`, `cloudwatch`, `sts` join the
-//! two; all of these do no I/O. `world` is all state behind one lock; `server`, `imds` and `checks` do the I/O.
+//! `pool`, `record`, `zone`, `ec2` are the state machines; `fault` and `journal` inject and record;
+//! `api`, `xml` are the wire; `elbv2`, `classic_elb`, `route53`, `ec2`, `cloudwatch`, `sts` join the
+//! two; all of these do no I/O. `state` is all state behind one lock; `server`, `imds` and `checks` do the I/O.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -52,10 +52,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod api;
-mod cbor;
 mod checks;
 mod classic_elb;
 mod cloudwatch;
+mod dispatch;
 mod ec2;
 mod elbv2;
 mod fault;
@@ -73,10 +73,10 @@ mod sts;
 mod xml;
 mod zone;
 
-pub use cloudwatch::Datum;
 pub use fault::{Effect, Fault, FaultId};
 pub use inspect::TargetHealth;
 pub use journal::{Call, Mutation};
+pub use objects::Datum;
 pub use pool::{Failure, Health, Target};
 pub use record::{Alias, RecordSet};
 pub use settings::{ClassicBalancer, HealthCheck, Kind, Member, Service, Settings, TargetGroup, TargetType};
@@ -118,22 +118,22 @@ impl SimulatedCloud {
         }
         let stop = stopping.clone();
         let thread = std::thread::Builder::new().name("simulated-cloud".to_owned()).spawn(move || {
-            // Whatever is still running ends with the runtime.
+            // Tasks that still run end with the runtime.
             runtime.block_on(stop.cancelled());
         })?;
         Ok(Self { shared, api, metadata, runtime: handle, tasks, stopping, thread: Some(thread) })
     }
 
-    /// Where the APIs are: what `AWS_ENDPOINT_URL` is to say.
+    /// The address of the APIs, for `AWS_ENDPOINT_URL`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.api)
     }
 
-    /// Where a member's instance metadata are.
+    /// The address of a member's instance metadata service.
     ///
     /// # Panics
     ///
-    /// There is no such member.
+    /// If there is no such member.
     pub fn imds(&self, member: &str) -> SocketAddr {
         let found = self.metadata.iter().find(|(name, _)| name == member);
         found.unwrap_or_else(|| panic!("the simulated cloud has no member {member}")).1
@@ -142,8 +142,8 @@ impl SimulatedCloud {
     /// The environment of a member with access keys of its own.
     pub fn environment(&self, member: &str) -> Vec<(String, String)> {
         let (key, secret) = {
-            let world = self.shared.world();
-            let member = world.objects.settings.member(member);
+            let state = self.shared.lock();
+            let member = state.objects.settings.member(member);
             (member.access_key(), member.secret_key())
         };
         let mut environment = self.role_environment(member);
@@ -154,14 +154,14 @@ impl SimulatedCloud {
 
     /// The environment of a member whose credentials come from its instance role.
     pub fn role_environment(&self, member: &str) -> Vec<(String, String)> {
-        let region = self.shared.world().objects.settings.region.clone();
+        let region = self.shared.lock().objects.settings.region.clone();
         let imds = format!("http://{}", self.imds(member));
         let pairs = [
             ("AWS_ENDPOINT_URL", self.endpoint()),
             ("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds),
             ("AWS_REGION", region.clone()),
             ("AWS_DEFAULT_REGION", region),
-            // Whatever is set up on this machine is nobody's business here.
+            // The configuration of this machine must have no effect.
             ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
         ];

@@ -1,30 +1,30 @@
-//! What happens to a simulated mirror, and what it tells about the consequences. PURE.
+//! Events of a simulated mirror, and the changes that follow. PURE.
 
 use std::time::Duration;
 
 use super::instance::{Instance, LogLine, MemberId};
 
-/// Something that happens to a member from outside.
+/// An event that happens to a member from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It is shut down in an orderly way.
+    /// It is shut down cleanly.
     Stop(MemberId),
-    /// It is gone without a word.
+    /// It crashes.
     Crash(MemberId),
     /// It hangs.
     Hang(MemberId),
     /// It is started again, or wakes up from hanging.
     Start(MemberId),
-    /// A human promotes a disaster recovery member.
+    /// An operator promotes a disaster recovery member.
     Promote(MemberId),
-    /// Its machine is reverted to a snapshot of when it was primary last, and is cut off from the mirror.
+    /// Its machine is reverted to a snapshot from when it was last primary, and is cut off from the mirror.
     Revert(MemberId),
 }
 
-/// Something that follows, in the order in which it must be made visible.
+/// A change that follows, in the order in which it becomes visible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// An instance is something else than before.
+    /// The state of an instance changed.
     Became {
         /// Which.
         member: MemberId,
@@ -45,11 +45,11 @@ pub enum Change {
 /// How long things take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// From the orderly stop of a primary until the backup begins to take over.
+    /// From the clean shutdown of a primary until the backup begins to take over.
     pub handover: Duration,
-    /// From the last word of a primary until the backup begins to take over: the quality of service timeout.
+    /// From the last sign of life of a primary until the backup begins to take over: the quality of service timeout.
     pub detection: Duration,
-    /// From the log line about becoming primary until the member is it.
+    /// From the log line about becoming primary until the member is primary.
     pub transition: Duration,
     /// From the start of an instance until it looks for its mirror.
     pub startup: Duration,
@@ -57,26 +57,25 @@ pub struct Timing {
     pub catch_up: Duration,
 }
 
-/// The mirror is in no state for what it was told.
+/// Why an event is impossible in the mirror's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The instance is stopped.
     #[error("the instance {0} is down")]
     Down(MemberId),
     /// The instance hangs already.
-    #[error("the instance {0} hangs already")]
+    #[error("the instance {0} already hangs")]
     Hung(MemberId),
     /// The instance runs.
-    #[error("the instance {0} runs")]
+    #[error("the instance {0} already runs")]
     Running(MemberId),
     /// Only a running disaster recovery member can be promoted.
-    #[error("{0} is not a disaster recovery member that runs")]
+    #[error("{0} is not a running disaster recovery member")]
     NotPromotable(MemberId),
-    /// While there is a primary, or a member that becomes it, a promotion would make a second one. Nor is its machine
-    /// reverted.
-    #[error("{0} is the primary, or becomes it")]
+    /// While there is a primary, or a member that becomes it, no other is promoted, and its machine is not reverted.
+    #[error("{0} is the primary, or is becoming it")]
     HasPrimary(MemberId),
-    /// The member was never primary, so that no snapshot shows it as one.
+    /// The member was never primary, so no snapshot shows it as one.
     #[error("there is no snapshot of {0} as primary")]
     NoSnapshot(MemberId),
 }
@@ -84,7 +83,7 @@ pub enum Refused {
 // === impl Change ===
 
 impl Change {
-    /// Whom it concerns.
+    /// The member that it is about.
     pub fn member(&self) -> MemberId {
         match self {
             Self::Became { member, .. } | Self::Logged { member, .. } => *member,

@@ -1,9 +1,8 @@
-//! An `iris` command that says what it is told, and misbehaves in every way that a probe must survive.
+//! An `iris` command that prints a given line, and misbehaves in every way that a probe must survive.
 //!
-//! A directory holds the executable `iris` (a shell script, see `iris.sh` for what it copies of the real
-//! one and what not), the files `qlist` and `mode` that it reads, and the instance's `messages.log`. The
-//! files are replaced by renaming, so a command that runs meanwhile reads the old or the new text and
-//! never half of one. Not `Drop`: the directory belongs to whoever named it.
+//! A directory holds the executable `iris` (a shell script; `iris.sh` says what it copies of the real one), the files
+//! `qlist` and `mode` that it reads, and the instance's `messages.log`. The files are replaced by renaming, so a running
+//! command reads the old or the new text and never half of one. The caller owns the directory and removes it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -39,19 +38,19 @@ pub enum Mode {
     Hang,
     /// Prints bytes that are not a line: control characters, broken UTF-8, carets.
     Corrupt,
-    /// Prints without end, for as long as somebody reads.
+    /// Prints without end while its output is read.
     Flood,
     /// Prints nothing and exits 0.
     Nothing,
     /// Is killed by a signal before it prints.
     Die,
-    /// Prints its line and exits, but leaves a child behind that holds the pipe open.
+    /// Prints its line and exits; a child that it leaves behind holds the pipe open.
     Grandchild,
     /// Prints nothing and exits with this code.
     Exit(u8),
 }
 
-/// Why there is no such command.
+/// Why the command could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum FakeIrisError {
     /// Its files could not be written.
@@ -94,10 +93,10 @@ pub enum FakeIrisError {
 impl FakeIris {
     /// Writes the command into `directory`, which is created when missing, and runs it once.
     ///
-    /// It prints a line without roles until [`set_line`](Self::set_line) is called. Running it once tells
-    /// early what would otherwise look like a broken probe, a missing shell or a `noexec` mount; it also
-    /// waits until the kernel would not answer `ETXTBSY`, as it does for a file that any process, such as
-    /// a child that another thread has just forked, still holds open for writing.
+    /// It prints a line without roles until [`set_line`](Self::set_line) is called. Running it once finds a missing shell
+    /// or a `noexec` mount early, which would otherwise look like a broken probe. It also waits out `ETXTBSY`, which the
+    /// kernel returns while any process, such as a child that another thread has just forked, has the file open for
+    /// writing.
     pub fn new(directory: &Path, instance: &str) -> Result<Self, FakeIrisError> {
         let fake = Self { directory: directory.to_owned(), instance: instance.to_owned() };
         fake.write_files().map_err(|source| FakeIrisError::Write { path: directory.to_owned(), source })?;
@@ -139,13 +138,13 @@ impl FakeIris {
         ))
     }
 
-    /// Sets how it behaves from the next call on; calls that hang end as soon as the mode is another.
+    /// Sets how it behaves from the next call on; calls that hang end when the mode changes.
     pub fn set_mode(&self, mode: Mode) -> io::Result<()> {
         let word = match mode {
             Mode::Answer => "answer".to_owned(),
             Mode::Slow(delay) => format!("slow {:.3}", delay.as_secs_f64()),
             Mode::Hang => "hang".to_owned(),
-            Mode::Corrupt => "rubbish".to_owned(),
+            Mode::Corrupt => "corrupt".to_owned(),
             Mode::Flood => "flood".to_owned(),
             Mode::Nothing => "nothing".to_owned(),
             Mode::Die => "die".to_owned(),
@@ -159,7 +158,7 @@ impl FakeIris {
     pub fn log(&self, clock: &Clock, line: &LogLine) -> io::Result<()> {
         let at = clock.now().to_utc().to_zoned(jiff::tz::TimeZone::system());
         let text = line.format(&at, std::process::id()) + "\n";
-        // One write: whoever follows the log never sees half a line.
+        // One write: a reader of the log never sees half a line.
         OpenOptions::new().append(true).create(true).open(self.messages_log())?.write_all(text.as_bytes())
     }
 
@@ -212,7 +211,7 @@ impl FakeIris {
                 Err(source) => return Err(FakeIrisError::Run { path, source }),
             }
         }
-        // Nothing is learnt from why killing failed: it runs, and it is reaped or the process ends soon.
+        // Best effort: the error to report is the timeout.
         let _ = child.kill();
         let _ = child.wait();
         Err(FakeIrisError::Run { path, source: io::ErrorKind::TimedOut.into() })

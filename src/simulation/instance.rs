@@ -1,6 +1,6 @@
-//! What one simulated instance is, and the line that `iris qlist` prints for it.
+//! The state of one simulated instance, and the line that `iris qlist` prints for it.
 //!
-//! PURE. Only the states that the simulated failovers pass through; the words are those of the real command.
+//! PURE. Only the states that simulated failovers pass through; the words are those of the real command.
 
 use std::fmt;
 use std::path::Path;
@@ -16,16 +16,16 @@ pub enum MemberId {
     C,
 }
 
-/// What an instance is at one moment.
+/// The state of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instance {
     /// Field 11.
     pub member_type: MemberType,
     /// Fields 4 and 12.
     pub status: Status,
-    /// The instance hangs: its `iris` command does not answer, whatever the fields would say.
+    /// The instance hangs: its `iris` command does not answer.
     pub hung: bool,
-    /// The instance runs from a snapshot of its machine, cut off from the mirror: it says what it was then.
+    /// The instance runs from a snapshot of its machine, cut off from the mirror, and reports its state from then.
     pub reverted: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct Instance {
 pub enum MemberType {
     /// One of the pair that takes over from each other.
     Failover,
-    /// An async member that a human may promote.
+    /// An async member that an operator may promote.
     DisasterRecovery,
 }
 
@@ -76,13 +76,9 @@ impl MemberId {
     /// The three members in order.
     pub const ALL: [Self; 3] = [Self::A, Self::B, Self::C];
 
-    /// Position in arrays that have one element a member.
+    /// Position in arrays that have one element per member.
     pub const fn index(self) -> usize {
-        match self {
-            Self::A => 0,
-            Self::B => 1,
-            Self::C => 2,
-        }
+        self as usize
     }
 
     /// Its name.
@@ -113,7 +109,7 @@ impl fmt::Display for MemberId {
 // === impl Instance ===
 
 impl Instance {
-    /// Whether it is the acting primary and can say so.
+    /// Whether it is the acting primary and answers.
     pub fn is_primary(self) -> bool {
         self.says_primary() && !self.reverted
     }
@@ -125,19 +121,13 @@ impl Instance {
 
     /// The thirteen fields that `iris qlist` prints, in the order of the System Administration Guide.
     ///
-    /// `since` is the date at which the instance was started, or last used when it is down. A stopped
-    /// instance tells no mirror fields, as `iris list` shows none for it.
+    /// `since` is the date at which the instance was started, or last used if it is down. A stopped instance has no mirror
+    /// fields, as in `iris list`.
     pub fn qlist_line(self, name: &str, directory: &Path, since: &str) -> String {
         let directory = directory.display();
         let (health, member_type, status) = match self.status {
             Status::Down => ("", "", ""),
-            Status::Starting
-            | Status::Synchronizing
-            | Status::Backup
-            | Status::Transition
-            | Status::Primary
-            | Status::Connected
-            | Status::Waiting => ("ok", self.member_type.field(), self.status.field()),
+            _ => ("ok", self.member_type.field(), self.status.field()),
         };
         let running = self.status.instance_status();
         format!(
@@ -152,12 +142,7 @@ impl fmt::Display for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status {
             Status::Down | Status::Starting => write!(f, "{}", self.status)?,
-            Status::Synchronizing
-            | Status::Backup
-            | Status::Transition
-            | Status::Primary
-            | Status::Connected
-            | Status::Waiting => write!(f, "{}/{}", self.member_type.field(), self.status)?,
+            _ => write!(f, "{}/{}", self.member_type.field(), self.status)?,
         }
         if self.reverted {
             f.write_str(" (reverted)")?;
@@ -200,28 +185,18 @@ impl Status {
         match self {
             Self::Down => "down, last used",
             Self::Starting => "sign-on inhibited, last used",
-            Self::Synchronizing
-            | Self::Backup
-            | Self::Transition
-            | Self::Primary
-            | Self::Connected
-            | Self::Waiting => "running, since",
+            _ => "running, since",
         }
     }
 }
 
 impl fmt::Display for Status {
-    /// The word of the mirror where it has one, ours for an instance that does not run.
+    /// The mirror's own word, or ours for an instance that does not run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Down => "down",
             Self::Starting => "starting",
-            Self::Synchronizing
-            | Self::Backup
-            | Self::Transition
-            | Self::Primary
-            | Self::Connected
-            | Self::Waiting => self.field(),
+            _ => self.field(),
         })
     }
 }

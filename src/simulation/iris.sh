@@ -37,7 +37,7 @@ case $mode in
 answer) answer ;;
 slow) sleep "$argument" && answer ;;
 hang) wait_for_another_mode && answer ;;
-rubbish) printf '\033]0;owned\007\377\376 ^^ no line\t^of this^\r\n^^^^^^^^^^^^^^\n' ;;
+corrupt) printf '\033]0;owned\007\377\376 ^^ no line\t^of this^\r\n^^^^^^^^^^^^^^\n' ;;
 flood) while printf '%1024s\n' x; do :; done ;;
 nothing) : ;;
 die) kill -KILL $$ ;;

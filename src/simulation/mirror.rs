@@ -1,8 +1,7 @@
 //! How the simulated mirror fails over.
 //!
-//! PURE and driven from outside: [`Mirror::handle`] takes what happens, [`Mirror::next_due`] says when
-//! something follows from it, [`Mirror::advance`] lets it follow. The sequences are those that
-//! InterSystems documents:
+//! PURE: [`Mirror::handle`] applies an event, [`Mirror::next_due`] says when its next consequence is due, and
+//! [`Mirror::advance`] applies it. The sequences are those that InterSystems documents:
 //!
 //! | event | old primary | new primary |
 //! |---|---|---|
@@ -13,29 +12,29 @@
 //! | start | down, sign-on inhibited, Synchronizing, Backup | - |
 //! | revert | Backup, Primary (reverted), until it is stopped | Primary throughout |
 //!
-//! What a real mirror decides with agents and an arbiter is decided here by looking: there is no network
-//! between the members. So it never has two primaries, and never a member in trouble. A member that was reverted to a
-//! snapshot says that it is the primary and is no part of the mirror.
+//! A real mirror decides with agents and an arbiter over a network; here the decision reads the state of all members. So
+//! there are never two primaries, and never a member in trouble. A member that was reverted to a snapshot reports that it
+//! is primary and is not part of the mirror.
 
 use std::time::Duration;
 
 use super::event::{Change, Event, Refused, Timing};
 use super::instance::{Instance, LogLine, MemberId, MemberType, Status};
 
-/// The three members and what is due to happen to them.
+/// The three members and what is due for them.
 #[derive(Clone, Debug)]
 pub struct Mirror {
     timing: Timing,
     instances: [Instance; 3],
-    /// Who was primary last: on its own, only that member may become primary at start.
+    /// The last primary: only this member may become primary at its start without another member.
     last_primary: MemberId,
-    /// Which members have been primary: only of these is there a snapshot as primary.
+    /// Which members have been primary: only these have a snapshot as primary.
     was_primary: [bool; 3],
-    /// What follows, unsorted: there are a handful at most.
+    /// What is due, unsorted: a handful of entries at most.
     due: Vec<(Duration, Next)>,
 }
 
-/// What may follow.
+/// A consequence that is due later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     /// A backup takes over, if there still is no primary.
@@ -70,7 +69,7 @@ impl Mirror {
         self.instances[member.index()]
     }
 
-    /// The acting primary that can say so; never more than one.
+    /// The acting primary that answers; never more than one.
     pub fn primary(&self) -> Option<MemberId> {
         self.find(Instance::is_primary)
     }
@@ -80,7 +79,7 @@ impl Mirror {
         self.due.iter().map(|&(at, _)| at).min()
     }
 
-    /// Lets `event` happen at `now`.
+    /// Applies `event` at `now`.
     pub fn handle(&mut self, now: Duration, event: Event) -> Result<Vec<Change>, Refused> {
         let mut changes = self.advance(now);
         match event {
@@ -94,7 +93,7 @@ impl Mirror {
         Ok(changes)
     }
 
-    /// Lets happen what was due up to `now`, in order.
+    /// Applies what is due up to `now`, in order.
     pub fn advance(&mut self, now: Duration) -> Vec<Change> {
         let mut changes = Vec::new();
         while let Some(position) = self.position_of_next(now) {
@@ -147,7 +146,7 @@ impl Mirror {
             return Err(Refused::Down(member));
         }
         self.forget(member);
-        // Nothing is finished while it hangs: what had begun begins again at its start.
+        // Nothing finishes while it hangs: at its start it begins again.
         let status = match instance.status {
             status @ (Status::Primary | Status::Backup | Status::Connected | Status::Waiting) => status,
             Status::Transition | Status::Starting | Status::Synchronizing | Status::Down => Status::Down,
@@ -173,7 +172,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// A member that hung finds out what happened meanwhile.
+    /// A member that hung learns what happened in the meantime.
     fn wake_up(&mut self, now: Duration, member: MemberId, changes: &mut Vec<Change>) {
         let instance = Instance { hung: false, ..self.instance(member) };
         self.set(member, instance, changes);
@@ -187,16 +186,7 @@ impl Mirror {
             (Status::Connected, None) => {
                 self.set(member, Instance { status: Status::Waiting, ..instance }, changes);
             }
-            (
-                Status::Backup
-                | Status::Connected
-                | Status::Waiting
-                | Status::Transition
-                | Status::Starting
-                | Status::Synchronizing
-                | Status::Down,
-                _,
-            ) => {}
+            _ => {}
         }
     }
 
@@ -229,20 +219,20 @@ impl Mirror {
     }
 }
 
-/// What follows by itself.
+/// Consequences.
 impl Mirror {
     fn take_over(&mut self, now: Duration, changes: &mut Vec<Change>) {
         if self.find(|instance| leads(instance) && !instance.hung).is_some() {
             return;
         }
         let backup = self.find(|instance| instance.status == Status::Backup && !instance.hung);
-        // Who led last has all the data, too, and waits when its successor fell before it had led.
+        // The last primary also has all the data. It is waiting if its successor went down before it became primary.
         let last = self.instance(self.last_primary);
         let waits = last.status == Status::Waiting && last.member_type == MemberType::Failover && !last.hung;
         let Some(member) = backup.or_else(|| waits.then_some(self.last_primary)) else {
             return;
         };
-        // The mirror makes sure that the member which hangs does not act as primary any more.
+        // The mirror ensures that the hung member stops acting as primary.
         if let Some(hung) = self.find(leads) {
             self.set(hung, Instance { status: Status::Down, ..self.instance(hung) }, changes);
         }
@@ -264,7 +254,7 @@ impl Mirror {
         self.reconnect(now, member, changes);
     }
 
-    /// Members that had nobody to connect to find `primary`.
+    /// Waiting members connect to `primary`.
     fn reconnect(&mut self, now: Duration, primary: MemberId, changes: &mut Vec<Change>) {
         for member in MemberId::ALL {
             let instance = self.instance(member);
@@ -334,7 +324,7 @@ impl Mirror {
         self.due.push((noticed_at, Next::TakeOver));
     }
 
-    /// Nothing that was due for `member` happens any more.
+    /// Cancels what is due for `member`.
     fn forget(&mut self, member: MemberId) {
         self.due.retain(|(_, next)| match *next {
             Next::TakeOver => true,

@@ -18,34 +18,34 @@ const TIMING: Timing = Timing {
     catch_up: Duration::from_millis(70),
 };
 
-/// Plays `events` (at milliseconds) and compares all changes with `expected`, one a line.
+/// Plays `events` (at milliseconds) and compares all changes with `expected`, one per line.
 fn check(events: &[(u64, Event)], expected: &str) {
     let mut mirror = Mirror::new(TIMING);
-    let mut told = String::new();
+    let mut log = String::new();
     for &(at, event) in events {
-        run_until(&mut mirror, Duration::from_millis(at), &mut told);
+        run_until(&mut mirror, Duration::from_millis(at), &mut log);
         match mirror.handle(Duration::from_millis(at), event) {
-            Ok(changes) => tell(at.into(), &changes, &mut told),
-            Err(refused) => writeln!(told, "{at:>5} refused: {refused}").expect("strings take any text"),
+            Ok(changes) => append(at.into(), &changes, &mut log),
+            Err(refused) => writeln!(log, "{at:>5} refused: {refused}").expect("strings take any text"),
         }
     }
-    run_until(&mut mirror, Duration::from_secs(3_600), &mut told);
+    run_until(&mut mirror, Duration::from_secs(3_600), &mut log);
     let lines = |text: &str| text.trim().lines().map(str::trim_end).map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(lines(&told), lines(expected));
+    assert_eq!(lines(&log), lines(expected));
 }
 
-fn run_until(mirror: &mut Mirror, end: Duration, told: &mut String) {
+fn run_until(mirror: &mut Mirror, end: Duration, log: &mut String) {
     while let Some(due) = mirror.next_due().filter(|due| *due <= end) {
         let changes = mirror.advance(due);
-        tell(due.as_millis(), &changes, told);
+        append(due.as_millis(), &changes, log);
     }
 }
 
-fn tell(at: u128, changes: &[Change], told: &mut String) {
+fn append(at: u128, changes: &[Change], log: &mut String) {
     for change in changes {
         match change {
-            Change::Became { member, from, to } => writeln!(told, "{at:>5} {member} {from} -> {to}"),
-            Change::Logged { member, line } => writeln!(told, "{at:>5} {member} logs {}", line.text),
+            Change::Became { member, from, to } => writeln!(log, "{at:>5} {member} {from} -> {to}"),
+            Change::Logged { member, line } => writeln!(log, "{at:>5} {member} logs {}", line.text),
         }
         .expect("strings take any text");
     }
@@ -94,7 +94,7 @@ fn a_hung_primary_is_down_before_the_other_is_promoted() {
         &[(0, Event::Hang(MemberId::A)), (1, Event::Hang(MemberId::A)), (3_000, Event::Start(MemberId::A))],
         "    0 A Failover/Primary -> Failover/Primary (hung)
     0 C Disaster Recovery/Connected -> Disaster Recovery/Waiting
-    1 refused: the instance A hangs already
+    1 refused: the instance A already hangs
  2000 A Failover/Primary (hung) -> down (hung)
  2000 B logs Becoming primary mirror server
  2000 B Failover/Backup -> Failover/Transition
@@ -134,7 +134,7 @@ fn promotion_of_the_disaster_recovery_member() {
             (4_000, Event::Start(MemberId::B)),
             (5_000, Event::Start(MemberId::A)),
         ],
-        "    0 refused: A is the primary, or becomes it
+        "    0 refused: A is the primary, or is becoming it
     1 B Failover/Backup -> down
     2 A Failover/Primary -> down
     2 C Disaster Recovery/Connected -> Disaster Recovery/Waiting
@@ -168,7 +168,7 @@ fn a_reverted_member_says_primary_and_is_no_part_of_the_mirror() {
             (3_000, Event::Stop(MemberId::A)),
             (4_000, Event::Start(MemberId::A)),
         ],
-        "    0 refused: A is the primary, or becomes it
+        "    0 refused: A is the primary, or is becoming it
     1 refused: there is no snapshot of C as primary
     2 A Failover/Primary -> down
     2 C Disaster Recovery/Connected -> Disaster Recovery/Waiting
@@ -225,7 +225,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 #[test]
-fn who_led_last_leads_again_when_its_successor_falls_before_it_has_led() {
+fn the_last_leader_leads_again_when_its_successor_falls_before_leading() {
     use MemberId::{A, B};
     let mut mirror = Mirror::new(TIMING);
     let mut now = Duration::ZERO;

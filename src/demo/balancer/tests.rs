@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::demo::report::{self, Report, Stopwatch};
+use crate::demo::report::{self, Report};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -57,7 +57,7 @@ impl Scene {
         };
         let listener = listen().await;
         let balancer = listener.local_addr().expect("it is bound");
-        let (reporter, reports) = report::channel(Stopwatch::start());
+        let (reporter, reports) = report::channel(tokio::time::Instant::now());
         start(settings, &targets, listener, &reporter, &mut tasks);
         Self { pages, balancer, reports, _tasks: tasks }
     }
@@ -69,8 +69,8 @@ impl Scene {
     /// The next report in a few words.
     async fn next(&mut self) -> String {
         let report = timeout(LIMIT, self.reports.recv()).await.expect("in time").expect("it goes on");
-        match report.sight {
-            Sight::Target { member, healthy } => format!("{member} {healthy}"),
+        match report.observed {
+            Observed::Target { member, healthy } => format!("{member} {healthy}"),
             other => format!("{other:?}"),
         }
     }

@@ -1,4 +1,4 @@
-//! Every rule of the format, on real lines, on truncated ones and on rubbish.
+//! Every rule of the format, on real lines, on truncated ones and on garbage.
 
 use proptest::prelude::*;
 
@@ -148,11 +148,14 @@ fn the_instance_is_found_among_others_whatever_the_case() {
     let ours = running("Failover", "Backup");
     assert_eq!(word(&format!("{other}{ours}"), "iris"), "backup");
     assert_eq!(word(&format!("\n{ours}\n{other}"), "other"), "primary");
-    assert_eq!(text(&other, "IRIS"), "there is no instance IRIS here, only OTHER; correct `instance`");
+    assert_eq!(
+        text(&other, "IRIS"),
+        "there is no instance IRIS; the instances here are OTHER: correct `instance`"
+    );
     let many: String = (0..30).flat_map(|n| ['I'.to_string(), n.to_string(), "^d\n".to_owned()]).collect();
     assert_eq!(
         text(&many, "IRIS"),
-        "there is no instance IRIS here, only I0, I1, I2, I3, I4, I5, I6, I7, ...; correct `instance`"
+        "there is no instance IRIS; the instances here are I0, I1, I2, I3, I4, I5, I6, I7, ...: correct `instance`"
     );
     assert_eq!(word("PREFIXIRIS^d^v^down\nIRIS2^d^v^down\n", "IRIS"), "no-such-instance");
 }

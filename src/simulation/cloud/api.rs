@@ -1,15 +1,13 @@
-//! Requests and answers of the AWS APIs on the wire: Query, EC2, REST XML, JSON and CBOR. PURE.
+//! Requests and answers of the AWS APIs on the wire, in the protocols that the daemon uses: Query, EC2 and REST XML. PURE.
 //!
-//! Whatever the encoding, an action's parameters become one flat map with the keys of the Query protocol
-//! (`Targets.member.1.Id`); the XML body of Route 53 alone stays as it is. Which service is meant, and who
-//! asks, is in the credential scope of the `Authorization` header: `KEY/DATE/REGION/SERVICE/aws4_request`.
+//! In every encoding an action's parameters become one flat map with the keys of the Query protocol
+//! (`Targets.member.1.Id`); only the XML body of Route 53 stays as it is. Service and caller are in the credential scope
+//! of the `Authorization` header: `KEY/DATE/REGION/SERVICE/aws4_request`.
 
 use std::collections::BTreeMap;
 
 use hyper::http::request;
-use serde_json::Value;
 
-use super::cbor;
 use super::settings::Service;
 use super::xml::Xml;
 
@@ -31,17 +29,15 @@ pub(super) struct Request {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Parameters(BTreeMap<String, String>);
 
-/// How a request is written, and so its answer.
+/// The protocol of a request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Query,
     Ec2,
     RestXml,
-    Json,
-    Cbor,
 }
 
-/// An error in the words of a service.
+/// An error as a service reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ApiError {
     pub(super) status: u16,
@@ -61,7 +57,7 @@ pub(super) struct Rendered {
 // === impl Request ===
 
 impl Request {
-    /// Reads a request; the error is what a front end of AWS says before any service sees it.
+    /// Reads a request; the error is that of an AWS front end, before any service sees the request.
     pub(super) fn read(head: &request::Parts, body: &[u8]) -> Result<Self, ApiError> {
         let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
         let missing =
@@ -74,28 +70,9 @@ impl Request {
 
         let text = || String::from_utf8_lossy(body).into_owned();
         let unknown = || ApiError::new(400, "InvalidAction", "The action or operation requested is invalid.");
-        let malformed = || ApiError::new(400, "SerializationException", "The request could not be read.");
         let (service, encoding, action, parameters, body) = if signing_name == "route53" {
             let (action, parameters) = rest_action(head).ok_or_else(unknown)?;
             (Service::Route53, Encoding::RestXml, action, parameters, text())
-        } else if let Some(action) = header("x-amz-target").and_then(|target| target.split('.').nth(1)) {
-            let value = serde_json::from_slice(body).map_err(|_malformed| malformed())?;
-            (
-                Service::CloudWatch,
-                Encoding::Json,
-                action.to_owned(),
-                Parameters::flatten(&value),
-                String::new(),
-            )
-        } else if let Some((_, action)) = head.uri.path().split_once("/operation/") {
-            let value = cbor::read(body).ok_or_else(malformed)?;
-            (
-                Service::CloudWatch,
-                Encoding::Cbor,
-                action.to_owned(),
-                Parameters::flatten(&value),
-                String::new(),
-            )
         } else {
             let mut parameters = Parameters::from_form(body);
             let action = parameters.0.remove("Action").ok_or_else(unknown)?;
@@ -114,85 +91,43 @@ impl Request {
         Ok(Self { service, encoding, action, parameters, body, access_key, token, region })
     }
 
-    /// What was sent with the action, for people.
+    /// The parameters and body, for people.
     pub(super) fn described(&self) -> String {
         let parameters: Vec<_> =
             self.parameters.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
         [parameters.join(" "), self.body.clone()].join(" ").trim().to_owned()
     }
 
-    /// The answer of an action that succeeded; `result` is what is inside of its outermost element.
+    /// The answer of an action that succeeded; `result` is the content of its outermost element.
     pub(super) fn render(&self, id: &str, result: &str) -> Rendered {
         let action = &self.action;
         let mut xml = Xml::new();
-        match self.encoding {
+        xml.element(&format!("{action}Response xmlns=\"{}\"", self.namespace()), |xml| match self.encoding {
             Encoding::Query => {
-                xml.element(&format!("{action}Response xmlns=\"{}\"", self.namespace()), |xml| {
-                    if !matches!(self.service, Service::CloudWatch) {
-                        xml.element(&format!("{action}Result"), |xml| {
-                            xml.raw(result);
-                        });
-                    }
-                    xml.element("ResponseMetadata", |xml| {
-                        xml.text("RequestId", id);
-                    });
-                })
+                if !matches!(self.service, Service::CloudWatch) {
+                    xml.element(&format!("{action}Result"), |xml| _ = xml.raw(result));
+                }
+                xml.element("ResponseMetadata", |xml| _ = xml.text("RequestId", id));
             }
-            Encoding::Ec2 => {
-                xml.element(&format!("{action}Response xmlns=\"{}\"", self.namespace()), |xml| {
-                    xml.text("requestId", id).raw(result);
-                })
-            }
-            Encoding::RestXml => {
-                xml.element(&format!("{action}Response xmlns=\"{}\"", self.namespace()), |xml| {
-                    xml.raw(result);
-                })
-            }
-            Encoding::Json => return self.rendered(200, id, Vec::new(), b"{}".to_vec()),
-            Encoding::Cbor => return self.rendered(200, id, Vec::new(), cbor::EMPTY.to_vec()),
-        };
+            Encoding::Ec2 => _ = xml.text("requestId", id).raw(result),
+            Encoding::RestXml => _ = xml.raw(result),
+        });
         let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}", xml.finish());
-        self.rendered(200, id, Vec::new(), body.into_bytes())
+        self.rendered(200, id, body)
     }
 
     /// The answer of an action that failed.
     pub(super) fn render_error(&self, id: &str, error: &ApiError) -> Rendered {
-        let whose_fault = if error.status < 500 { "Sender" } else { "Receiver" };
-        let query_error = ("x-amzn-query-error", format!("{};{whose_fault}", error.code));
-        match self.encoding {
-            Encoding::Query | Encoding::Ec2 | Encoding::RestXml => {
-                let body = error_document(self.encoding, self.namespace(), id, error);
-                self.rendered(error.status, id, Vec::new(), body.into_bytes())
-            }
-            Encoding::Json => {
-                let body = serde_json::json!({ "__type": error.code, "message": error.message });
-                self.rendered(error.status, id, vec![query_error], body.to_string().into_bytes())
-            }
-            Encoding::Cbor => {
-                let body = cbor::error(&error.code, &error.message);
-                self.rendered(error.status, id, vec![query_error], body)
-            }
-        }
+        self.rendered(error.status, id, error_document(self.encoding, self.namespace(), id, error))
     }
 
-    fn rendered(
-        &self,
-        status: u16,
-        id: &str,
-        mut headers: Vec<(&'static str, String)>,
-        body: Vec<u8>,
-    ) -> Rendered {
-        headers.push(("x-amzn-requestid", id.to_owned()));
+    fn rendered(&self, status: u16, id: &str, body: String) -> Rendered {
         let content_type = match self.encoding {
             Encoding::Query | Encoding::RestXml => "text/xml",
             Encoding::Ec2 => "text/xml;charset=UTF-8",
-            Encoding::Json => "application/x-amz-json-1.0",
-            Encoding::Cbor => {
-                headers.push(("smithy-protocol", "rpc-v2-cbor".to_owned()));
-                "application/cbor"
-            }
         };
-        Rendered { status, content_type, headers, body }
+        let headers = vec![("x-amzn-requestid", id.to_owned())];
+        Rendered { status, content_type, headers, body: body.into_bytes() }
     }
 
     fn namespace(&self) -> &'static str {
@@ -208,7 +143,7 @@ impl Request {
     }
 }
 
-/// An error for whom could not even be read, as the front ends write it.
+/// An error about a request that could not be read, as the front ends write it.
 pub(super) fn render_unread(id: &str, error: &ApiError) -> Rendered {
     let body =
         error_document(Encoding::Query, "http://webservices.amazon.com/AWSFault/2005-15-09", id, error);
@@ -260,31 +195,6 @@ impl Parameters {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    /// A structured value with the keys of the Query protocol.
-    fn flatten(value: &Value) -> Self {
-        fn walk(value: &Value, key: &str, flat: &mut BTreeMap<String, String>) {
-            let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
-            match value {
-                Value::Object(map) => map.iter().for_each(|(name, value)| walk(value, &below(name), flat)),
-                Value::Array(list) => {
-                    for (number, value) in (1..).zip(list) {
-                        walk(value, &format!("{key}.member.{number}"), flat);
-                    }
-                }
-                Value::Null => {}
-                Value::String(text) => {
-                    flat.insert(key.to_owned(), text.clone());
-                }
-                Value::Bool(_) | Value::Number(_) => {
-                    flat.insert(key.to_owned(), value.to_string());
-                }
-            }
-        }
-        let mut flat = BTreeMap::new();
-        walk(value, "", &mut flat);
-        Self(flat)
-    }
-
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
     }
@@ -315,23 +225,21 @@ impl ApiError {
         Self { status, code: code.into(), message: message.into() }
     }
 
-    /// A value that the service does not take.
+    /// An invalid value.
     pub(super) fn validation(message: impl Into<String>) -> Self {
         Self::new(400, "ValidationError", message)
     }
 
-    /// Too many requests, in the words of the service.
+    /// Too many requests, as the service reports it.
     pub(super) fn throttled(service: Service) -> Self {
         match service {
             Service::Ec2 => Self::new(503, "RequestLimitExceeded", "Request limit exceeded."),
             Service::Metadata => Self::new(429, "TooManyRequests", "Too Many Requests"),
-            Service::Elbv2 | Service::ClassicElb | Service::Route53 | Service::CloudWatch | Service::Sts => {
-                Self::new(400, "Throttling", "Rate exceeded")
-            }
+            _ => Self::new(400, "Throttling", "Rate exceeded"),
         }
     }
 
-    /// The service is not well.
+    /// A server error.
     pub(super) fn server(service: Service, status: u16) -> Self {
         match (service, status) {
             (Service::Ec2, 503) => Self::new(503, "Unavailable", "The service is unavailable."),
@@ -343,35 +251,29 @@ impl ApiError {
 
     /// The caller may not do this.
     pub(super) fn denied(service: Service, action: &str, caller: &str) -> Self {
-        match service {
-            Service::Ec2 => {
-                Self::new(403, "UnauthorizedOperation", "You are not authorized to perform this operation.")
-            }
-            Service::Elbv2
-            | Service::ClassicElb
-            | Service::Route53
-            | Service::CloudWatch
-            | Service::Sts
-            | Service::Metadata => {
-                let action = format!("{}:{action}", service.prefix());
-                let message = format!("User: {caller} is not authorized to perform: {action}");
-                Self::new(403, "AccessDenied", message)
-            }
+        if service == Service::Ec2 {
+            let message = "You are not authorized to perform this operation.";
+            return Self::new(403, "UnauthorizedOperation", message);
         }
+        let action = format!("{}:{action}", service.prefix());
+        Self::new(403, "AccessDenied", format!("User: {caller} is not authorized to perform: {action}"))
     }
 
     /// The caller's credentials have expired.
     pub(super) fn expired(service: Service) -> Self {
-        match service {
-            Service::Ec2 => Self::new(400, "RequestExpired", "Request has expired."),
-            Service::Elbv2
-            | Service::ClassicElb
-            | Service::Route53
-            | Service::CloudWatch
-            | Service::Sts
-            | Service::Metadata => {
-                Self::new(403, "ExpiredToken", "The security token included in the request is expired")
-            }
+        if service == Service::Ec2 {
+            return Self::new(400, "RequestExpired", "Request has expired.");
         }
+        Self::new(403, "ExpiredToken", "The security token included in the request is expired")
+    }
+
+    /// The access key is not one of this cloud's, or its session token is not.
+    pub(super) fn unknown_key(service: Service) -> Self {
+        if service == Service::Ec2 {
+            let message = "AWS was not able to validate the provided access credentials";
+            return Self::new(401, "AuthFailure", message);
+        }
+        let message = "The security token included in the request is invalid.";
+        Self::new(403, "InvalidClientTokenId", message)
     }
 }

@@ -1,6 +1,6 @@
-//! Health checks as a load balancer makes them: real connections to where the members' ports really are.
+//! Health checks as a load balancer makes them: real connections to the members' real ports.
 //!
-//! One loop a pool. A target whose check still runs is not checked twice, and delays nobody else's check.
+//! One loop per pool. A target whose check still runs is not checked twice and delays no other target's check.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use super::pool::{Failure, ToCheck};
 use super::settings::HealthCheck;
 use super::state::Shared;
 
-/// What is checked is a real process on a machine that may be busy: no deadline is shorter.
+/// The shortest time limit of a check: it waits for a real process on a machine that may be busy.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// The shortest pause between two rounds.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(5);
-/// As much of an answer as its status line needs.
+/// How much of an answer is read: enough for its status line.
 const STATUS_LINE: usize = 64;
 
 /// Checks the targets of a pool until there is no such pool.
@@ -29,7 +29,7 @@ pub(super) async fn run(shared: Arc<Shared>, pool: PoolName) {
     let mut busy: Vec<ToCheck> = Vec::new();
     let mut due = Instant::now();
     let real = {
-        let settings = &shared.world().objects.settings;
+        let settings = &shared.lock().objects.settings;
         let second = settings.real(Duration::from_secs(1));
         move |seconds: u32| second * seconds
     };
@@ -57,7 +57,7 @@ pub(super) async fn run(shared: Arc<Shared>, pool: PoolName) {
                 due = (due + real(settings.interval).max(SHORTEST_INTERVAL)).max(Instant::now());
             }
             Some(checked) = running.join_next() => {
-                // A check that panicked is a fault of the simulation: end loudly.
+                // A check that panicked is a bug of the simulation: panic here as well.
                 let (to_check, result) = checked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
                 busy.retain(|other| *other != to_check);
                 shared.checked(&pool, &to_check, result);
@@ -76,7 +76,7 @@ async fn check_one(address: SocketAddr, settings: &HealthCheck, limit: Duration)
     if settings.matches(code) { Ok(()) } else { Err(Failure::Code(code)) }
 }
 
-/// The status code of the answer; `None` when connecting was all there was to do.
+/// The status code of the answer; `None` for a check that only connects.
 async fn ask(address: SocketAddr, path: Option<&str>) -> std::io::Result<Option<u16>> {
     let mut stream = TcpStream::connect(address).await?;
     let Some(path) = path else {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::api::{ApiError, Request};
-use super::objects::{Answer, Classic, Objects, told, touch_pool, unknown};
+use super::objects::{Answer, Classic, Objects, answered, touch_pool, unknown};
 use super::pool::{Health, Target};
 use super::xml::Xml;
 
@@ -45,7 +45,7 @@ fn instances(objects: &Objects, request: &Request) -> Result<Vec<String>, ApiErr
     Ok(ids)
 }
 
-/// Changes each instance of the request, and answers with those that are registered then.
+/// Changes each instance of the request, and answers with the registered ones.
 fn change(
     objects: &mut Objects,
     request: &Request,
@@ -62,7 +62,7 @@ fn change(
         }
         pool.clone_from(&classic.pool);
     });
-    Ok(Answer { touched: vec![touched], ..told(registered(&mut Xml::new(), classic).finish()) })
+    Ok(Answer { touched: vec![touched], ..answered(registered(&mut Xml::new(), classic).finish()) })
 }
 
 fn registered<'a>(xml: &'a mut Xml, classic: &Classic) -> &'a mut Xml {
@@ -112,7 +112,7 @@ fn describe(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
         });
         xml.text("CreatedTime", "2026-01-01T00:00:00.000Z").text("Scheme", "internal");
     };
-    Ok(told(Xml::new().list("LoadBalancerDescriptions", "member", found, describe).finish()))
+    Ok(answered(Xml::new().list("LoadBalancerDescriptions", "member", found, describe).finish()))
 }
 
 fn describe_health(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
@@ -134,7 +134,7 @@ fn describe_health(objects: &Objects, request: &Request) -> Result<Answer, ApiEr
             .text("ReasonCode", reason)
             .text("Description", description);
     };
-    Ok(told(Xml::new().list("InstanceStates", "member", described, describe).finish()))
+    Ok(answered(Xml::new().list("InstanceStates", "member", described, describe).finish()))
 }
 
 /// State, reason code and description; `None` is an instance that is not registered.
@@ -168,13 +168,13 @@ fn describe_attributes(objects: &Objects, request: &Request) -> Result<Answer, A
             xml.text("IdleTimeout", 60);
         });
     });
-    Ok(told(xml.finish()))
+    Ok(answered(xml.finish()))
 }
 
 // === impl Classic ===
 
 impl Classic {
-    /// The target that stands for an instance.
+    /// The target of an instance.
     pub(super) fn target(&self, id: &str) -> Target {
         Target { id: id.to_owned(), port: self.settings.port }
     }

@@ -1,28 +1,13 @@
-//! CloudWatch, of which only `PutMetricData`: what was put can be read by tests. PURE.
+//! CloudWatch: only `PutMetricData`, for tests to read. PURE.
 
 use std::collections::BTreeMap;
 
 use super::api::{ApiError, Request};
-use super::objects::{Answer, Objects, told, unknown};
+use super::objects::{Answer, Datum, Objects, answered, unknown};
 use super::settings::Member;
 
 /// How many data are kept, the newest.
 const LONGEST: usize = 10_000;
-
-/// One datum of a metric.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Datum {
-    /// Who put it.
-    pub member: String,
-    /// The metric's namespace.
-    pub namespace: String,
-    /// Its name.
-    pub metric: String,
-    /// Its dimensions.
-    pub dimensions: BTreeMap<String, String>,
-    /// Its value.
-    pub value: f64,
-}
 
 pub(super) fn answer(objects: &mut Objects, caller: &Member, request: &Request) -> Result<Answer, ApiError> {
     if request.action != "PutMetricData" {
@@ -59,5 +44,5 @@ pub(super) fn answer(objects: &mut Objects, caller: &Member, request: &Request) 
             value,
         });
     }
-    Ok(told(String::new()))
+    Ok(answered(String::new()))
 }

@@ -1,18 +1,10 @@
-//! EC2, of which only route tables and the network interfaces that routes lead to. PURE.
-
-use std::collections::BTreeMap;
+//! EC2: only route tables and the network interfaces of routes. PURE.
 
 use super::api::{ApiError, Request};
 use super::journal::Touched;
-use super::objects::{Answer, Objects, told, unknown};
+use super::objects::{Answer, Objects, RouteTable, answered, unknown};
 use super::settings::{ACCOUNT, Member};
 use super::xml::Xml;
-
-/// A route table: destination to the network interface it leads to.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RouteTable {
-    pub(super) routes: BTreeMap<String, String>,
-}
 
 pub(super) fn answer(objects: &mut Objects, request: &Request) -> Result<Answer, ApiError> {
     match request.action.as_str() {
@@ -46,7 +38,7 @@ fn describe(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
             return Err(ApiError::new(400, "InvalidParameterValue", message));
         }
     };
-    // Without any all are meant; a filter leaves out what is not there.
+    // Without ids all tables are returned; a filter skips ids that do not exist.
     let is_in = |list: &[&str], id: &str| list.is_empty() || list.contains(&id);
     let found = objects.tables.iter().map(|(id, table)| (id.as_str(), table));
     let found: Vec<_> = found.filter(|(id, _)| is_in(&ids, id) && is_in(&wanted, id)).collect();
@@ -68,7 +60,7 @@ fn describe(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
         );
         xml.text("associationSet", "").text("propagatingVgwSet", "").text("tagSet", "");
     };
-    Ok(told(Xml::new().list("routeTableSet", "item", found, describe).finish()))
+    Ok(answered(Xml::new().list("routeTableSet", "item", found, describe).finish()))
 }
 
 fn write_route(xml: &mut Xml, objects: &Objects, destination: &str, interface: &str) {
@@ -109,7 +101,7 @@ fn describe_interfaces(objects: &Objects, request: &Request) -> Result<Answer, A
                 xml.text("instanceId", &member.instance_id).text("deviceIndex", 0).text("status", "attached");
             });
     };
-    Ok(told(Xml::new().list("networkInterfaceSet", "item", found, describe).finish()))
+    Ok(answered(Xml::new().list("networkInterfaceSet", "item", found, describe).finish()))
 }
 
 fn change(objects: &mut Objects, request: &Request, create: bool) -> Result<Answer, ApiError> {
@@ -150,7 +142,7 @@ fn change(objects: &mut Objects, request: &Request, create: bool) -> Result<Answ
         before: current.into_iter().collect(),
         after: vec![interface],
     };
-    Ok(Answer { touched: vec![touched], ..told("<return>true</return>".to_owned()) })
+    Ok(Answer { touched: vec![touched], ..answered("<return>true</return>".to_owned()) })
 }
 
 /// The network interface that a route is to lead to.

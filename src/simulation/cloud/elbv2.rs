@@ -4,15 +4,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::api::{ApiError, Request};
-use super::objects::{Answer, Group, Objects, done, told, touch_pool, unknown};
+use super::objects::{Answer, Group, Objects, answered, done, touch_pool, unknown};
 use super::pool::{Failure, Health, Target};
 use super::settings::{ACCOUNT, Kind, Settings, TargetType, ZONE_SUFFIX};
 use super::xml::Xml;
 
-mod attributes;
+pub(super) mod attributes;
 
-use attributes::balancer_attributes;
-pub(super) use attributes::group_attributes;
+use attributes::{balancer_attributes, group_attributes};
 
 /// Most targets in one call.
 const MOST_TARGETS: usize = 200;
@@ -22,7 +21,7 @@ pub(super) fn answer(objects: &mut Objects, now: Duration, request: &Request) ->
         "DescribeTargetGroups" => describe_groups(objects, request),
         "DescribeTargetGroupAttributes" => {
             let group = group(objects, request)?;
-            Ok(told(attributes::describe(&group_attributes(&group.settings))))
+            Ok(answered(attributes::describe(&group_attributes(&group.settings))))
         }
         "DescribeTargetHealth" => describe_health(objects, request),
         "RegisterTargets" => register(objects, now, request),
@@ -31,7 +30,7 @@ pub(super) fn answer(objects: &mut Objects, now: Duration, request: &Request) ->
         "DescribeLoadBalancerAttributes" => {
             let arn = request.parameters.required("LoadBalancerArn")?;
             let group = of_balancer(objects, arn).next().ok_or_else(balancer_not_found)?;
-            Ok(told(attributes::describe(&balancer_attributes(&group.settings))))
+            Ok(answered(attributes::describe(&balancer_attributes(&group.settings))))
         }
         "DescribeListeners" => describe_listeners(objects, request),
         _ => Err(unknown(request)),
@@ -96,7 +95,7 @@ fn describe_groups(objects: &Objects, request: &Request) -> Result<Answer, ApiEr
         );
         xml.text("IpAddressType", "ipv4");
     };
-    Ok(told(Xml::new().list("TargetGroups", "member", found, describe).finish()))
+    Ok(answered(Xml::new().list("TargetGroups", "member", found, describe).finish()))
 }
 
 fn describe_health(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
@@ -123,7 +122,7 @@ fn describe_health(objects: &Objects, request: &Request) -> Result<Answer, ApiEr
             }
         });
     };
-    Ok(told(Xml::new().list("TargetHealthDescriptions", "member", described, describe).finish()))
+    Ok(answered(Xml::new().list("TargetHealthDescriptions", "member", described, describe).finish()))
 }
 
 /// State, reason and description of a target's health; `None` is a target that is not registered.
@@ -180,7 +179,7 @@ fn register(objects: &mut Objects, now: Duration, request: &Request) -> Result<A
 fn deregister(objects: &mut Objects, now: Duration, request: &Request) -> Result<Answer, ApiError> {
     let arn = request.parameters.required("TargetGroupArn")?.to_owned();
     let group = objects.groups.get_mut(&arn).ok_or_else(not_found)?;
-    // Without a port there is no such target, and taking away what is not there succeeds.
+    // Without a port no target matches, and deregistering an absent target succeeds.
     let targets = targets(request, None)?;
     Ok(done(vec![touch_pool(&arn, &mut group.pool, |pool| {
         for (target, _) in &targets {
@@ -281,7 +280,7 @@ fn describe_balancers(objects: &Objects, request: &Request) -> Result<Answer, Ap
             })
             .text("IpAddressType", "ipv4");
     };
-    Ok(told(Xml::new().list("LoadBalancers", "member", found, describe).finish()))
+    Ok(answered(Xml::new().list("LoadBalancers", "member", found, describe).finish()))
 }
 
 fn describe_listeners(objects: &Objects, request: &Request) -> Result<Answer, ApiError> {
@@ -303,7 +302,7 @@ fn describe_listeners(objects: &Objects, request: &Request) -> Result<Answer, Ap
             xml.text("Type", "forward").text("TargetGroupArn", group.arn(settings));
         });
     };
-    Ok(told(Xml::new().list("Listeners", "member", groups, describe).finish()))
+    Ok(answered(Xml::new().list("Listeners", "member", groups, describe).finish()))
 }
 
 // === impl Group ===

@@ -1,10 +1,10 @@
-//! Faults that can be switched on: which requests they hit, how often, and what happens to those. PURE.
+//! Faults that can be switched on: which requests they hit, how often, and with what effect. PURE.
 
 use std::time::Duration;
 
 use super::Service;
 
-/// What goes wrong with requests, which, and how often.
+/// An effect on requests: which ones, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     effect: Effect,
@@ -26,24 +26,24 @@ pub enum Effect {
     Reset,
     /// It is carried out; the connection is reset after the head and a part of the answer.
     CutOff,
-    /// It is answered; whatever comes on the same connection afterwards is not.
+    /// It is answered; later requests on the same connection are not.
     DeadKeepAlive,
     /// It is not carried out; the answer is a server error, 500, 502, 503 or 504. 502 and 504 come from a
     /// proxy, and so carry no error code of the service.
     ServerError(u16),
-    /// It is not carried out: too many requests, in the words of the service.
+    /// It is not carried out: too many requests.
     Throttle,
-    /// Route 53 is busy with the batch before this one.
+    /// Route 53 is still busy with the previous batch.
     PriorRequestNotComplete,
     /// It is carried out and answered after this time; one that comes later overtakes it.
     Delay(Duration),
     /// It is carried out at once and answered after this time.
     SlowAnswer(Duration),
-    /// It is not carried out; the answer has no end, as far as a client takes it.
+    /// It is not carried out; the answer does not end while the client reads it.
     Endless,
     /// It is not carried out; the answer is one element with 100,000 attributes.
     Attributes,
-    /// It is carried out after the next change that anybody makes, or after half a minute.
+    /// It is carried out after the next change of any client, or after half a minute.
     Overtaken,
     /// The caller may not do this.
     AccessDenied,
@@ -69,7 +69,7 @@ struct Active {
     until: Option<Duration>,
 }
 
-/// The part of a request that faults look at.
+/// The part of a request that faults match on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Victim<'a> {
     pub(super) service: Service,
@@ -142,13 +142,13 @@ impl Faults {
         self.active.clear();
     }
 
-    /// How many are still switched on at `now`.
+    /// How many are still active at `now`.
     pub(super) fn left(&mut self, now: Duration) -> usize {
         self.expire(now);
         self.active.len()
     }
 
-    /// What happens to this request: the oldest fault that hits it counts, and counts down.
+    /// The effect on this request: the oldest fault that hits it applies and counts down.
     pub(super) fn strike(&mut self, now: Duration, victim: Victim<'_>) -> Option<Effect> {
         self.expire(now);
         let active = self.active.iter_mut().find(|active| active.fault.hits(victim))?;

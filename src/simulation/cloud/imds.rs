@@ -1,4 +1,4 @@
-//! The instance metadata service, version 2: one port for each member. A token first, then the questions.
+//! The instance metadata service, version 2: one port per member; a token first, then documents.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use serde_json::json;
 
 use super::api::Rendered;
 use super::fault::Effect;
-use super::server::{Reply, Serve};
+use super::server::{Reply, Serve, page, reply};
 use super::settings::{ACCOUNT, Member};
 use super::state::Shared;
 use super::sts::role;
 
-/// Header of the request for a token, and of its answer, which the Rust SDK needs.
+/// Header of a request for a token and of its answer; the Rust SDK needs both.
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 /// Header of all other requests.
 const TOKEN: &str = "x-aws-ec2-metadata-token";
@@ -24,7 +24,7 @@ const LONGEST: u32 = 21_600;
 /// Most tokens that are kept, the newest.
 const MOST_TOKENS: usize = 1_000;
 
-/// What one member's metadata service knows.
+/// One member's metadata service.
 pub(super) struct Metadata {
     shared: Arc<Shared>,
     member: Member,
@@ -45,8 +45,8 @@ struct Tokens {
 impl Metadata {
     pub(super) fn new(shared: Arc<Shared>, member: Member) -> Self {
         let (region, zone) = {
-            let world = shared.world();
-            (world.objects.settings.region.clone(), world.objects.settings.zone())
+            let state = shared.lock();
+            (state.objects.settings.region.clone(), state.objects.settings.zone())
         };
         Self { shared, member, region, zone, tokens: Mutex::default() }
     }
@@ -142,35 +142,17 @@ impl Metadata {
 
 impl Serve for Metadata {
     async fn serve(&self, head: Parts, _body: Bytes) -> Reply {
-        let answer = || self.answer(&head);
-        match self.shared.arrive_at_metadata(&self.member.name, head.uri.path()) {
-            // The metadata service knows no credentials, batches or order.
-            None | Some(Effect::PriorRequestNotComplete | Effect::Overtaken) => Reply::Answer(answer()),
-            Some(Effect::Hang | Effect::HangAfter) => Reply::Never,
-            Some(Effect::Reset) => Reply::Reset,
-            Some(Effect::Endless) => Reply::Endless,
-            Some(Effect::Attributes) => Reply::Answer(page(200, "no document")),
-            Some(Effect::CutOff) => Reply::CutOff(answer()),
-            Some(Effect::DeadKeepAlive) => Reply::LastAnswer(answer()),
-            Some(Effect::ServerError(status)) => Reply::Answer(page(status, "Server Error")),
-            Some(Effect::Throttle) => Reply::Answer(page(429, "429 - Too Many Requests")),
-            Some(Effect::AccessDenied | Effect::ExpiredCredentials) => {
-                Reply::Answer(page(403, "403 - Forbidden"))
-            }
-            Some(Effect::Delay(by) | Effect::SlowAnswer(by)) => {
-                tokio::time::sleep(by).await;
-                Reply::Answer(answer())
-            }
-        }
+        let effect = self.shared.arrive_at_metadata(&self.member.name, head.uri.path());
+        let answer = || match effect {
+            Some(Effect::ServerError(status)) => page(status, "Server Error"),
+            Some(Effect::Throttle) => page(429, "429 - Too Many Requests"),
+            Some(Effect::AccessDenied | Effect::ExpiredCredentials) => page(403, "403 - Forbidden"),
+            _ => self.answer(&head),
+        };
+        reply(effect, answer).await
     }
 }
 
 fn text(status: u16, body: &str) -> Rendered {
     Rendered { status, content_type: "text/plain", headers: Vec::new(), body: body.as_bytes().to_vec() }
-}
-
-fn page(status: u16, title: &str) -> Rendered {
-    let body =
-        format!("<?xml version=\"1.0\"?><html><head><title>{title}</title></head></html>").into_bytes();
-    Rendered { status, content_type: "text/html", headers: Vec::new(), body }
 }

@@ -1,5 +1,5 @@
-//! What tests and the demo do with a running cloud: set it up, break it, look at it. Names that do not exist
-//! are mistakes of the test, and panic.
+//! What tests and the demo do with a running cloud: set it up, break it, inspect it. A name that does not exist is a
+//! mistake of the test and panics.
 
 #![expect(
     clippy::missing_panics_doc,
@@ -18,7 +18,7 @@ use super::record::{RecordKey, RecordSet};
 use super::settings::{ClassicBalancer, Settings, TargetGroup};
 use super::{Datum, SimulatedCloud, ec2, route53};
 
-/// A target and what its load balancer thinks of it.
+/// A target and its health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetHealth {
     /// The target.
@@ -33,7 +33,7 @@ pub struct TargetHealth {
 impl SimulatedCloud {
     /// Creates a target group, and its load balancer; returns the group's ARN.
     pub fn create_target_group(&self, group: TargetGroup) -> String {
-        let arn = self.shared.world().objects.create_group(group);
+        let arn = self.shared.lock().objects.create_group(group);
         self.check(PoolName::Group(arn.clone()));
         arn
     }
@@ -41,23 +41,23 @@ impl SimulatedCloud {
     /// Creates a classic load balancer.
     pub fn create_classic_balancer(&self, balancer: ClassicBalancer) {
         let name = balancer.name.clone();
-        self.shared.world().objects.create_classic(balancer);
+        self.shared.lock().objects.create_classic(balancer);
         self.check(PoolName::Classic(name));
     }
 
     /// Registers a target as an administrator would have done it before; its health must still be found.
     pub fn register(&self, pool: &str, target: Target) {
         let now = self.shared.now();
-        let mut world = self.shared.world();
+        let mut state = self.shared.lock();
         let (registered, _) =
-            world.objects.pool_mut(&pool_name(pool)).unwrap_or_else(|| panic!("there is no pool {pool}"));
+            state.objects.pool_mut(&pool_name(pool)).unwrap_or_else(|| panic!("there is no pool {pool}"));
         registered.register(now, target);
-        world.journal.occupy(pool.to_owned());
+        state.journal.occupy(pool.to_owned());
     }
 
     /// Creates a private hosted zone; returns its id.
     pub fn create_zone(&self, name: &str) -> String {
-        self.shared.world().objects.create_zone(name)
+        self.shared.lock().objects.create_zone(name)
     }
 
     /// Puts a simple record into a zone as if it had always been there.
@@ -67,49 +67,49 @@ impl SimulatedCloud {
             values: values.iter().map(|&value| value.to_owned()).collect(),
             ..RecordSet::empty(name, record_type)
         };
-        let mut world = self.shared.world();
-        let zone = world.objects.zones.get_mut(zone_id);
+        let mut state = self.shared.lock();
+        let zone = state.objects.zones.get_mut(zone_id);
         let object = route53::object(zone_id, &record);
         zone.unwrap_or_else(|| panic!("there is no zone {zone_id}")).put(record);
-        world.journal.occupy(object);
+        state.journal.occupy(object);
     }
 
     /// Creates a route table; returns its id.
     pub fn create_route_table(&self) -> String {
-        self.shared.world().objects.create_table()
+        self.shared.lock().objects.create_table()
     }
 
     /// Puts a route to a member into a table.
     pub fn create_route(&self, table: &str, destination: &str, member: &str) {
-        let mut world = self.shared.world();
-        let interface = world.objects.settings.member(member).network_interface.clone();
-        let found = world.objects.tables.get_mut(table);
+        let mut state = self.shared.lock();
+        let interface = state.objects.settings.member(member).network_interface.clone();
+        let found = state.objects.tables.get_mut(table);
         let routes = &mut found.unwrap_or_else(|| panic!("there is no route table {table}")).routes;
         routes.insert(destination.to_owned(), interface);
-        world.journal.occupy(ec2::object(table, destination));
+        state.journal.occupy(ec2::object(table, destination));
     }
 
     /// Takes a route out of a table, as an administrator would.
     pub fn delete_route(&self, table: &str, destination: &str) {
-        let mut world = self.shared.world();
-        let found = world.objects.tables.get_mut(table);
+        let mut state = self.shared.lock();
+        let found = state.objects.tables.get_mut(table);
         found.unwrap_or_else(|| panic!("there is no route table {table}")).routes.remove(destination);
     }
 
-    /// Says where a member's port really is: health checks and clients are sent there.
+    /// Sets the real address of a member's port, for health checks and clients.
     pub fn place(&self, member: &str, port: u16, address: SocketAddr) {
-        self.shared.world().places.insert((member.to_owned(), port), address);
+        self.shared.lock().places.insert((member.to_owned(), port), address);
     }
 
-    /// Says that nobody listens on a member's port.
+    /// From here on no process listens on a member's port.
     pub fn displace(&self, member: &str, port: u16) {
-        self.shared.world().places.remove(&(member.to_owned(), port));
+        self.shared.lock().places.remove(&(member.to_owned(), port));
     }
 
-    /// Says how to find out which member is primary: asked at the arrival of each request, and written
-    /// beside the changes that it makes. It must not call this cloud.
+    /// Sets how to find out which member is primary: called when a request arrives, and recorded with the changes that the
+    /// request makes. It must not call this cloud.
     pub fn know_primary(&self, primary: impl Fn() -> Option<String> + Send + 'static) {
-        self.shared.world().oracle = Some(Box::new(primary));
+        self.shared.lock().oracle = Some(Box::new(primary));
     }
 }
 
@@ -118,70 +118,70 @@ impl SimulatedCloud {
     /// Switches a fault on.
     pub fn fault(&self, fault: Fault) -> FaultId {
         let now = self.shared.now();
-        self.shared.world().faults.add(now, fault)
+        self.shared.lock().faults.add(now, fault)
     }
 
     /// Switches a fault off.
     pub fn clear_fault(&self, fault: FaultId) {
-        self.shared.world().faults.remove(fault);
+        self.shared.lock().faults.remove(fault);
     }
 
     /// Switches all faults off. What hangs goes on hanging.
     pub fn clear_faults(&self) {
-        self.shared.world().faults.clear();
+        self.shared.lock().faults.clear();
     }
 
-    /// From here on, reads of load balancers and route tables answer from before the last change for so long, in
-    /// real time: AWS is eventually consistent. Zero switches it off.
+    /// From here on, reads of load balancers and route tables answer from the state before the last change for this long,
+    /// in real time: AWS is eventually consistent. Zero switches it off.
     pub fn lag(&self, lag: Duration) {
-        self.shared.world().objects.lag = lag;
+        self.shared.lock().objects.lag = lag;
     }
 
-    /// Stops the instance of a member, as far as routes know: those that lead to it are black holes.
+    /// Stops the instance of a member for routes: those that lead to it become black holes.
     pub fn detach(&self, member: &str) {
-        let mut world = self.shared.world();
-        let interface = world.objects.settings.member(member).network_interface.clone();
-        world.objects.detached.insert(interface);
+        let mut state = self.shared.lock();
+        let interface = state.objects.settings.member(member).network_interface.clone();
+        state.objects.detached.insert(interface);
     }
 
-    /// How many faults are still to come: neither used up nor over.
+    /// How many faults are still active.
     pub fn faults_left(&self) -> usize {
         let now = self.shared.now();
-        self.shared.world().faults.left(now)
+        self.shared.lock().faults.left(now)
     }
 }
 
-/// Looking.
+/// Inspecting.
 impl SimulatedCloud {
     /// The settings it was started with.
     pub fn settings(&self) -> Settings {
-        self.shared.world().objects.settings.clone()
+        self.shared.lock().objects.settings.clone()
     }
 
     /// Every change so far, oldest first.
     pub fn mutations(&self) -> Vec<Mutation> {
-        self.shared.world().journal.mutations()
+        self.shared.lock().journal.mutations()
     }
 
     /// Every request that was read and answered so far, oldest first.
     pub fn calls(&self) -> Vec<Call> {
-        self.shared.world().journal.calls()
+        self.shared.lock().journal.calls()
     }
 
-    /// What should never have happened: a pool, record or route that led somewhere, and then nowhere.
+    /// Broken invariants: a pool, record or route that had a member, and then none.
     pub fn violations(&self) -> Vec<String> {
-        self.shared.world().journal.violations()
+        self.shared.lock().journal.violations()
     }
 
     /// What was put to CloudWatch, oldest first.
     pub fn metrics(&self) -> Vec<Datum> {
-        self.shared.world().objects.metrics.clone()
+        self.shared.lock().objects.metrics.clone()
     }
 
     /// The health of every target of a target group (by ARN) or classic load balancer (by name).
     pub fn target_health(&self, pool: &str) -> Vec<TargetHealth> {
-        let mut world = self.shared.world();
-        let found = world.objects.pool_mut(&pool_name(pool)).map(|(pool, _)| {
+        let mut state = self.shared.lock();
+        let found = state.objects.pool_mut(&pool_name(pool)).map(|(pool, _)| {
             let health = pool.health().map(|(target, health)| TargetHealth {
                 target: target.clone(),
                 health,
@@ -194,42 +194,35 @@ impl SimulatedCloud {
 
     /// The targets that new connections go to, and whether that is because no target is healthy.
     pub fn forwards_to(&self, pool: &str) -> (Vec<Target>, bool) {
-        let mut world = self.shared.world();
-        let found = world
+        let mut state = self.shared.lock();
+        let found = state
             .objects
             .pool_mut(&pool_name(pool))
             .map(|(pool, _)| (pool.forwards_to().into_iter().cloned().collect(), pool.fails_open()));
         found.unwrap_or_else(|| panic!("there is no pool {pool}"))
     }
 
-    /// Where a target really is, if somebody listens there.
-    pub fn address_of(&self, target: &Target) -> Option<SocketAddr> {
-        let world = self.shared.world();
-        let member = world.objects.member_of(&target.id)?;
-        world.places.get(&(member.name.clone(), target.port)).copied()
-    }
-
     /// A record as the service lists it.
     pub fn record(&self, zone_id: &str, name: &str, record_type: &str) -> Option<RecordSet> {
         let key = RecordKey::new(name, record_type, None);
-        self.shared.world().objects.zones.get(zone_id)?.record(&key).cloned()
+        self.shared.lock().objects.zones.get(zone_id)?.record(&key).cloned()
     }
 
     /// Every record of a zone.
     pub fn records(&self, zone_id: &str) -> Vec<RecordSet> {
-        let world = self.shared.world();
-        world.objects.zones.get(zone_id).map(|zone| zone.list(None).cloned().collect()).unwrap_or_default()
+        let state = self.shared.lock();
+        state.objects.zones.get(zone_id).map(|zone| zone.list(None).cloned().collect()).unwrap_or_default()
     }
 
-    /// A record as resolvers see it.
+    /// A record as resolvers answer it.
     pub fn resolve(&self, zone_id: &str, name: &str, record_type: &str) -> Option<RecordSet> {
         let key = RecordKey::new(name, record_type, None);
-        self.shared.world().objects.zones.get(zone_id)?.resolve(&key).cloned()
+        self.shared.lock().objects.zones.get(zone_id)?.resolve(&key).cloned()
     }
 
     /// The network interface that a route leads to.
     pub fn route(&self, table: &str, destination: &str) -> Option<String> {
-        self.shared.world().objects.tables.get(table)?.routes.get(destination).cloned()
+        self.shared.lock().objects.tables.get(table)?.routes.get(destination).cloned()
     }
 }
 

@@ -1,8 +1,7 @@
-//! What was asked and what was changed, by whom and when, and which promises were broken. PURE.
+//! Records requests and changes with caller and time, and broken invariants. PURE.
 //!
-//! After each change the journal looks at the objects it touched: a pool that had a target must not be
-//! empty, a record or route that existed must not be absent. It judges nothing else; whoever reads the
-//! changes can ask whether the member that made one was the primary when its request arrived.
+//! After each change the journal examines the touched objects: a pool that had a target must not become empty, a record or
+//! route that existed must not vanish. Whether the member that made a change was primary is for the reader to judge.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -21,9 +20,9 @@ pub struct Mutation {
     pub received: Timestamp,
     /// When it was carried out.
     pub applied: Timestamp,
-    /// Who asked for it.
+    /// The member that asked for it.
     pub member: String,
-    /// Who was primary when the request arrived, as far as the simulation was told how to find out.
+    /// The primary when the request arrived, if [`know_primary`](super::SimulatedCloud::know_primary) was called.
     pub primary: Option<String>,
     /// The service.
     pub service: Service,
@@ -45,13 +44,13 @@ pub struct Mutation {
 pub struct Call {
     /// When it had arrived.
     pub received: Timestamp,
-    /// Who sent it, if the access key told.
+    /// The sender, if the access key is known.
     pub member: Option<String>,
     /// To which service.
     pub service: Service,
     /// The action; of the metadata service, the path.
     pub action: String,
-    /// The error code of the answer, `None` after success; what a fault made of it is not counted.
+    /// The error code of the answer, `None` after success; faults of the transport are not recorded.
     pub error: Option<String>,
 }
 
@@ -63,7 +62,7 @@ pub(super) struct Touched {
     pub(super) after: Vec<String>,
 }
 
-/// All that happened.
+/// Everything recorded so far.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     mutations: VecDeque<Mutation>,
@@ -85,7 +84,7 @@ impl Mutation {
 // === impl Journal ===
 
 impl Journal {
-    /// Takes down a change; its number is counted here.
+    /// Records a change and gives it its number.
     pub(super) fn record(&mut self, mutation: Mutation) {
         self.count += 1;
         let mutation = Mutation { number: self.count, ..mutation };
@@ -123,7 +122,7 @@ impl Journal {
         self.violations.clone()
     }
 
-    /// Something that was there when the simulation was set up.
+    /// Records an object that existed from the start.
     pub(super) fn occupy(&mut self, object: String) {
         self.occupied.insert(object);
     }

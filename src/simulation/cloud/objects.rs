@@ -1,18 +1,17 @@
-//! The objects of the simulated cloud, and what an action does to them. PURE: services change, time comes in.
+//! The objects of the simulated cloud, which the services' actions change. PURE: time is passed in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::api::{ApiError, Request};
-use super::ec2::RouteTable;
+use super::elbv2::attributes::group_attributes;
 use super::journal::Touched;
 use super::pool::{Pool, Rules, Target};
-use super::settings::{ClassicBalancer, HealthCheck, Member, Service, Settings, TargetGroup};
+use super::settings::{ClassicBalancer, HealthCheck, Member, Settings, TargetGroup};
 use super::zone::{Delays, Zone};
-use super::{classic_elb, cloudwatch, ec2, elbv2, route53, sts};
 
 /// Everything that directs clients, and what was measured.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Objects {
     pub(super) settings: Settings,
     /// By ARN.
@@ -25,17 +24,17 @@ pub(super) struct Objects {
     pub(super) tables: BTreeMap<String, RouteTable>,
     /// Network interfaces that are attached to no instance that runs.
     pub(super) detached: BTreeSet<String>,
-    pub(super) metrics: Vec<cloudwatch::Datum>,
-    /// How long reads answer from before the last change; zero is not at all.
+    pub(super) metrics: Vec<Datum>,
+    /// How long reads answer from the state before the last change; zero means not at all.
     pub(super) lag: Duration,
-    /// What reads answer from, and until when.
-    before: Option<(Duration, Before)>,
+    /// The state that reads answer from, and until when.
+    pub(super) before: Option<(Duration, Before)>,
     last_id: u64,
 }
 
 /// What is read with a lag.
 #[derive(Clone, Debug)]
-struct Before {
+pub(super) struct Before {
     groups: BTreeMap<String, Group>,
     classic: BTreeMap<String, Classic>,
     tables: BTreeMap<String, RouteTable>,
@@ -57,10 +56,31 @@ pub(super) struct Classic {
     pub(super) pool: Pool,
 }
 
+/// A route table: destination to the network interface it leads to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RouteTable {
+    pub(super) routes: BTreeMap<String, String>,
+}
+
+/// One datum of a metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Datum {
+    /// The member that put it.
+    pub member: String,
+    /// The metric's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub metric: String,
+    /// Its dimensions.
+    pub dimensions: BTreeMap<String, String>,
+    /// Its value.
+    pub value: f64,
+}
+
 /// What an action answers, and what it did.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// What is inside of the result's element.
+    /// The content of the result's element.
     pub(super) body: String,
     pub(super) touched: Vec<Touched>,
 }
@@ -78,73 +98,14 @@ pub(super) enum PoolName {
 
 impl Objects {
     pub(super) fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            groups: BTreeMap::new(),
-            classic: BTreeMap::new(),
-            zones: BTreeMap::new(),
-            tables: BTreeMap::new(),
-            detached: BTreeSet::new(),
-            metrics: Vec::new(),
-            lag: Duration::ZERO,
-            before: None,
-            last_id: 0,
-        }
+        Self { settings, ..Self::default() }
     }
 
-    /// Carries out an action that the caller may do.
-    pub(super) fn answer(
-        &mut self,
-        now: Duration,
-        caller: &Member,
-        request: &Request,
-    ) -> Result<Answer, ApiError> {
-        self.advance(now);
-        if request.action.starts_with("Describe") {
-            return self.answer_from_before(now, caller, request);
-        }
-        let before = (!self.lag.is_zero()).then(|| self.copy());
-        let answer = self.answer_now(now, caller, request)?;
-        if let Some(before) = before.filter(|_| !answer.touched.is_empty()) {
-            self.before = Some((now + self.lag, before));
-        }
-        Ok(answer)
-    }
-
-    fn answer_now(&mut self, now: Duration, caller: &Member, request: &Request) -> Result<Answer, ApiError> {
-        match request.service {
-            Service::Elbv2 => elbv2::answer(self, now, request),
-            Service::ClassicElb => classic_elb::answer(self, now, request),
-            Service::Route53 => route53::answer(self, now, request),
-            Service::Ec2 => ec2::answer(self, request),
-            Service::CloudWatch => cloudwatch::answer(self, caller, request),
-            Service::Sts => sts::answer(caller, request),
-            Service::Metadata => Err(ApiError::new(404, "NotFound", "Not Found")),
-        }
-    }
-
-    /// Answers a read, from before the last change while that is too young to be seen.
-    fn answer_from_before(
-        &mut self,
-        now: Duration,
-        caller: &Member,
-        request: &Request,
-    ) -> Result<Answer, ApiError> {
-        let Some((until, mut before)) = self.before.take().filter(|(until, _)| now < *until) else {
-            return self.answer_now(now, caller, request);
-        };
-        before.swap(self);
-        let answer = self.answer_now(now, caller, request);
-        before.swap(self);
-        self.before = Some((until, before));
-        answer
-    }
-
-    fn copy(&self) -> Before {
+    pub(super) fn copy(&self) -> Before {
         Before { groups: self.groups.clone(), classic: self.classic.clone(), tables: self.tables.clone() }
     }
 
-    /// Lets happen what was due up to `now`.
+    /// Applies what is due up to `now`.
     pub(super) fn advance(&mut self, now: Duration) {
         self.groups.values_mut().for_each(|group| group.pool.advance(now));
         self.classic.values_mut().for_each(|balancer| balancer.pool.advance(now));
@@ -153,7 +114,7 @@ impl Objects {
 
     pub(super) fn create_group(&mut self, settings: TargetGroup) -> String {
         let id = self.next_id();
-        let attributes = elbv2::group_attributes(&settings);
+        let attributes = group_attributes(&settings);
         let draining = attributes.get("deregistration_delay.timeout_seconds");
         let draining = draining.and_then(|seconds| seconds.parse().ok()).unwrap_or(300);
         let rules = self.rules(&settings.health_check, 1, draining, settings.in_use);
@@ -224,14 +185,14 @@ impl Objects {
 // === impl Before ===
 
 impl Before {
-    fn swap(&mut self, objects: &mut Objects) {
+    pub(super) fn swap(&mut self, objects: &mut Objects) {
         std::mem::swap(&mut self.groups, &mut objects.groups);
         std::mem::swap(&mut self.classic, &mut objects.classic);
         std::mem::swap(&mut self.tables, &mut objects.tables);
     }
 }
 
-/// Changes a pool and tells what became of it.
+/// Changes a pool and returns its members before and after.
 pub(super) fn touch_pool(object: &str, pool: &mut Pool, change: impl FnOnce(&mut Pool)) -> Touched {
     let registered = |pool: &Pool| pool.registered().into_iter().map(Target::to_string).collect();
     let before = registered(pool);
@@ -244,8 +205,8 @@ pub(super) fn done(touched: Vec<Touched>) -> Answer {
     Answer { body: String::new(), touched }
 }
 
-/// An answer that only tells.
-pub(super) fn told(body: String) -> Answer {
+/// An answer of an action that changes nothing.
+pub(super) fn answered(body: String) -> Answer {
     Answer { body, touched: Vec::new() }
 }
 

@@ -1,6 +1,6 @@
-//! Who is registered with a load balancer, and what it thinks of their health. PURE: checks and time come in.
+//! The registered targets of a load balancer and their health. PURE: checks and time are passed in.
 //!
-//! One machine for target groups and for classic load balancers; what differs is in [`Rules`]. A target is
+//! One state machine for target groups and classic load balancers; [`Rules`] holds the differences. A target is
 //! `(id, port)`, and goes through these states:
 //!
 //! ```text
@@ -23,7 +23,7 @@ pub struct Target {
     pub port: u16,
 }
 
-/// What a load balancer thinks of a target.
+/// The health of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// Being registered: not checked yet.
@@ -40,7 +40,7 @@ pub enum Health {
     Unused,
 }
 
-/// What was wrong with the last check.
+/// Why the last check failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// No connection, or no HTTP.
@@ -76,7 +76,7 @@ pub(super) struct Pool {
     registrations: u64,
 }
 
-/// A registration to check: its result counts only if the target was not registered anew meanwhile.
+/// A registration to check: the result counts only if the target was not registered again since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ToCheck {
     pub(super) target: Target,
@@ -105,7 +105,7 @@ impl Pool {
         Self { rules, targets: BTreeMap::new(), registrations: 0 }
     }
 
-    /// Lets happen what was due up to `now`.
+    /// Applies what is due up to `now`.
     pub(super) fn advance(&mut self, now: Duration) {
         self.targets.retain(|_, entry| !matches!(entry.state, State::Draining { until } if until <= now));
         for entry in self.targets.values_mut() {
@@ -115,7 +115,7 @@ impl Pool {
         }
     }
 
-    /// Adds a target. One that is registered stays as it is; one that drains begins anew.
+    /// Adds a target. One that is registered stays as it is; one that drains starts over.
     pub(super) fn register(&mut self, now: Duration, target: Target) {
         self.advance(now);
         let state = State::Registering { until: now + self.rules.registration };
@@ -128,7 +128,7 @@ impl Pool {
         self.advance(now);
     }
 
-    /// Takes a target away. One that is not there, or is on its way out, stays as it is.
+    /// Removes a target. One that is absent or draining stays as it is.
     pub(super) fn deregister(&mut self, now: Duration, target: &Target) {
         self.advance(now);
         let until = if self.rules.in_use { now + self.rules.draining } else { now };
@@ -140,7 +140,7 @@ impl Pool {
         self.advance(now);
     }
 
-    /// What is to be checked.
+    /// The targets to check.
     pub(super) fn to_check(&self) -> Vec<ToCheck> {
         let is_checked = |state| match state {
             State::Initial { .. } | State::Healthy { .. } | State::Unhealthy { .. } => self.rules.in_use,
@@ -152,7 +152,7 @@ impl Pool {
             .collect()
     }
 
-    /// Takes the result of one check.
+    /// Records the result of one check.
     pub(super) fn record(&mut self, checked: &ToCheck, result: Result<(), Failure>) {
         let Some(entry) = self.targets.get_mut(&checked.target) else {
             return;
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn who_registers_again_while_draining_begins_anew() {
+    fn a_registration_while_draining_starts_over() {
         let mut pool = Pool::new(RULES);
         let a = target("a");
         pool.register(at(0), a.clone());
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_healthy_target_everybody_gets_traffic() {
+    fn without_a_healthy_target_all_targets_get_traffic() {
         let mut pool = Pool::new(RULES);
         pool.register(at(0), target("a"));
         pool.register(at(0), target("b"));
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_nobody_uses_is_not_checked_and_drains_at_once() {
+    fn an_unused_group_is_not_checked_and_drains_at_once() {
         let mut pool = Pool::new(Rules { in_use: false, ..RULES });
         pool.register(at(0), target("a"));
         pool.advance(at(10));
@@ -363,7 +363,7 @@ mod tests {
     }
 
     proptest! {
-        /// The set of registered targets is what registering and deregistering alone make it; health and
+        /// Only registering and deregistering change the set of registered targets; health and
         /// time never change it, and traffic goes only to members of it.
         #[test]
         fn only_calls_change_who_is_registered(acts in acts()) {

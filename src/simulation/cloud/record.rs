@@ -1,6 +1,5 @@
-//! Records of Route 53: what they are made of, which are the same, and in which order they are listed. PURE.
+//! Records of Route 53: their parts, identity and order. PURE.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +10,7 @@ pub struct RecordSet {
     pub name: String,
     /// `A`, `AAAA`, `CNAME`, `TXT`, ...
     pub record_type: String,
-    /// Tells records of the same name and type apart.
+    /// Distinguishes records of the same name and type.
     pub set_identifier: Option<String>,
     /// For how many seconds it may be cached; an alias has none.
     pub ttl: Option<u32>,
@@ -30,14 +29,15 @@ pub struct Alias {
     pub hosted_zone_id: String,
     /// Its name, with the final dot.
     pub dns_name: String,
-    /// Whether it counts only while that is healthy.
+    /// Whether Route 53 answers with it only while the target is healthy.
     pub evaluate_target_health: bool,
 }
 
-/// What tells records of a zone apart, in the order of the service: labels from the right, type, identifier.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The identity of a record in a zone, in the order of the service: labels from the right, type, identifier.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RecordKey {
-    name: String,
+    /// From the right.
+    labels: Vec<String>,
     record_type: String,
     set_identifier: Option<String>,
 }
@@ -93,7 +93,7 @@ impl RecordSet {
         }
     }
 
-    /// Whether a DELETE with `other` hits this one: everything must be equal but the order of values.
+    /// Whether a DELETE with `other` matches this one: all but the order of values must be equal.
     pub(super) fn equals(&self, other: &Self) -> bool {
         let sorted = |record: &Self| {
             let mut record = record.clone();
@@ -103,7 +103,7 @@ impl RecordSet {
         sorted(self) == sorted(other)
     }
 
-    /// In the words of the service's errors.
+    /// As the service's errors name it.
     pub(super) fn described(&self) -> String {
         let Self { name, record_type, .. } = self;
         match &self.set_identifier {
@@ -114,7 +114,7 @@ impl RecordSet {
         }
     }
 
-    /// Whether its values are of its type; the error is the service's.
+    /// Whether its values fit its type; the error is the service's.
     pub(super) fn check(&self) -> Result<(), String> {
         let fatal = |problem: &str, value: &str| {
             Err(format!("Invalid Resource Record: 'FATAL problem: {problem} encountered with '{value}''"))
@@ -159,27 +159,9 @@ impl RecordSet {
 impl RecordKey {
     pub(super) fn new(name: &str, record_type: &str, set_identifier: Option<&str>) -> Self {
         Self {
-            name: normal_name(name),
+            labels: normal_name(name).trim_end_matches('.').rsplit('.').map(ToOwned::to_owned).collect(),
             record_type: record_type.to_owned(),
             set_identifier: set_identifier.map(ToOwned::to_owned),
         }
-    }
-
-    fn labels(&self) -> impl Iterator<Item = &str> {
-        self.name.trim_end_matches('.').rsplit('.')
-    }
-}
-
-impl Ord for RecordKey {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let names = self.labels().cmp(other.labels());
-        let types = self.record_type.cmp(&other.record_type);
-        names.then(types).then_with(|| self.set_identifier.cmp(&other.set_identifier))
-    }
-}
-
-impl PartialOrd for RecordKey {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }

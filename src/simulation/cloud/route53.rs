@@ -6,14 +6,14 @@ use roxmltree::{Document, Node};
 
 use super::api::{ApiError, Request};
 use super::journal::Touched;
-use super::objects::{Answer, Objects, told, unknown};
+use super::objects::{Answer, Objects, answered, unknown};
 use super::record::{Action, Alias, Change, RecordKey, RecordSet, normal_name};
 use super::xml::Xml;
 use super::zone::{Refusal, Zone};
 
 /// Most records in one answer.
 const PAGE: usize = 300;
-/// What may stand in a record beside name, type, identifier, values and alias.
+/// The fields of a record besides name, type, identifier, values and alias.
 const ROUTING: [&str; 5] = ["Weight", "Region", "Failover", "MultiValueAnswer", "HealthCheckId"];
 
 pub(super) fn answer(objects: &mut Objects, now: Duration, request: &Request) -> Result<Answer, ApiError> {
@@ -26,7 +26,7 @@ pub(super) fn answer(objects: &mut Objects, now: Duration, request: &Request) ->
             let insync = insync.ok_or_else(|| {
                 ApiError::new(404, "NoSuchChange", format!("Could not find resource with ID: {id}"))
             })?;
-            Ok(told(change_info(id, insync)))
+            Ok(answered(change_info(id, insync)))
         }
         "GetHostedZone" => {
             let zone = zone(objects, request)?;
@@ -43,13 +43,13 @@ pub(super) fn answer(objects: &mut Objects, now: Duration, request: &Request) ->
             xml.list("VPCs", "VPC", [()], |xml, ()| {
                 xml.text("VPCRegion", &objects.settings.region).text("VPCId", "vpc-00000000000000001");
             });
-            Ok(told(xml.finish()))
+            Ok(answered(xml.finish()))
         }
         _ => Err(unknown(request)),
     }
 }
 
-/// The batch before this one is not processed.
+/// The previous batch is still being processed.
 pub(super) fn prior_request_not_complete() -> ApiError {
     let message = "The request was rejected because Route 53 was still processing a prior request.";
     ApiError::new(400, "PriorRequestNotComplete", message)
@@ -103,7 +103,7 @@ fn list(zone: &Zone, request: &Request) -> Result<Answer, ApiError> {
             .optional("NextRecordIdentifier", next.set_identifier.as_ref());
     }
     xml.text("MaxItems", most);
-    Ok(told(xml.finish()))
+    Ok(answered(xml.finish()))
 }
 
 fn write_record(xml: &mut Xml, record: &RecordSet) {

@@ -1,8 +1,7 @@
-//! HTTP on loopback: accepts, reads requests whole, has them answered, and does to connections what faults
-//! ask for. What is asked is somebody else's business: see [`Serve`].
+//! HTTP on loopback: accepts connections, reads whole requests, passes them to a [`Serve`], and applies faults to the
+//! connection.
 //!
-//! A request that has been read is carried out whether or not the client waits for the answer, as a real
-//! service does it: hanging up un-sends nothing.
+//! As with a real service, a request that has been read is carried out even if the client hangs up.
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
@@ -30,18 +29,18 @@ use super::state::Shared;
 
 /// Longest body that is read.
 const LONGEST_BODY: usize = 1 << 20;
-/// What an answer without end has at most, so that no client's memory is used up that takes all of it.
+/// The size limit of an endless answer, so that it cannot use up a client's memory.
 const LONGEST_FLOOD: usize = 1 << 28;
 /// One piece of it.
 const PIECE: &[u8] = &[b'x'; 1 << 14];
 /// Pause after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-/// How long a request waits at most to be overtaken.
+/// How long a request waits at most for another change.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// How often it looks whether it was.
-const LOOK: Duration = Duration::from_millis(2);
+/// How often it checks for one.
+const PAUSE: Duration = Duration::from_millis(2);
 
-/// What becomes of a request.
+/// How a request ends.
 pub(super) enum Reply {
     Answer(Rendered),
     /// The answer, and nothing more on this connection: it stays open and silent.
@@ -58,7 +57,7 @@ pub(super) enum Reply {
 
 /// Something that answers requests.
 pub(super) trait Serve: Send + Sync + 'static {
-    /// Answers one request, to its end even when nobody waits for it.
+    /// Answers one request; runs to its end even if the client hangs up.
     fn serve(&self, head: Parts, body: Bytes) -> impl Future<Output = Reply> + Send;
 }
 
@@ -68,13 +67,13 @@ pub(super) struct Api(pub(super) Arc<Shared>);
 /// What the tasks of one connection share.
 #[derive(Default)]
 struct Fate {
-    /// Nothing more is answered.
+    /// No further request is answered.
     silent: AtomicBool,
-    /// The connection is to be reset at its end.
+    /// The connection is reset at its end.
     reset: AtomicBool,
 }
 
-/// A body that goes on and on, as far as [`LONGEST_FLOOD`].
+/// An endless body, up to [`LONGEST_FLOOD`].
 struct Flood {
     left: usize,
 }
@@ -115,11 +114,11 @@ async fn connection<S: Serve>(stream: TcpStream, server: Arc<S>, tasks: TaskTrac
     });
     let mut connection =
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-    // An error is a client that hung up, or what a fault asked for.
+    // An error means that the client hung up, or is the effect of a fault.
     let _ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let stream = connection.into_parts().io.into_inner();
     if fate.reset.load(Ordering::Relaxed) {
-        // Closing a socket that lingers for no time resets the connection.
+        // Closing a socket with zero linger time resets the connection.
         let _best_effort: io::Result<()> = stream.set_zero_linger();
     }
 }
@@ -148,7 +147,7 @@ async fn exchange<S: Serve>(
         }
         Ok(Reply::Endless) => {
             let flood = Flood { left: LONGEST_FLOOD };
-            Ok(response(page("", 200), |_empty| Either::Right(Either::Right(flood))))
+            Ok(response(page(200, ""), |_empty| Either::Right(Either::Right(flood))))
         }
         Ok(Reply::Reset) => {
             fate.reset.store(true, Ordering::Relaxed);
@@ -182,60 +181,56 @@ impl Serve for Api {
             Err(error) => return Reply::Answer(api::render_unread("unread", &error)),
         };
         let arrived = self.0.arrive(request);
-        let carry_out = || self.0.carry_out(&arrived);
-        match arrived.effect {
-            None
-            | Some(
-                Effect::Throttle
-                | Effect::PriorRequestNotComplete
-                | Effect::AccessDenied
-                | Effect::ExpiredCredentials,
-            ) => Reply::Answer(carry_out()),
-            Some(Effect::ServerError(502 | 504)) => Reply::Answer(proxy_error(carry_out().status)),
-            Some(Effect::ServerError(_)) => Reply::Answer(carry_out()),
-            Some(Effect::Hang) => Reply::Never,
-            Some(Effect::HangAfter) => {
-                carry_out();
-                Reply::Never
-            }
-            Some(Effect::Reset) => Reply::Reset,
-            Some(Effect::CutOff) => Reply::CutOff(carry_out()),
-            Some(Effect::DeadKeepAlive) => Reply::LastAnswer(carry_out()),
-            Some(Effect::Endless) => Reply::Endless,
-            Some(Effect::Attributes) => Reply::Answer(attributes()),
-            Some(Effect::Delay(by)) => {
-                sleep(by).await;
-                Reply::Answer(carry_out())
-            }
-            Some(Effect::SlowAnswer(by)) => {
-                let answer = carry_out();
-                sleep(by).await;
-                Reply::Answer(answer)
-            }
-            Some(Effect::Overtaken) => {
-                let changes = || self.0.world().journal.count();
-                let (before, deadline) = (changes(), tokio::time::Instant::now() + LONGEST_WAIT);
-                while changes() == before && tokio::time::Instant::now() < deadline {
-                    sleep(LOOK).await;
-                }
-                Reply::Answer(carry_out())
+        if arrived.effect == Some(Effect::Overtaken) {
+            let changes = || self.0.lock().journal.count();
+            let (before, deadline) = (changes(), tokio::time::Instant::now() + LONGEST_WAIT);
+            while changes() == before && tokio::time::Instant::now() < deadline {
+                sleep(PAUSE).await;
             }
         }
+        let carry_out = || match (arrived.effect, self.0.carry_out(&arrived)) {
+            // A proxy in front of the service answers with a page that has no code of the service.
+            (Some(Effect::ServerError(502 | 504)), answer) => page(answer.status, "<h1>Server Error</h1>"),
+            (_, answer) => answer,
+        };
+        reply(arrived.effect, carry_out).await
     }
 }
 
-/// What a proxy in front of the service writes: a page for people, with no code of the service.
-fn proxy_error(status: u16) -> Rendered {
-    page(&format!("<html><body><h1>{status}</h1></body></html>"), status)
+/// How a request ends that `effect` hits; `carry_out` answers it, or refuses where the effect is an error.
+pub(super) async fn reply(effect: Option<Effect>, carry_out: impl FnOnce() -> Rendered + Send) -> Reply {
+    match effect {
+        Some(Effect::Hang) => Reply::Never,
+        Some(Effect::HangAfter) => {
+            carry_out();
+            Reply::Never
+        }
+        Some(Effect::Reset) => Reply::Reset,
+        Some(Effect::CutOff) => Reply::CutOff(carry_out()),
+        Some(Effect::DeadKeepAlive) => Reply::LastAnswer(carry_out()),
+        Some(Effect::Endless) => Reply::Endless,
+        Some(Effect::Attributes) => Reply::Answer(attributes()),
+        Some(Effect::Delay(by)) => {
+            sleep(by).await;
+            Reply::Answer(carry_out())
+        }
+        Some(Effect::SlowAnswer(by)) => {
+            let answer = carry_out();
+            sleep(by).await;
+            Reply::Answer(answer)
+        }
+        _ => Reply::Answer(carry_out()),
+    }
 }
 
-/// What costs a parser that compares each attribute with every other one a core for half a minute.
+/// Keeps a parser busy for half a minute that compares each attribute with every other one.
 fn attributes() -> Rendered {
     let attributes: Vec<_> = (0..100_000).map(|number| format!(" a{number:x}=\"\"")).collect();
-    page(&format!("<a{}/>", attributes.concat()), 200)
+    page(200, &format!("<a{}/>", attributes.concat()))
 }
 
-fn page(body: &str, status: u16) -> Rendered {
+/// A page for people.
+pub(super) fn page(status: u16, body: &str) -> Rendered {
     Rendered { status, content_type: "text/html", headers: Vec::new(), body: body.as_bytes().to_vec() }
 }
 
@@ -275,7 +270,7 @@ impl Body for Torn {
             return Poll::Ready(Some(Ok(Frame::data(part))));
         }
         if self.pauses > 0 {
-            // What was written so far is sent while the body is not ready.
+            // hyper flushes what was written while the body is not ready.
             self.pauses -= 1;
             context.waker().wake_by_ref();
             return Poll::Pending;

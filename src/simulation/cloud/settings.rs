@@ -1,4 +1,4 @@
-//! What a simulated cloud is made of: its members, its pace, its load balancers. PURE.
+//! The settings of a simulated cloud: its members, its pace, its load balancers. PURE.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,11 +20,11 @@ pub enum Service {
     ClassicElb,
     /// Route 53.
     Route53,
-    /// EC2, of which only route tables and network interfaces.
+    /// EC2: only route tables and network interfaces.
     Ec2,
-    /// CloudWatch, of which only what is put.
+    /// CloudWatch: only `PutMetricData`.
     CloudWatch,
-    /// The security token service, of which only the caller's identity.
+    /// The security token service: only the caller's identity.
     Sts,
     /// The instance metadata service.
     Metadata,
@@ -33,14 +33,14 @@ pub enum Service {
 /// The cloud as a whole.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The region in which everything is but Route 53.
+    /// The region of everything but Route 53.
     pub region: String,
     /// The network in which the members are.
     pub vpc: IpNet,
     /// The members.
     pub members: Vec<Member>,
-    /// How long one second of the cloud takes: what AWS counts in minutes need not take minutes here.
-    /// Deadlines of health checks are not shortened below a second: what is checked is real.
+    /// How long one second of the cloud takes, so that minutes of AWS are shorter here.
+    /// Deadlines of health checks stay at least one second, as they check real processes.
     pub second: Duration,
     /// How long registering a target takes, in seconds of the cloud.
     pub registration: Duration,
@@ -63,7 +63,7 @@ pub struct Member {
     pub address: IpAddr,
     /// `eni-...`
     pub network_interface: String,
-    /// Whether its network interface drops what is not addressed to it, as AWS's do unless they are told otherwise.
+    /// Whether its network interface drops packets to other addresses, as AWS's do by default.
     pub source_dest_check: bool,
 }
 
@@ -76,7 +76,7 @@ pub enum Kind {
     Application,
 }
 
-/// What the ids of targets are.
+/// The kind of ids that targets have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetType {
     /// Instance ids.
@@ -88,7 +88,7 @@ pub enum TargetType {
 /// How health is checked. All in seconds of the cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// The path that is asked for by HTTP; `None` only connects.
+    /// The path of the HTTP request; `None` only connects.
     pub path: Option<String>,
     /// The port; `None` is the target's own.
     pub port: Option<u16>,
@@ -109,11 +109,11 @@ pub struct HealthCheck {
 pub struct TargetGroup {
     /// Its name.
     pub name: String,
-    /// Of which load balancer.
+    /// The kind of its load balancer.
     pub kind: Kind,
     /// The port of targets and listener.
     pub port: u16,
-    /// What the ids of targets are.
+    /// The kind of ids that targets have.
     pub target_type: TargetType,
     /// How health is checked.
     pub health_check: HealthCheck,
@@ -134,9 +134,9 @@ pub struct ClassicBalancer {
     pub port: u16,
     /// How health is checked; the port must be given.
     pub health_check: HealthCheck,
-    /// Whether it spreads over availability zones.
+    /// Whether cross-zone load balancing is on.
     pub cross_zone: bool,
-    /// For how many seconds of the cloud a deregistered instance drains; zero is not at all.
+    /// How many seconds of the cloud a deregistered instance drains; zero means not at all.
     pub draining: u32,
 }
 
@@ -204,7 +204,7 @@ impl Settings {
 // === impl Member ===
 
 impl Member {
-    /// A member with an identity made up from its number, below 200: `10.0.1.11` is the first's address.
+    /// A member whose identity is made from its number, below 200: `10.0.1.11` is the first one's address.
     pub fn numbered(name: &str, number: u8) -> Self {
         Self {
             name: name.to_owned(),
@@ -215,7 +215,7 @@ impl Member {
         }
     }
 
-    /// The access key that the member is known by.
+    /// The member's access key.
     pub(super) fn access_key(&self) -> String {
         format!("AKIASIMULATED{}", self.name.to_uppercase())
     }
@@ -225,7 +225,7 @@ impl Member {
         format!("ASIASIMULATED{}", self.name.to_uppercase())
     }
 
-    /// What signs its requests. Nobody checks signatures here.
+    /// Signs its requests; signatures are not checked.
     pub(super) fn secret_key(&self) -> String {
         format!("secret-of-{}", self.name)
     }
@@ -234,7 +234,7 @@ impl Member {
 // === impl HealthCheck ===
 
 impl Default for HealthCheck {
-    /// The quickest that AWS offers, of the status page.
+    /// The fastest check that AWS offers, of the status page.
     fn default() -> Self {
         Self {
             path: Some("/csp/bin/mirrorstatus.cxw".to_owned()),

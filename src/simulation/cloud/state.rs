@@ -1,5 +1,5 @@
-//! The whole simulated cloud behind one lock: who may ask, faults, objects, journal. It does no I/O; the
-//! servers ask it, and sleep, hang and reset as it says.
+//! The state of the simulated cloud behind one lock: callers, faults, objects, journal. It does no I/O; the servers sleep,
+//! hang and reset as it says.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use super::settings::{HealthCheck, Member, Service, Settings};
 use super::{route53, sts};
 use crate::clock::{Clock, Timestamp};
 
-/// Says which member is primary, if any.
+/// Returns the member that is primary, if any.
 pub(super) type Oracle = Box<dyn Fn() -> Option<String> + Send>;
 
 /// The cloud as its servers share it.
@@ -25,15 +25,16 @@ pub(super) struct Shared {
     started: Timestamp,
 }
 
-/// Everything.
+/// The state.
+#[derive(Default)]
 pub(super) struct CloudState {
     pub(super) objects: Objects,
     pub(super) faults: Faults,
     pub(super) journal: Journal,
     pub(super) oracle: Option<Oracle>,
-    /// Where a member's port really is.
+    /// The real address of a member's port.
     pub(super) places: BTreeMap<(String, u16), SocketAddr>,
-    /// Tokens of instance roles: whose, and until when.
+    /// Tokens of instance roles: the member, and until when the token is valid.
     sessions: BTreeMap<String, (String, Timestamp)>,
     requests: u64,
 }
@@ -51,7 +52,7 @@ pub(super) struct Arrived {
 /// A check to make.
 pub(super) struct Check {
     pub(super) to_check: ToCheck,
-    /// Where the target's port for checks is; `None` is nowhere: nobody listens.
+    /// The real address of the target's port for checks; `None` if no process listens.
     pub(super) address: Option<SocketAddr>,
 }
 
@@ -69,55 +70,47 @@ impl Shared {
     pub(super) fn new(settings: Settings) -> Self {
         let clock = Clock::system();
         let started = clock.now();
-        let world = CloudState {
-            objects: Objects::new(settings),
-            faults: Faults::default(),
-            journal: Journal::default(),
-            oracle: None,
-            places: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            requests: 0,
-        };
-        Self { state: Mutex::new(world), clock, started }
+        let state = CloudState { objects: Objects::new(settings), ..CloudState::default() };
+        Self { state: Mutex::new(state), clock, started }
     }
 
-    /// Time since the start, which the objects compute with.
+    /// Time since the start.
     pub(super) fn now(&self) -> Duration {
         self.started.age_at(self.clock.now())
     }
 
-    /// The state, advanced to the present. A test that failed while it held the lock has left it whole:
+    /// The state, advanced to the present. A test that panicked while it held the lock has left it consistent:
     /// every change is made by one call.
-    pub(super) fn world(&self) -> MutexGuard<'_, CloudState> {
-        let mut world = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        world.objects.advance(self.now());
-        world
+    pub(super) fn lock(&self) -> MutexGuard<'_, CloudState> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.objects.advance(self.now());
+        state
     }
 
-    /// Takes note of a request: what a fault does to it is decided as it arrives.
+    /// Registers a request; the effect of faults on it is decided when it arrives.
     pub(super) fn arrive(&self, request: Request) -> Arrived {
         let (now, at) = (self.now(), self.clock.now());
-        let mut world = self.world();
-        world.requests += 1;
-        let id = format!("00000000-0000-4000-8000-{:012x}", world.requests);
-        let member = world.caller(&request).cloned();
+        let mut state = self.lock();
+        state.requests += 1;
+        let id = format!("00000000-0000-4000-8000-{:012x}", state.requests);
+        let member = state.caller(&request).cloned();
         let victim = Victim {
             service: request.service,
             action: &request.action,
             member: member.as_ref().map(|member| member.name.as_str()),
         };
-        let effect = world.faults.strike(now, victim);
-        let primary = world.oracle.as_ref().and_then(|oracle| oracle());
+        let effect = state.faults.strike(now, victim);
+        let primary = state.oracle.as_ref().and_then(|oracle| oracle());
         Arrived { request, effect, at, member, primary, id }
     }
 
-    /// Carries a request out, or refuses it, and takes that down.
+    /// Carries a request out, or refuses it, and records that.
     pub(super) fn carry_out(&self, arrived: &Arrived) -> Rendered {
         let (now, at) = (self.now(), self.clock.now());
-        let mut world = self.world();
+        let mut state = self.lock();
         let request = &arrived.request;
-        let outcome = world.serve(now, at, arrived);
-        world.journal.record_call(Call {
+        let outcome = state.serve(now, at, arrived);
+        state.journal.record_call(Call {
             received: arrived.at,
             member: arrived.member.as_ref().map(|member| member.name.clone()),
             service: request.service,
@@ -127,14 +120,11 @@ impl Shared {
         match outcome {
             Ok(answer) => {
                 for touched in answer.touched {
-                    world.journal.record(Mutation {
+                    state.journal.record(Mutation {
                         number: 0,
                         received: arrived.at,
                         applied: at,
-                        member: arrived
-                            .member
-                            .as_ref()
-                            .map_or_else(String::new, |member| member.name.clone()),
+                        member: arrived.member.as_ref().map(|member| member.name.clone()).unwrap_or_default(),
                         primary: arrived.primary.clone(),
                         service: request.service,
                         action: request.action.clone(),
@@ -150,27 +140,27 @@ impl Shared {
         }
     }
 
-    /// What a fault does to a request of the metadata service; takes the request down.
+    /// Records a request of the metadata service; returns the effect of faults on it.
     pub(super) fn arrive_at_metadata(&self, member: &str, path: &str) -> Option<Effect> {
         let (now, at) = (self.now(), self.clock.now());
-        let mut world = self.world();
-        world.journal.record_call(Call {
+        let mut state = self.lock();
+        state.journal.record_call(Call {
             received: at,
             member: Some(member.to_owned()),
             service: Service::Metadata,
             action: path.to_owned(),
             error: None,
         });
-        world.faults.strike(now, Victim { service: Service::Metadata, action: path, member: Some(member) })
+        state.faults.strike(now, Victim { service: Service::Metadata, action: path, member: Some(member) })
     }
 
     /// New credentials for a member's instance role.
     pub(super) fn new_session(&self, member: &Member) -> Session {
-        let mut world = self.world();
-        world.requests += 1;
-        let token = format!("session-{}-{}", member.name, world.requests);
-        let expires = self.clock.now().later_by(world.objects.settings.credentials);
-        world.sessions.insert(token.clone(), (member.name.clone(), expires));
+        let mut state = self.lock();
+        state.requests += 1;
+        let token = format!("session-{}-{}", member.name, state.requests);
+        let expires = self.clock.now().later_by(state.objects.settings.credentials);
+        state.sessions.insert(token.clone(), (member.name.clone(), expires));
         Session { access_key: member.role_access_key(), secret_key: member.secret_key(), token, expires }
     }
 
@@ -179,15 +169,15 @@ impl Shared {
         self.clock.now()
     }
 
-    /// What is to be checked in a pool, and how; `None` if there is no such pool.
+    /// The checks to make in a pool, and how; `None` if there is no such pool.
     pub(super) fn checks(&self, pool: &PoolName) -> Option<(HealthCheck, Vec<Check>)> {
-        let mut world = self.world();
-        let (pool, check) = world.objects.pool_mut(pool)?;
+        let mut state = self.lock();
+        let (pool, check) = state.objects.pool_mut(pool)?;
         let (to_check, check) = (pool.to_check(), check.clone());
         let checks = to_check.into_iter().map(|to_check| {
             let port = check.port.unwrap_or(to_check.target.port);
-            let member = world.objects.member_of(&to_check.target.id);
-            let place = member.and_then(|member| world.places.get(&(member.name.clone(), port)));
+            let member = state.objects.member_of(&to_check.target.id);
+            let place = member.and_then(|member| state.places.get(&(member.name.clone(), port)));
             Check { to_check, address: place.copied() }
         });
         let checks = checks.collect();
@@ -196,7 +186,7 @@ impl Shared {
 
     /// Takes the result of a check.
     pub(super) fn checked(&self, pool: &PoolName, checked: &ToCheck, result: Result<(), Failure>) {
-        if let Some((pool, _)) = self.world().objects.pool_mut(pool) {
+        if let Some((pool, _)) = self.lock().objects.pool_mut(pool) {
             pool.record(checked, result);
         }
     }
@@ -205,7 +195,7 @@ impl Shared {
 // === impl CloudState ===
 
 impl CloudState {
-    /// Whose access key signed a request.
+    /// The member whose access key signed a request.
     fn caller(&self, request: &Request) -> Option<&Member> {
         let key = &request.access_key;
         let is_it = |member: &&Member| member.access_key() == *key || member.role_access_key() == *key;
@@ -216,30 +206,18 @@ impl CloudState {
         let request = &arrived.request;
         let service = request.service;
         let Some(member) = &arrived.member else {
-            return Err(unknown_key(service));
+            return Err(ApiError::unknown_key(service));
         };
-        let injected = match arrived.effect {
-            Some(Effect::Throttle) => Some(ApiError::throttled(service)),
-            Some(Effect::ServerError(status)) => Some(ApiError::server(service, status)),
-            Some(Effect::AccessDenied) => Some(ApiError::denied(service, &request.action, &sts::arn(member))),
-            Some(Effect::ExpiredCredentials) => Some(ApiError::expired(service)),
-            Some(Effect::PriorRequestNotComplete) => Some(route53::prior_request_not_complete()),
-            Some(
-                Effect::Hang
-                | Effect::HangAfter
-                | Effect::Reset
-                | Effect::CutOff
-                | Effect::Endless
-                | Effect::Attributes
-                | Effect::DeadKeepAlive
-                | Effect::Delay(_)
-                | Effect::SlowAnswer(_)
-                | Effect::Overtaken,
-            )
-            | None => None,
-        };
-        if let Some(error) = injected {
-            return Err(error);
+        match arrived.effect {
+            Some(Effect::Throttle) => return Err(ApiError::throttled(service)),
+            Some(Effect::ServerError(status)) => return Err(ApiError::server(service, status)),
+            Some(Effect::AccessDenied) => {
+                return Err(ApiError::denied(service, &request.action, &sts::arn(member)));
+            }
+            Some(Effect::ExpiredCredentials) => return Err(ApiError::expired(service)),
+            Some(Effect::PriorRequestNotComplete) => return Err(route53::prior_request_not_complete()),
+            // Effects on the transport are the server's.
+            _ => {}
         }
         self.check_session(at, request, member)?;
         self.check_region(request)?;
@@ -256,38 +234,19 @@ impl CloudState {
                     let over = expires.since_unix_epoch() <= at.since_unix_epoch();
                     if over { Err(ApiError::expired(request.service)) } else { Ok(()) }
                 }
-                Some(_) | None => Err(unknown_key(request.service)),
+                Some(_) | None => Err(ApiError::unknown_key(request.service)),
             },
-            (Some(_), false) | (None, true) => Err(unknown_key(request.service)),
+            (Some(_), false) | (None, true) => Err(ApiError::unknown_key(request.service)),
         }
     }
 
     fn check_region(&self, request: &Request) -> Result<(), ApiError> {
         let here = request.region == self.objects.settings.region;
-        // Route 53 is in us-east-1, but with an endpoint of one's own clients sign for their own region.
+        // Route 53 is in us-east-1, but clients with a custom endpoint sign for their own region.
         if here || matches!(request.service, Service::Route53 | Service::Sts) {
             return Ok(());
         }
         let message = "Credential should be scoped to a valid region.";
         Err(ApiError::new(403, "SignatureDoesNotMatch", message))
-    }
-}
-
-fn unknown_key(service: Service) -> ApiError {
-    match service {
-        Service::Ec2 => {
-            let message = "AWS was not able to validate the provided access credentials";
-            ApiError::new(401, "AuthFailure", message)
-        }
-        Service::Elbv2
-        | Service::ClassicElb
-        | Service::Route53
-        | Service::CloudWatch
-        | Service::Sts
-        | Service::Metadata => ApiError::new(
-            403,
-            "InvalidClientTokenId",
-            "The security token included in the request is invalid.",
-        ),
     }
 }

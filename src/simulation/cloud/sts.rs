@@ -1,7 +1,7 @@
-//! The security token service, of which only `GetCallerIdentity`. PURE.
+//! The security token service: only `GetCallerIdentity`. PURE.
 
 use super::api::{ApiError, Request};
-use super::objects::{Answer, told, unknown};
+use super::objects::{Answer, answered, unknown};
 use super::settings::{ACCOUNT, Member};
 use super::xml::Xml;
 
@@ -11,10 +11,10 @@ pub(super) fn answer(caller: &Member, request: &Request) -> Result<Answer, ApiEr
     }
     let mut xml = Xml::new();
     xml.text("Arn", arn(caller)).text("UserId", format!("AROASIMULATED:{}", caller.instance_id));
-    Ok(told(xml.text("Account", ACCOUNT).finish()))
+    Ok(answered(xml.text("Account", ACCOUNT).finish()))
 }
 
-/// Who a member is to AWS.
+/// A member's identity in AWS.
 pub(super) fn arn(member: &Member) -> String {
     format!("arn:aws:sts::{ACCOUNT}:assumed-role/{}/{}", role(member), member.instance_id)
 }

@@ -1,6 +1,6 @@
-//! Writing XML, as much of it as the answers of AWS need: elements and text. PURE.
+//! Writes XML as the answers of AWS need it: elements and text. PURE.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 
 /// Text of elements, one after the other.
 #[derive(Debug, Default)]
@@ -13,16 +13,8 @@ impl Xml {
 
     /// An element with text.
     pub(super) fn text(&mut self, name: &str, value: impl Display) -> &mut Self {
-        self.open(name);
-        for c in value.to_string().chars() {
-            match c {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                c => self.0.push(c),
-            }
-        }
-        self.close(name)
+        let text = value.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        self.element(name, |xml| _ = xml.raw(&text))
     }
 
     /// An element with text, if there is any.
@@ -35,9 +27,12 @@ impl Xml {
 
     /// An element with what `content` writes.
     pub(super) fn element(&mut self, name: &str, content: impl FnOnce(&mut Self)) -> &mut Self {
-        self.open(name);
+        // A name may carry attributes: `X xmlns="..."`.
+        let end = name.split(' ').next().unwrap_or(name);
+        let _ = write!(self.0, "<{name}>");
         content(self);
-        self.close(name)
+        let _ = write!(self.0, "</{end}>");
+        self
     }
 
     /// A list: `<name><item>..</item>...</name>`.
@@ -64,21 +59,6 @@ impl Xml {
     /// What was written.
     pub(super) fn finish(&mut self) -> String {
         std::mem::take(&mut self.0)
-    }
-
-    fn open(&mut self, name: &str) {
-        self.0.push('<');
-        self.0.push_str(name);
-        self.0.push('>');
-    }
-
-    fn close(&mut self, name: &str) -> &mut Self {
-        // A name may carry attributes: `X xmlns="..."`.
-        let name = name.split(' ').next().unwrap_or(name);
-        self.0.push_str("</");
-        self.0.push_str(name);
-        self.0.push('>');
-        self
     }
 }
 

@@ -1,9 +1,8 @@
 //! One hosted zone of Route 53: batches against the current records, and when resolvers see them. PURE.
 //!
-//! A batch is applied whole or not at all. Its changes are checked in their order against the records as
-//! they are, pending changes included, and all that is wrong is told in the service's words: clients read
-//! them to tell a lost swap from a refused batch. Whoever lists sees a change at once; whoever resolves
-//! sees it when it is INSYNC.
+//! A batch is applied whole or not at all. Its changes are checked in order against the current records, pending changes
+//! included. The error lists every problem with the service's messages, which clients parse to distinguish a lost swap
+//! from a refused batch. Listing shows a change at once; resolvers answer it when it is INSYNC.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,7 +78,7 @@ impl Zone {
         &self.name
     }
 
-    /// Lets happen what was due up to `now`.
+    /// Applies what is due up to `now`.
     pub(super) fn advance(&mut self, now: Duration) {
         for change in &mut self.changes {
             if change.insync_at <= now
@@ -115,7 +114,7 @@ impl Zone {
         self.changes.iter().find(|change| change.id == id).map(|change| change.insync_at <= now)
     }
 
-    /// Puts a record there as if it had always been.
+    /// Adds a record as if it had always existed.
     pub(super) fn put(&mut self, record: RecordSet) {
         self.served.insert(record.key(), record.clone());
         self.records.insert(record.key(), record);
@@ -151,7 +150,7 @@ impl Zone {
         let what = record.described();
         match change.action {
             Action::Delete => {
-                // Gone for the changes after it even if this one is refused: one mistake is told once.
+                // Removed for the later changes even if this one is refused: one mistake is reported once.
                 let current = records.remove(&key);
                 let current =
                     current.ok_or_else(|| format!("Tried to delete {what} but it was not found"))?;
@@ -179,7 +178,7 @@ impl Zone {
         Ok(())
     }
 
-    /// Whether a record may stand in this zone beside the others.
+    /// Whether this zone may hold a record besides the others.
     fn check_place(
         &self,
         records: &BTreeMap<RecordKey, RecordSet>,
@@ -224,7 +223,7 @@ fn check_limits(batch: &[Change]) -> Result<(), Refusal> {
         let key = change.record.key();
         let before = batch[..position].iter().filter(|earlier| earlier.record.key() == key);
         let actions: Vec<_> = before.map(|earlier| earlier.action).collect();
-        // One change for a record, or its exchange.
+        // One change per record, or its replacement.
         let fits = actions.is_empty() || (actions == [Action::Delete] && change.action == Action::Create);
         if !fits {
             return invalid(format!(

@@ -71,7 +71,7 @@ fn needs_no_environment() {
 }
 
 #[test]
-fn misbehaves_as_told() {
+fn misbehaves_as_configured() {
     let (_directory, fake) = fake();
     fake.set_mode(Mode::Nothing).expect("writable");
     let nothing = run(&fake, &["qlist", "IRIS"]);
@@ -86,15 +86,15 @@ fn misbehaves_as_told() {
     assert_eq!((die.status.signal(), die.stdout), (Some(9), Vec::new()));
 
     fake.set_mode(Mode::Corrupt).expect("writable");
-    let rubbish = run(&fake, &["qlist", "IRIS"]);
-    assert!(rubbish.stdout.contains(&0x1b) && std::str::from_utf8(&rubbish.stdout).is_err());
+    let corrupt = run(&fake, &["qlist", "IRIS"]);
+    assert!(corrupt.stdout.contains(&0x1b) && std::str::from_utf8(&corrupt.stdout).is_err());
 
     fake.set_mode(Mode::Slow(Duration::from_millis(30))).expect("writable");
     assert!(String::from_utf8_lossy(&run(&fake, &["qlist", "IRIS"]).stdout).contains("^Failover^Backup^"));
 }
 
 #[test]
-fn floods_until_nobody_reads() {
+fn floods_until_the_reader_closes_the_pipe() {
     use std::io::Read as _;
     let (_directory, fake) = fake();
     fake.set_mode(Mode::Flood).expect("writable");

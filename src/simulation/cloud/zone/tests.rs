@@ -100,7 +100,7 @@ fn another_time_to_live_is_another_record() {
 }
 
 #[test]
-fn all_problems_of_a_batch_are_told_at_once() {
+fn all_problems_of_a_batch_are_reported_at_once() {
     let mut zone = zone();
     let batch = [delete(a("10.0.1.11")), create(record("A", "x.example.com", "10.0.1.11"))];
     let Err(Refusal::Invalid(problems)) = zone.change(at(0), "C".to_owned(), &batch) else {

@@ -1,7 +1,7 @@
-//! Which authorities an HTTPS probe trusts: those in `ca_file`, or the system's.
+//! Which authorities an HTTPS client trusts: those in `ca_file`, or the system's.
 //!
-//! They are read at the first question and kept. A `ca_file` is read again when it changes; when the new
-//! one is bad the old ones stay in use, and that is logged once.
+//! They are read at the first question and kept. A `ca_file` is read again when it changes; if the new one is bad, the old
+//! ones stay in use, and that is logged once.
 
 use std::fs::File;
 use std::io;
@@ -14,26 +14,26 @@ use rustls_pki_types::pem::PemObject;
 use tokio_rustls::TlsConnector;
 use tracing::warn;
 
+use super::SHOWN;
 use crate::blocking::SingleFlight;
 use crate::file::{self, Stamp};
 use crate::observation::NoEvidence;
-use crate::probe::EVIDENCE_LENGTH;
 use crate::text::printable;
 
 /// How large a `ca_file` may be. The whole of Mozilla's list takes 250 KiB.
 const LIMIT: u64 = 4 * 1024 * 1024;
 
-/// The trusted authorities of one probe.
+/// The trusted authorities of one client.
 #[derive(Debug)]
 pub(super) struct Trust {
     ca_file: Option<PathBuf>,
     current: Option<Arc<ClientConfig>>,
-    /// Of the file as it was last looked at, good or bad.
+    /// Of the file as it was last read, good or bad.
     version: Version,
     reading: SingleFlight<Loaded>,
 }
 
-/// Tells one version of a file from another.
+/// Distinguishes versions of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     /// There is none, or it cannot be opened.
@@ -41,7 +41,7 @@ enum Version {
     Of(Stamp),
 }
 
-/// What reading the authorities gave.
+/// The result of reading the authorities.
 #[derive(Debug)]
 enum Loaded {
     Unchanged,
@@ -97,7 +97,7 @@ fn load_system() -> Loaded {
 
 /// Reads `path`, unless it still is the version that is `known`.
 fn load_file(path: &Path, known: Option<Version>) -> Loaded {
-    let shown = || printable(&path.to_string_lossy(), EVIDENCE_LENGTH);
+    let shown = || printable(&path.to_string_lossy(), SHOWN);
     let (version, content) = match open(path) {
         Ok((file, version)) if known != Some(version) => {
             (version, file::read_rest(&file, LIMIT).map_err(io::Error::from))

@@ -1,14 +1,13 @@
-//! Asking over HTTP: one request, a GET for probes, on a connection of its own, with one deadline.
+//! The one HTTP client: a single request on a connection of its own, with one deadline and a bounded answer.
 //!
-//! It knows nothing about roles; [`gateway`](super::gateway) and [`metrics`](super::metrics) read the answers.
-//! A connection is not kept: a kept one answers for the server that it once reached, and an instance that
-//! was restarted or moved would be asked in vain first. Redirections are not followed: the probe is about
-//! this member, and who knows where they lead. The deadline covers the look-up of the name, the connection,
-//! the TLS handshake and the whole answer.
+//! Used by probes, peers, the Kubernetes API, the commands that ask a daemon, and the demo; it knows nothing about
+//! roles. Connections are not kept: a kept one leads to the server that it once reached, so the first request to an
+//! instance that was restarted or moved would fail. Redirections are not followed: the question is about one machine,
+//! and they may lead to another. The deadline covers the look-up of the name, the connection, the TLS handshake and the
+//! whole answer.
 //!
-//! What is shown to people never holds the query of the address: it may carry a password.
+//! Errors never show the query of the address: it may contain a password.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -20,27 +19,42 @@ use hyper::body::Bytes;
 use hyper::header::{
     ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, LOCATION, USER_AGENT,
 };
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::EVIDENCE_LENGTH;
 use crate::blocking::SingleFlight;
 use crate::config::HttpTarget;
 use crate::observation::NoEvidence;
-use crate::text::printable;
+use crate::text::{chain, printable};
 
 mod trust;
 
 use trust::Trust;
+
+/// How much of another's words is shown, in characters.
+const SHOWN: usize = 300;
 
 /// How long the head of an answer may be.
 const HEAD_LIMIT: usize = 16 * 1024;
 
 /// How many addresses of a name are tried.
 const ADDRESSES_TRIED: usize = 4;
+
+/// Reads one page of a machine over plain HTTP, as [`Client::get`] does, within `limit`.
+#[cfg(feature = "simulation")]
+pub(crate) async fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<Answer, NoEvidence> {
+    /// A status document with a full history is far below.
+    const LONGEST_ANSWER: usize = 1 << 20;
+    let url = format!("http://{address}{path}")
+        .parse()
+        .map_err(|error| NoEvidence::Failed(format!("`http://{address}{path}` is no URL: {error}")))?;
+    let mut client = Client::new(&HttpTarget { url, ca_file: None }, limit, LONGEST_ANSWER);
+    // Boxed: a TLS handshake in flight is kilobytes that every caller would carry otherwise.
+    Box::pin(client.get()).await
+}
 
 /// Asks one address.
 #[derive(Debug)]
@@ -53,21 +67,8 @@ pub(crate) struct Client {
     looking_up: SingleFlight<io::Result<Vec<SocketAddr>>>,
 }
 
-/// A request to change something.
-#[derive(Debug)]
-pub(crate) struct Patch {
-    /// What `body` is.
-    pub(crate) content_type: &'static str,
-    /// What the answer should be.
-    pub(crate) accept: &'static str,
-    /// The change.
-    pub(crate) body: String,
-}
-
-/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Its status code.
     pub(crate) status: StatusCode,
     /// Its whole body.
     pub(crate) body: Bytes,
@@ -119,18 +120,8 @@ impl Client {
         }
     }
 
-    /// Sends a change once; `authorization` is never shown to people. A redirection counts as a failure.
-    pub(crate) async fn patch(&mut self, patch: Patch, authorization: &str) -> Result<Answer, NoEvidence> {
-        let request = Request::builder()
-            .method(Method::PATCH)
-            .header(ACCEPT, patch.accept)
-            .header(CONTENT_TYPE, patch.content_type)
-            .header(AUTHORIZATION, authorization);
-        self.send(request.body(patch.body.into())).await
-    }
-
-    /// Sends what is to be asked of the client's address, which it completes.
-    async fn send(
+    /// Sends `request` once to the client's address, with the common headers. A redirection counts as a failure.
+    pub(crate) async fn send(
         &mut self,
         request: Result<Request<Full<Bytes>>, hyper::http::Error>,
     ) -> Result<Answer, NoEvidence> {
@@ -153,7 +144,7 @@ impl Client {
         };
         let secure = self.url.scheme_str() == Some("https");
         let port = self.url.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        // First of all, so that a certificate file that cannot be read is named even while no server answers.
+        // First, so that an unreadable certificate file is named even while no server answers.
         let connector = if secure { Some(self.trust.connector().await?) } else { None };
         let addresses = self.look_up(&host, port).await?;
         let stream = connect(&addresses, deadline).await?;
@@ -164,8 +155,8 @@ impl Client {
                     .map_err(|_| NoEvidence::Failed(format!("`{self}` names no valid host")))?;
                 let stream = connector.connect(name, stream).await.map_err(|error| {
                     NoEvidence::Unreachable(format!(
-                        "TLS handshake failed: {}; is its authority in `ca_file`?",
-                        printable(&error.to_string(), EVIDENCE_LENGTH)
+                        "TLS handshake failed: {}; check that its authority is in `ca_file`",
+                        printable(&error.to_string(), SHOWN)
                     ))
                 })?;
                 self.ask(request, stream).await
@@ -203,7 +194,7 @@ impl Client {
             let body = self.read_body(response).await?;
             Ok(Answer { status, body, headers })
         };
-        // The connection is driven here, so that nothing of it outlives the question.
+        // The connection is driven here, so that it ends with the question.
         let mut exchange = pin!(exchange);
         tokio::select! {
             biased;
@@ -213,7 +204,7 @@ impl Client {
         }
     }
 
-    /// The request with its path and what every one of them has.
+    /// The request with its path and the common headers.
     fn complete(&self, request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
         let path = self.url.path_and_query().map_or("/", |path| path.as_str());
         let host = match (self.url.host(), self.url.port_u16()) {
@@ -235,7 +226,7 @@ impl Client {
             if error.is::<LengthLimitError>() {
                 NoEvidence::TooLong { limit: self.body_limit }
             } else {
-                let text = printable(&describe(&*error), EVIDENCE_LENGTH);
+                let text = printable(&chain(&*error), SHOWN);
                 NoEvidence::Unreachable(format!("the answer broke off: {text}"))
             }
         })
@@ -276,8 +267,8 @@ impl fmt::Display for Client {
     }
 }
 
-/// Connects to the first address that accepts. Each gets its share of the time that is left, so that one
-/// that is silent does not use up all of it.
+/// Connects to the first address that accepts. Each gets its share of the remaining time, so that a silent one does not
+/// use up all of it.
 async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, NoEvidence> {
     let mut last = "the name has no address".to_owned();
     for (tried, address) in addresses.iter().enumerate() {
@@ -302,27 +293,15 @@ fn refuse_redirection<B>(response: &Response<B>) -> Result<(), NoEvidence> {
     Err(NoEvidence::Failed(format!(
         "the server redirects ({}) to {}; set `url` to the page itself",
         response.status().as_u16(),
-        printable(location, EVIDENCE_LENGTH)
+        printable(location, SHOWN)
     )))
 }
 
 fn explain(error: &hyper::Error) -> NoEvidence {
-    let text = printable(&describe(error), EVIDENCE_LENGTH);
+    let text = printable(&chain(error), SHOWN);
     if error.is_parse() {
         NoEvidence::Unparsable(format!("the answer is not HTTP: {text}"))
     } else {
         NoEvidence::Unreachable(format!("the connection broke: {text}"))
     }
-}
-
-/// An error with its causes, which alone say what happened.
-fn describe(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
