@@ -1,9 +1,8 @@
 //! Calls that may hang in the kernel, at most one at a time.
 //!
-//! Looking up a name, opening a file on a network file system and executing a program from one can block
-//! a thread for as long as a server is away, and no signal ends it. A [`SingleFlight`] makes such a call on a
-//! thread of the runtime's blocking pool and remembers it when its caller gives up: the next caller waits
-//! for the old call first. So a hang costs one thread, not one for each call.
+//! A name lookup, or a file or program on a network file system, can block a thread for as long as a server does not answer,
+//! and no signal ends it. A [`SingleFlight`] makes such a call on the runtime's blocking pool and remembers it when its
+//! caller gives up: the next caller first waits for the old call. So a hang costs one thread, and not one per call.
 
 use std::panic;
 
@@ -23,7 +22,7 @@ impl<T: Send + 'static> SingleFlight<T> {
         Self { pending: None }
     }
 
-    /// Makes `call` once an abandoned one has returned, whose result is discarded.
+    /// Makes `call` once an abandoned one has returned; the old result is discarded.
     ///
     /// Waits for as long as the call takes: the caller sets the deadline. When the future is dropped the
     /// call goes on and is remembered.
@@ -33,7 +32,7 @@ impl<T: Send + 'static> SingleFlight<T> {
         self.settle().await.expect("a call was put there just above")
     }
 
-    /// Waits for a call whose caller gave up, and hands over its result; `None` when there is none.
+    /// Waits for a call whose caller gave up, and returns its result; `None` if there is none.
     pub(crate) async fn settle(&mut self) -> Option<T> {
         let joined = self.pending.as_mut()?.await;
         self.pending = None;

@@ -1,10 +1,10 @@
 //! Running a command: starts it, reads a bounded answer, and makes sure that it is gone.
 //!
-//! It knows nothing about roles; the probes read the answers, and a hook looks at the exit code alone.
+//! It knows nothing about roles; the probes read the answers, and a hook uses only the exit code.
 //!
-//! The command of a database can hang, fork, flood or die, and the daemon must outlive all of it:
+//! The command of a database can hang, fork, flood or die, and the daemon must survive all of it:
 //!
-//! - No shell. The environment holds what [`Call`] lists, standard input is empty, and the child leads a
+//! - No shell. The environment contains what [`Call`] lists, standard input is empty, and the child leads a
 //!   process group of its own.
 //! - The group gets SIGKILL when the child has answered, when it overruns its deadline or its output limit,
 //!   and when no caller waits for it any more. The signal is sent before the leader is reaped: an unreaped
@@ -47,10 +47,10 @@ use survivors::Survivor;
 /// of a large process takes milliseconds. The call's deadline is exceeded by at most twice this.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// How often the child is looked at without a SIGCHLD: the daemon's parent may have blocked it.
+/// How often the child is checked without a SIGCHLD: the daemon's parent may have blocked it.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often killed descendants are looked for. They are not our children, so no signal reports their end.
+/// How often killed descendants are searched for. They are not our children, so no signal reports their end.
 const DESCENDANTS_TICK: Duration = Duration::from_millis(5);
 
 /// Runs one child at a time.
@@ -67,7 +67,7 @@ pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
     /// What it printed, at most [`capture::OUTPUT_LIMIT`] bytes.
     pub(crate) stdout: Vec<u8>,
-    /// The first line of what it printed on standard error; sanitised and bounded.
+    /// The first line of what it printed on standard error; sanitized and bounded.
     pub(crate) complaint: String,
 }
 
@@ -81,8 +81,7 @@ struct Running {
     survivors: Vec<Survivor>,
 }
 
-/// A start that a caller waits for. When the waiting ends without it, whatever comes of it is killed, also when it has
-/// come just before.
+/// A start that a caller waits for. If the caller gives up, the started group is killed, even if it started just before.
 #[derive(Debug, Default)]
 struct Awaited(Arc<Mutex<Start>>);
 
@@ -91,9 +90,9 @@ struct Awaited(Arc<Mutex<Start>>);
 enum Start {
     #[default]
     UnderWay,
-    /// The group is there, and the one who waits has not noticed yet.
+    /// The group has started, and the caller does not know yet.
     Came(Pid),
-    /// The one who waits has noticed.
+    /// The caller knows.
     Taken,
     GivenUp,
 }
@@ -118,8 +117,8 @@ impl Runner {
 
     /// Runs `call` for at most `limit`, to which the clean-up adds at most twice [`GRACE`].
     ///
-    /// Dropping the future kills the child's group. A start that hangs in the kernel goes on by itself and
-    /// is killed as soon as it comes back.
+    /// Dropping the future kills the child's group. A start that hangs in the kernel continues by itself, and its group is
+    /// killed as soon as it has started.
     pub(crate) async fn run(&mut self, call: &Call, limit: Duration) -> Result<Finished, NoEvidence> {
         let deadline = Instant::now() + limit;
         reap_orphans();
@@ -155,9 +154,7 @@ impl Runner {
             Ok(End::Overlong) => Err(NoEvidence::TooLong { limit: capture::OUTPUT_LIMIT }),
             Ok(End::Exited) => match status {
                 Some(Ok(status)) => Ok(capture.finish(status)),
-                Some(Err(error)) => {
-                    Err(NoEvidence::Failed(format!("failed to learn its exit code: {error}")))
-                }
+                Some(Err(error)) => Err(NoEvidence::Failed(format!("failed to read its exit code: {error}"))),
                 None => Err(NoEvidence::Unkillable { pid }),
             },
         }
@@ -313,7 +310,7 @@ impl Drop for Leash<'_> {
 // === impl Finished ===
 
 impl Finished {
-    /// How it ended and what it said about it, for people.
+    /// How it ended, with its first line of standard error.
     pub(crate) fn describe(&self) -> String {
         let end = match (self.status.code(), self.status.signal()) {
             (Some(code), _) => format!("exited with code {code}"),
@@ -334,7 +331,7 @@ fn has_exited(leader: Pid) -> bool {
     }
 }
 
-/// What these locks hold is whole at any moment.
+/// Their values are consistent at any moment, so a poisoned lock can be used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,14 +1,13 @@
 //! Time: the [`Timestamp`] that pure code computes with, and the only code that reads a clock.
 //!
-//! One clock is not enough. The monotonic clock that timers use stands still while the machine is
-//! suspended; the boot-time clock counts a suspension, but not the time for which a hypervisor stopped
-//! the virtual machine behind the guest's back; the wall clock counts that as soon as it is corrected
-//! it, but it may also step backwards. So a [`Timestamp`] carries boot time and wall time, and an age is
-//! the larger of the two differences: whichever clock noticed, old evidence does not look fresh. A wall
-//! clock that is stepped forwards costs one early expiry, which the next probe repairs.
+//! One clock is not enough. The monotonic clock, which timers use, stops while the machine is suspended. The boot-time clock
+//! counts a suspension, but not the time for which a hypervisor stopped the virtual machine. The wall clock shows that once
+//! it is corrected, but it may also step backwards. So a [`Timestamp`] holds boot time and wall time, and an age is the
+//! larger of the two differences: if either clock noticed the time, old evidence does not look fresh. A wall clock that is
+//! set forward causes one early expiry, which the next probe repairs.
 //!
-//! What neither clock can see is a virtual machine that was stopped and resumed while nobody corrected
-//! its wall clock: there the first answer may be as old as the pause.
+//! Neither clock notices a virtual machine that was stopped and resumed without a correction of its wall clock: then the
+//! first answer may be as old as the pause.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,15 +26,15 @@ impl Timestamp {
         Self { boot, wall }
     }
 
-    /// How old this moment is at `now`: the larger of what the two clocks say, zero if both ran backwards.
+    /// How old this moment is at `now`: the larger difference of the two clocks, zero if both ran backwards.
     pub fn age_at(self, now: Self) -> Duration {
         let boot = now.boot.saturating_sub(self.boot);
         let wall = now.wall.saturating_sub(self.wall);
         boot.max(wall)
     }
 
-    /// The time from this moment to `now` by the boot-time clock alone: for spans that are shown to other members,
-    /// which a correction of the wall clock must not change.
+    /// The time from this moment to `now` by the boot-time clock alone: for spans that are sent to other members, as a
+    /// correction of the wall clock must not change them.
     pub fn boot_age_at(self, now: Self) -> Duration {
         now.boot.saturating_sub(self.boot)
     }
@@ -75,7 +74,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where the time comes from: the machine's clocks, or a test's.
+/// The source of time: the machine's clocks, or a test's.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
@@ -102,8 +101,8 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Microseconds of `CLOCK_MONOTONIC`, by which service managers compare moments of two processes. Nothing is
-/// decided by it here.
+/// Microseconds of `CLOCK_MONOTONIC`, with which service managers compare moments of two processes. It decides
+/// nothing in this program.
 pub(crate) fn monotonic_microseconds() -> u128 {
     use rustix::time::{ClockId, clock_gettime};
     let time = clock_gettime(ClockId::Monotonic);

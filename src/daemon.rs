@@ -1,10 +1,10 @@
-//! The daemon: builds the channels, owns every task, defines how it is reloaded and in which order it stops.
+//! The daemon: builds the channels, owns every task, defines reload and shutdown.
 //!
 //! ```text
 //! messages.log, POST /probe, SIGUSR1 ──Notify──┐
 //!                                              ▼
-//!                                  one probe loop a group of mirrors
-//!                                              │ watch<Snapshot>, one a mirror
+//!                               one probe loop per group of mirrors
+//!                                              │ watch<Snapshot>, one per mirror
 //!                 ┌────────────────────────────┼─────────────────────┐
 //!                 ▼                            ▼                     ▼
 //!        health listener (own thread)   admin listener      keeper of the state file,
@@ -13,17 +13,17 @@
 //!                                                           steering loops (own thread)
 //! ```
 //!
-//! *Start*: everything that can fail (addresses, certificates, token) is done before the first task runs. What is on
-//! disk is read in the background and within a deadline, see `files`.
+//! *Start*: everything that can fail (addresses, certificates, token) is done before the first task runs. Files are read in
+//! the background and within a deadline, see `files`.
 //!
-//! *Reload*: the same for the new configuration, while the old one serves; an error leaves the old as it was.
-//! A loop whose mirrors did not change goes on undisturbed; any other mirror keeps its verdict and its epoch
-//! if it is still asked in the same way.
+//! *Reload*: the same for the new configuration while the old one serves; an error leaves the old one unchanged. A loop
+//! whose mirrors did not change goes on undisturbed; any other mirror keeps its verdict and its epoch if its probe did not
+//! change.
 //!
-//! *Stop*: the service manager is told; no further steering step is sent and what is in flight is finished;
-//! sockets that the service manager keeps open are left to the next process, unless `drain` is set; the loops
-//! end, every verdict becomes a refusal, the page says so for as long as `drain` asks, the ports close, the
-//! state is written. Nothing is withdrawn from anywhere.
+//! *Stop*: notifies the service manager; sends no further steering step and finishes the one in flight; leaves the sockets
+//! that the service manager keeps open to the next process, unless `drain` is set; ends the loops, so that every verdict
+//! becomes a refusal; the page answers it for the time of `drain`; closes the ports; writes the state. Nothing is withdrawn
+//! from any target.
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,12 +36,11 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::status::Build;
-use crate::admin::{self, MirrorView, View};
+use crate::admin::{self, Build, ConfigurationView, MirrorView, View};
 use crate::clock::{Clock, Timestamp};
-use crate::config::Config;
 use crate::descriptors;
 use crate::health;
+use crate::provider::Config;
 use crate::service::{self, Service, SocketError};
 use crate::state::Store;
 
@@ -51,21 +50,21 @@ mod mirrors;
 mod steering;
 mod unchecked;
 
+pub use files::PeerKeyError;
 use files::{Files, Secrets};
 use mirrors::Mirrors;
-pub use mirrors::PeerKeyError;
 use steering::Steering;
 
 /// How much later than planned a round of a probe loop may end on a busy machine before it counts as hung.
 const ROUND_SLACK: Duration = Duration::from_secs(5);
 
-/// How long the tasks may take to end after they were told to.
+/// How long the tasks may take to end after they were cancelled.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the last write of the state may take; a disk that hangs must not keep the process, nor hold up a reload.
+/// How long the last write of the state may take; a disk that hangs must delay neither a stop nor a reload.
 const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A running daemon. [`stop`](Self::stop) is the orderly end.
+/// A running daemon. [`stop`](Self::stop) shuts it down cleanly.
 #[derive(Debug)]
 pub struct Daemon {
     config: Config,
@@ -78,14 +77,15 @@ pub struct Daemon {
     health: health::Server,
     admin: AdminTask,
     view: watch::Sender<Arc<View>>,
+    configuration: Option<ConfigurationView>,
     tasks: TaskTracker,
     watchers: Watchers,
     service: Service,
-    /// Ends the task that tells the service manager.
-    telling: CancellationToken,
+    /// Ends the task that notifies the service manager.
+    notifying: CancellationToken,
 }
 
-/// Why a configuration cannot be put to work.
+/// Why a configuration cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The health listener cannot start.
@@ -108,7 +108,7 @@ pub enum StartError {
     Hangs {
         /// The file, or the first of several.
         path: PathBuf,
-        /// For how long it did not.
+        /// The timeout.
         source: io::Error,
     },
     /// A socket was lost between binding and serving.
@@ -125,7 +125,7 @@ struct AdminTask {
     handed_back: oneshot::Receiver<TcpListener>,
 }
 
-/// The tasks that watch the mirrors for one configuration: keepers of state, warners.
+/// The tasks that watch the mirrors of one configuration: they write state files and warn of unchecked mirrors.
 #[derive(Debug, Default)]
 struct Watchers {
     cancelled: CancellationToken,
@@ -135,14 +135,14 @@ struct Watchers {
 // === impl StartError ===
 
 impl StartError {
-    /// How to mend it: a full sentence, if there is one to say.
+    /// How to correct it: a full sentence, if there is advice.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Health(error) => error.hint(),
             Self::Admin(error) => error.hint(),
-            Self::Hangs { .. } => {
-                Some("A port is not opened without what protects it: see why the file system hangs.")
-            }
+            Self::Hangs { .. } => Some(
+                "The port stays closed without its certificate or token. Find out why the file system hangs.",
+            ),
             Self::Inherited(_) | Self::PeerKey(_) | Self::Steering(_) | Self::Address(_) => None,
         }
     }
@@ -151,8 +151,8 @@ impl StartError {
 // === impl Daemon ===
 
 impl Daemon {
-    /// Starts everything that `config` asks for. Must be called within a tokio runtime, on which the control
-    /// plane runs; the health listener brings its own. `service` gives the sockets and hears how it goes.
+    /// Starts everything that `config` needs. Must be called within a tokio runtime, on which the control
+    /// plane runs; the health listener has its own. `service` passes sockets and receives notifications.
     pub async fn start(config: Config, clock: Clock, service: Service) -> Result<Self, StartError> {
         let tasks = TaskTracker::new();
         service.inherited.check(&config)?;
@@ -178,14 +178,14 @@ impl Daemon {
         mirrors.commit(prepared).await;
         steering.commit(mirrors.entries()).await;
         let started_at = clock.now();
-        let view = watch::Sender::new(Arc::new(make_view(&health, &mirrors, &steering, started_at)));
+        let view = watch::Sender::new(Arc::new(make_view(&health, &mirrors, &steering, started_at, None)));
         let (cancelled, (hand_back, handed_back)) = (CancellationToken::new(), oneshot::channel());
         let reader = view.subscribe();
         tasks.spawn(admin::serve(listener, access, reader, clock.clone(), cancelled.clone(), hand_back));
         let admin = AdminTask { configured: config.admin.listen, address, cancelled, handed_back };
-        let telling = CancellationToken::new();
+        let notifying = CancellationToken::new();
         let (manager, reader) = (Arc::clone(&service.manager), view.subscribe());
-        tasks.spawn(service::follow(manager, reader, health.pulse(), clock.clone(), telling.clone()));
+        tasks.spawn(service::follow(manager, reader, health.pulse(), clock.clone(), notifying.clone()));
         let watchers = Watchers::default();
         let daemon = Self {
             config,
@@ -198,16 +198,17 @@ impl Daemon {
             health,
             admin,
             view,
+            configuration: None,
             tasks,
             watchers,
             service,
-            telling,
+            notifying,
         };
         daemon.start_watchers();
         Ok(daemon)
     }
 
-    /// Puts another configuration to work; on an error everything is as it was.
+    /// Applies another configuration; on an error nothing changes.
     pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
         self.service.inherited.check(&config)?;
         let Secrets { keys, access } = self.files.secrets(&config).await?;
@@ -221,11 +222,10 @@ impl Daemon {
         let moved = config.admin.listen != self.admin.configured;
         let inherited = self.service.inherited.for_admin(config.admin.listen)?;
         let listener = if moved { Some(admin::bind(config.admin.listen, inherited)?) } else { None };
-        // The last step that can fail; what was bound for it is dropped again if it does.
+        // The last step that can fail; if it does, new sockets are dropped.
         self.health.reconfigure(&descriptors::fitted(&config.health), prepared.readers().collect())?;
         self.mirrors.commit(prepared).await;
-        // Before loops that are replaced finish what they have sent: the watchdog must not look at snapshots that
-        // nobody writes any more.
+        // Before replaced loops finish their last step: the watchdog must not read snapshots that no loop writes any more.
         self.publish_view();
         self.steering.commit(self.mirrors.entries()).await;
         self.publish_view();
@@ -233,15 +233,35 @@ impl Daemon {
         self.service.inherited.warn(&config);
         self.config = config;
         std::mem::take(&mut self.watchers).stop().await;
-        // One that hangs must not write over what those that come next have written.
+        // A write that hangs must not overwrite what later ones have written.
         self.store = store.next_generation();
         self.start_watchers();
         Ok(())
     }
 
     fn publish_view(&self) {
-        let view = make_view(&self.health, &self.mirrors, &self.steering, self.started_at);
+        let configuration = self.configuration.clone();
+        let view = make_view(&self.health, &self.mirrors, &self.steering, self.started_at, configuration);
         self.view.send_replace(Arc::new(view));
+    }
+
+    /// Sets the source of the configuration for reports.
+    pub fn loaded_from(&mut self, source: String) {
+        let loaded_at = self.started_at;
+        self.configuration = Some(ConfigurationView { source, loaded_at, last_reload: None });
+        self.publish_view();
+    }
+
+    /// Sets the result of a reload for reports: `error` is why the previous configuration stays in force.
+    pub fn reload_ended(&mut self, error: Option<String>) {
+        let now = self.clock.now();
+        if let Some(configuration) = &mut self.configuration {
+            if error.is_none() {
+                configuration.loaded_at = now;
+            }
+            configuration.last_reload = Some((now, error));
+        }
+        self.publish_view();
     }
 
     /// The configuration in force.
@@ -254,7 +274,7 @@ impl Daemon {
         self.mirrors.wake();
     }
 
-    /// The addresses of the health listener, with the ports that the system chose where the configuration says 0.
+    /// The addresses of the health listener; port 0 of the configuration is replaced by the chosen port.
     pub fn health_addresses(&self) -> Vec<SocketAddr> {
         self.health.addresses()
     }
@@ -264,12 +284,11 @@ impl Daemon {
         self.admin.address
     }
 
-    /// Stops in order: send no further steering step, leave inherited sockets to the next process, refuse, drain,
-    /// close the ports, write the state.
+    /// Shuts down cleanly: sends no further steering step, leaves inherited sockets to the next process, refuses, drains,
+    /// closes the ports, writes the state.
     ///
-    /// Who asks for a drain wants the page to say 503 before it goes, on inherited sockets, too. Otherwise nobody
-    /// is refused there: the process that comes next answers who waits, and until it comes nobody is told
-    /// SUCCESS either.
+    /// With `drain` the page answers 503 before it closes, on inherited sockets as well. Without it no client of an
+    /// inherited socket is refused: the next process answers the waiting ones, and none gets SUCCESS until then.
     pub async fn stop(mut self) {
         self.service.manager.stopping(self.config.health.drain);
         self.steering.stop();
@@ -284,15 +303,15 @@ impl Daemon {
         self.health.stop().await;
         self.steering.stopped().await;
         self.admin.cancelled.cancel();
-        self.telling.cancel();
+        self.notifying.cancel();
         self.watchers.stop().await;
         self.tasks.close();
         if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some tasks did not end in time");
+            tracing::warn!("some tasks did not end within the deadline");
         }
     }
 
-    /// Serves admin requests with other settings: on `listener`, or on the old socket when there is none.
+    /// Serves admin requests with new settings: on `listener`, or on the old socket if there is none.
     async fn replace_admin(
         &mut self,
         configured: SocketAddr,
@@ -336,14 +355,18 @@ impl Watchers {
         self.cancelled.cancel();
         self.tasks.close();
         if tokio::time::timeout(LAST_WRITE_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!(
-                "the state directory hangs; the state file may be of the transition before the last"
-            );
+            tracing::warn!("the state directory hangs; the state file may lack the last transition");
         }
     }
 }
 
-fn make_view(health: &health::Server, mirrors: &Mirrors, steering: &Steering, started_at: Timestamp) -> View {
+fn make_view(
+    health: &health::Server,
+    mirrors: &Mirrors,
+    steering: &Steering,
+    started_at: Timestamp,
+    configuration: Option<ConfigurationView>,
+) -> View {
     let mirror = |entry: &mirrors::Entry| MirrorView {
         name: entry.config.name.as_str().into(),
         paths: entry.config.paths.clone(),
@@ -358,6 +381,7 @@ fn make_view(health: &health::Server, mirrors: &Mirrors, steering: &Steering, st
         build: Build::this(),
         pid: std::process::id(),
         started_at,
+        configuration,
         health: health.addresses(),
         agent_check: health.agent_check_address(),
         checkers: health.checkers(),

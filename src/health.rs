@@ -1,8 +1,8 @@
 //! The health listener: what load balancers poll. The data plane.
 //!
-//! It is responsible for answering every check at once and truthfully, whatever other clients and the rest of
-//! the process do, and for nothing else. It reads each mirror's [`Snapshot`] and evaluates it at the moment of
-//! the answer; it asks no database, reads no file, resolves no name and calls no cloud.
+//! It answers every check at once and truthfully, whatever other clients and the rest of the process do, and does
+//! nothing else. It evaluates each mirror's [`Snapshot`] at the moment of the answer; it asks no database, reads no file,
+//! resolves no name and calls no cloud.
 //!
 //! ```text
 //!             listener ─► accept ─┬─ whole request there ──► answer, close        (most checks)
@@ -12,7 +12,7 @@
 //!              (pure, what was asked)  (pure, what is answered)
 //! ```
 //!
-//! Why it is built so:
+//! Why it is designed this way:
 //!
 //! - A thread of its own, with a runtime of its own: a control plane that blocks cannot delay a check, and a
 //!   panic on the thread ends the process, so that no port stays open without a thread that answers.
@@ -43,15 +43,16 @@ use crate::peer::document::Profile;
 use crate::snapshot::Snapshot;
 use crate::tls::ReloadingCertificate;
 
+mod abort;
 mod accept;
 mod agent;
 mod checkers;
 mod connection;
+#[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod handshakes;
 mod head;
 mod listener;
-mod prefixed;
 mod proxy;
 mod respond;
 mod route;
@@ -71,16 +72,16 @@ use listener::Listener;
 use seats::Seats;
 use server_config::{Plan, Purpose, ServerConfig, Service};
 
-/// How long the thread may take to show that it turns. It never works longer than a batch of connections, and
-/// a machine that is this slow fails its load balancer's checks as well.
+/// How long the thread may take to answer that it runs. It never works longer than a batch of connections, and a machine
+/// that is this slow fails its load balancer's checks as well.
 const TURN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many questions to the thread may wait for an answer.
 const MAX_QUESTIONS: usize = 4;
 
-/// The mirror whose verdict the page at `path` shows, by its place in the configuration; `None` for any other
-/// page, and for none. A query means nothing, as in a request.
-pub(crate) fn mirror_told_at(mirrors: &[config::Mirror], path: &str) -> Option<usize> {
+/// The index of the mirror whose verdict the page at `path` shows; `None` for any other page, and for none. A query is
+/// ignored, as in a request.
+pub(crate) fn mirror_told_at<T>(mirrors: &[config::Mirror<T>], path: &str) -> Option<usize> {
     let names_and_paths = mirrors.iter().map(|mirror| (mirror.name.as_str(), mirror.paths.as_slice()));
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     match route::Routes::new(names_and_paths).select(path)? {
@@ -92,13 +93,13 @@ pub(crate) fn mirror_told_at(mirrors: &[config::Mirror], path: &str) -> Option<u
 /// A mirror as the health listener sees it.
 #[derive(Clone, Debug)]
 pub struct Mirror {
-    /// Its name in paths, and in what agent checks send.
+    /// Its name in paths and agent checks.
     pub name: Arc<str>,
     /// Path prefixes of its status page.
     pub paths: Vec<String>,
     /// Its state, from its probe loop.
     pub snapshot: watch::Receiver<Snapshot>,
-    /// What its member reports to the others besides.
+    /// What its member reports to the others besides its role.
     pub profile: watch::Receiver<Profile>,
 }
 
@@ -107,7 +108,7 @@ pub struct Mirror {
 pub struct Server {
     plan: Publisher,
     pulse: Pulse,
-    /// The service manager keeps them open; listeners work on duplicates.
+    /// Sockets that the service manager keeps open; listeners use duplicates.
     inherited: Vec<TcpListener>,
     checkers: Checkers,
     tally: Arc<Tally>,
@@ -116,11 +117,11 @@ pub struct Server {
     ended: oneshot::Receiver<()>,
 }
 
-/// Asks the health thread whether it turns.
+/// Asks the health thread whether it runs.
 #[derive(Clone, Debug)]
 pub struct Pulse(mpsc::Sender<thread::Question>);
 
-/// Tells the thread what should run. It ends when this is dropped.
+/// Publishes what the thread should run. The thread ends when this is dropped.
 #[derive(Debug)]
 struct Publisher(watch::Sender<Plan>);
 
@@ -129,9 +130,9 @@ struct Publisher(watch::Sender<Plan>);
 impl Server {
     /// Opens every address and starts to answer. On an error nothing runs and nothing stays open.
     ///
-    /// `inherited` are sockets that the service manager keeps open beyond this process; each is used whenever
-    /// the configuration has the address that it is bound to. On them nothing is answered before every mirror
-    /// has a verdict (or for one and a half seconds): who asks meanwhile waits in the queue, as during a restart.
+    /// `inherited` are sockets that the service manager keeps open beyond this process; each is used while the
+    /// configuration has the address that it is bound to. They answer nothing before every mirror has a verdict, or one
+    /// and a half seconds have passed: until then clients wait in the queue, as during a restart.
     pub fn start(
         settings: &config::Health,
         mirrors: Vec<Mirror>,
@@ -166,8 +167,8 @@ impl Server {
         Ok(Self { plan: Publisher(plan), pulse: Pulse(questions), inherited, checkers, tally, thread, ended })
     }
 
-    /// Takes over another configuration: sockets of addresses that stay are kept with all who wait in them,
-    /// new ones are opened before old ones are closed. On an error nothing has changed.
+    /// Applies another configuration: sockets of unchanged addresses stay open with their queues, and new ones are opened
+    /// before old ones are closed. On an error nothing has changed.
     pub fn reconfigure(&mut self, settings: &config::Health, mirrors: Vec<Mirror>) -> Result<(), StartError> {
         let open = self.plan.0.borrow().listeners.clone();
         let names: Vec<_> = mirrors.iter().map(|mirror| Arc::clone(&mirror.name)).collect();
@@ -187,17 +188,17 @@ impl Server {
         self.addresses_for(Purpose::AgentCheck).first().copied()
     }
 
-    /// The table of who asks.
+    /// The table of the clients that check.
     pub fn checkers(&self) -> Checkers {
         self.checkers.clone()
     }
 
-    /// What is counted; a holder can read it at any time.
+    /// The counters, which can be read at any time.
     pub fn tally(&self) -> Arc<Tally> {
         Arc::clone(&self.tally)
     }
 
-    /// Whether the thread turns, see [`Pulse::is_turning`].
+    /// Whether the thread runs, see [`Pulse::is_turning`].
     pub async fn is_turning(&self) -> bool {
         self.pulse.is_turning().await
     }
@@ -207,9 +208,8 @@ impl Server {
         self.pulse.clone()
     }
 
-    /// Leaves the inherited sockets to the process after this one: accepts nothing more from them, and lets the
-    /// requests that came from them finish, for up to a quarter of a second. Who connects from here on waits in
-    /// the queue, which the service manager keeps open.
+    /// Leaves the inherited sockets to the next process: accepts nothing more from them, and lets their requests finish
+    /// for up to a quarter of a second. Later clients wait in the queue, which the service manager keeps open.
     pub async fn hand_over(&self) {
         let (answer, answered) = oneshot::channel();
         if self.pulse.0.try_send(thread::Question::HandOver(answer)).is_ok() {
@@ -246,7 +246,7 @@ impl Pulse {
         Self(mpsc::channel(1).0)
     }
 
-    /// Whether the thread turns: asks it, and waits for up to a second. For the watchdog.
+    /// Whether the thread runs: asks it, and waits for up to a second. For the watchdog.
     pub async fn is_turning(&self) -> bool {
         let (answer, answered) = oneshot::channel();
         let asked = self.0.try_send(thread::Question::Turning(answer));

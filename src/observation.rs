@@ -1,16 +1,15 @@
-//! What a probe brings back: an [`Observation`] with a definite [`Role`], or [`NoEvidence`] and why.
+//! The result of a probe: an [`Observation`] with a definite [`Role`], or [`NoEvidence`] and why. PURE.
 //!
-//! The evidence has three values. A definite *primary* may be served; a definite anything-else is
-//! believed at once; *no evidence* is neither, and only the [role tracker](crate::role) decides for how
-//! long the last definite answer bridges it. PURE: no I/O, no clock. This module does not know how the
-//! question was asked; that is [`probe`](crate::probe)'s business.
+//! The evidence has three values. A definite *primary* may be served; any other definite role counts at once; *no
+//! evidence* is neither, and the [role machine](crate::role) decides how long the last definite answer bridges it. This
+//! module does not know how the question was asked; [`probe`](crate::probe) does.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// What the local instance said that it is.
+/// The role that the local instance reported.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The acting primary failover member.
@@ -19,7 +18,7 @@ pub enum Role {
     Backup,
     /// An async member that receives the mirror's journals at present.
     Async(AsyncKind),
-    /// Definitely not the primary, nor of use to readers: the instance's own word for it.
+    /// Definitely neither the primary nor usable for readers: the instance's own word for it.
     Other(OtherRole),
 }
 
@@ -61,13 +60,13 @@ pub enum OtherRole {
     NotInitialized,
     /// The mirror is down on this member.
     MirrorDown,
-    /// The probe can tell *not primary* and no more than that.
+    /// The probe can report *not primary* and no more.
     NotPrimary,
 }
 
-/// Why a probe could not tell the role.
+/// Why a probe did not find the role.
 ///
-/// The text in a variant is evidence for people; it is sanitised when it is made, see [`printable`](crate::text::printable).
+/// The text in a variant is evidence for people; it is sanitized when it is made, see [`printable`](crate::text::printable).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NoEvidence {
     /// The deadline passed before an answer came.
@@ -77,7 +76,7 @@ pub enum NoEvidence {
     },
     /// The command does not exist, or cannot be executed at all.
     CommandMissing(String),
-    /// The operating system, the command or the server refused to let us ask.
+    /// The operating system, the command or the server denied access.
     Denied(String),
     /// The answer came, and it does not know the instance.
     NoSuchInstance(String),
@@ -97,9 +96,9 @@ pub enum NoEvidence {
     },
     /// An answer that is not in the expected form.
     Unparsable(String),
-    /// A word in the right place that nobody has seen before, or a combination that makes no sense.
+    /// An unknown word in the right place, or a combination that makes no sense.
     Unrecognised(String),
-    /// The member says that it is in trouble: it may look primary, and another may be it.
+    /// The member says that it is in trouble: it may look primary while another one is.
     Trouble(String),
     /// The instance itself says that it does not know: `Error`, `Indeterminate`.
     Indeterminate(String),
@@ -120,7 +119,7 @@ pub struct Observation {
     pub answered_at: Timestamp,
     /// The answer.
     pub outcome: Outcome,
-    /// What the answer was read from, for people: a line, a status; sanitised and bounded.
+    /// What the answer was read from, for people: a line, a status; sanitized and bounded.
     pub evidence: String,
 }
 
@@ -139,7 +138,7 @@ impl Role {
             Self::Async(AsyncKind::ReadOnlyReporting) => "read-only-reporting",
             Self::Async(AsyncKind::ReadWriteReporting) => "read-write-reporting",
             Self::Async(AsyncKind::Unspecified) => "async",
-            Self::Other(standing) => standing.word(),
+            Self::Other(other) => other.word(),
         }
     }
 
@@ -172,7 +171,7 @@ impl fmt::Display for Role {
 // === impl OtherRole ===
 
 impl OtherRole {
-    /// Every standing there is.
+    /// Every one of them.
     pub const ALL: [Self; 12] = [
         Self::InstanceDown,
         Self::SignOnInhibited,
@@ -188,7 +187,7 @@ impl OtherRole {
         Self::NotPrimary,
     ];
 
-    /// The standing in one lower-case word.
+    /// It in one lower-case word.
     pub const fn word(self) -> &'static str {
         match self {
             Self::InstanceDown => "down",
@@ -210,8 +209,7 @@ impl OtherRole {
 // === impl NoEvidence ===
 
 impl NoEvidence {
-    /// Whether asking again cannot help until somebody repairs the set-up: the page then answers 500
-    /// where it would answer 503.
+    /// Whether retrying cannot help until an operator corrects the set-up: the page then answers 500 instead of 503.
     pub const fn is_unanswerable(&self) -> bool {
         matches!(self, Self::CommandMissing(_) | Self::Denied(_) | Self::NoSuchInstance(_))
     }
@@ -243,7 +241,7 @@ impl fmt::Display for NoEvidence {
             Self::CommandMissing(text) | Self::Denied(text) | Self::NoSuchInstance(text) => f.write_str(text),
             Self::Failed(text) | Self::Unreachable(text) | Self::Unparsable(text) => f.write_str(text),
             Self::Unkillable { pid } => {
-                write!(f, "process {pid} of an earlier call was killed and is not gone")
+                write!(f, "process {pid} of an earlier call was killed and has not ended")
             }
             Self::TooLong { limit } => write!(f, "the answer is longer than {limit} bytes"),
             Self::Unrecognised(text) => write!(f, "unrecognised: {text}"),

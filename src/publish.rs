@@ -1,21 +1,20 @@
 //! `mirrorvip publish`: the role of the local instance as a file with a heartbeat, for a daemon in another
 //! container that reads it with the [`file`](mod@crate::probe::file) probe over a shared volume.
 //!
-//! It asks with the probe loop of the daemon, wake-ups and all, and writes every definite answer at once. It
-//! rules nothing: no verdict, no epoch and no port are here, since the reader has them all. What the reader
-//! relies on:
+//! It uses the daemon's probe loop, including wake-ups, and writes every definite answer at once. It has no verdict, epoch
+//! or port, as the reader has them. The reader relies on this:
 //!
-//! - The file's name is the mirror's with `.role` behind it. Its first line is the [role word](Role::word); the
-//!   second is for people.
-//! - The modification time is the heartbeat: when the question was *asked*, by the wall clock. However long the
-//!   answer, the disk or a frozen process took, the file never looks younger than its evidence.
-//! - A new file takes the place of the old by renaming: a reader sees the one or the other, and no half of one.
-//! - Without evidence nothing is written. The heartbeat then ages until the reader's `stale_after`, as its own
-//!   last answer would: the same silence has the same length with a publisher and without.
-//! - No other file is written to: the new file has a random name and must not exist, see `file`.
-//! - The file stays at a stop, for the same reason. A new publisher goes on where the old one ended.
+//! - The file's name is the mirror's name and `.role`. Its first line is the [role word](Role::word); the second is for
+//!   people.
+//! - The modification time is the heartbeat: the time when the question was *asked*, by the wall clock. So the file never
+//!   looks younger than its evidence, however long the answer, the disk or a frozen process took.
+//! - A new file replaces the old one by renaming: a reader never sees half a file.
+//! - Without evidence nothing is written. The heartbeat then ages until the reader's `stale_after`, exactly as the reader's
+//!   own last answer would.
+//! - No other file is written: the new file has a random name and must not exist, see `file`.
+//! - The file stays after a stop, so that a new publisher continues where the old one ended.
 //!
-//! It is not synced to the disk: after a loss of power the heartbeat would be outdated anyway.
+//! It is not synced to the disk: after a power loss the heartbeat would be too old anyway.
 
 use std::fmt;
 use std::io;
@@ -43,20 +42,19 @@ use crate::wake;
 #[cfg(test)]
 mod tests;
 
-/// How long one file may take to be written. A volume that hangs for longer is reported; nothing is written
-/// beside what hangs there.
+/// Time limit of a write. A volume that hangs longer is reported, and no second write starts until the first returns.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a write in flight may hold up a stop.
+/// How long a write in flight may delay a stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The file by which a publisher holds the directory: not that of a state directory, should it be the same.
+/// The lock file of a publisher; it differs from that of a state directory, which may be the same directory.
 const LOCK: &str = "publish.lock";
 
-/// Readable for a reader that runs as another user, writable for the publisher alone.
+/// Readable for a reader that runs as another user, writable only for the publisher.
 const MODE: u32 = 0o644;
 
-/// The publishers of all mirrors of a configuration. [`stop`](Self::stop) is the orderly end.
+/// The publishers of all mirrors of a configuration. [`stop`](Self::stop) shuts them down cleanly.
 #[derive(Debug)]
 pub struct Publisher {
     wakes: Vec<Arc<Notify>>,
@@ -82,24 +80,19 @@ struct Beat {
 // === impl Publisher ===
 
 impl Publisher {
-    /// Asks about every one of `mirrors` and keeps its file in `directory` up to date. Must be called within a
-    /// tokio runtime. Fails at nothing: a directory that cannot be written to is reported, and tried again with
-    /// the next answer.
-    pub fn start(mirrors: &[Mirror], directory: &Path, clock: &Clock) -> Self {
+    /// Probes `mirrors` and keeps their files in `directory` up to date. Must be called within a tokio runtime. Never fails:
+    /// a directory that cannot be written is reported, and tried again with the next answer.
+    pub fn start<T>(mirrors: &[Mirror<T>], directory: &Path, clock: &Clock) -> Self {
         let (tasks, cancelled) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(hold(directory.to_owned(), cancelled.clone()));
         let mut wakes = Vec::new();
         for (prober, members) in Prober::group(mirrors, clock) {
-            let members: Vec<&Mirror> = members.into_iter().map(|index| &mirrors[index]).collect();
+            let members: Vec<&Mirror<T>> = members.into_iter().map(|index| &mirrors[index]).collect();
             // Mirrors that share a probe have the same interval.
             let Some(interval) = members.first().map(|mirror| mirror.interval) else { continue };
             let wake = Arc::new(Notify::new());
-            let mut wake_on: Vec<_> = members.iter().flat_map(|mirror| mirror.wake_on.clone()).collect();
-            wake_on.sort();
-            wake_on.dedup();
-            if !wake_on.is_empty() {
-                tasks.spawn(wake::follow(wake_on, Arc::clone(&wake), cancelled.clone()));
-            }
+            let wake_on = members.iter().flat_map(|mirror| mirror.wake_on.clone()).collect();
+            tasks.spawn(wake::follow(wake_on, Arc::clone(&wake), cancelled.clone()));
             let mut watched = Vec::new();
             for mirror in members {
                 let settings = Settings { stale_after: mirror.stale_after, rise: mirror.rise };
@@ -128,7 +121,7 @@ impl Publisher {
         }
     }
 
-    /// Ends the questions and finishes the write in flight. The files stay.
+    /// Ends the probes and finishes the write in flight. The files stay.
     pub async fn stop(self) {
         self.cancelled.cancel();
         self.tasks.close();
@@ -138,13 +131,13 @@ impl Publisher {
     }
 }
 
-/// The file in `directory` that the mirror of this name is published in.
+/// The file of the mirror of this name in `directory`.
 pub fn role_file(mirror: &str, directory: &Path) -> PathBuf {
     directory.join(RoleFile::of(mirror, directory).name)
 }
 
-/// Holds the directory for this process, for as long as it lives, and says so if another one does: both would write the
-/// same files. Being published twice is better than not at all, so it goes on either way.
+/// Locks the directory for this process, and reports if another publisher holds it, as both would write the same files.
+/// Publishing twice is better than not at all, so it goes on in any case.
 async fn hold(directory: PathBuf, cancelled: CancellationToken) {
     let lock = spawn_blocking(move || {
         let opened = Directory::open(&directory).ok()?;
@@ -158,10 +151,10 @@ async fn hold(directory: PathBuf, cancelled: CancellationToken) {
                 Some(lock)
             }
             Err(LockError::Held(holder)) => {
-                tracing::error!(%directory, holder, "another publisher writes there, too: stop one of the two, or readers see now one answer, now the other");
+                tracing::error!(%directory, holder, "another publisher writes there as well, and readers see the answers of both in turn: stop one of the two");
                 None
             }
-            // A file system without locks, or one that cannot be written to, which the first write will report.
+            // A file system without locks, or a read-only one, which the first write reports.
             Err(_) => None,
         }
     });
@@ -170,7 +163,7 @@ async fn hold(directory: PathBuf, cancelled: CancellationToken) {
     cancelled.cancelled().await;
 }
 
-/// Writes each definite answer once, as soon as it is known. A failure is reported once, and its end.
+/// Writes each definite answer once, at once. Reports the first failure and the end of failures.
 async fn publish(
     mirror: String,
     file: RoleFile,
@@ -197,7 +190,7 @@ async fn publish(
                 Err(_) if failing => {}
                 Err(error) => {
                     failing = true;
-                    tracing::error!(mirror, %file, %error, "failed to write the role file; its reader refuses when the last one is too old");
+                    tracing::error!(mirror, %file, %error, "failed to write the role file; its reader refuses once the last one is too old");
                 }
             }
         }
@@ -244,10 +237,10 @@ impl fmt::Display for RoleFile {
 // === impl Beat ===
 
 impl Beat {
-    /// What an answer makes known at `now`; nothing without evidence. PURE.
+    /// The content for an answer at `now`; none without evidence. PURE.
     fn of(answer: &Observation, now: Timestamp) -> Option<Self> {
         let role: &Role = answer.outcome.as_ref().ok()?;
-        // As old as either clock says: the reader sees the wall clock alone.
+        // The larger age of both clocks: the reader sees only the wall clock.
         let age = answer.asked_at.age_at(now);
         Some(Self {
             text: format!("{role}\nasked at {}\n", answer.asked_at),

@@ -1,25 +1,24 @@
-//! The role machine: [`Observation`]s in, [`Verdict`]s out. It elects nothing; IRIS has done that.
+//! The role machine: [`Observation`]s in, [`Verdict`]s out. It elects no member; IRIS does.
 //!
-//! PURE: no I/O, no clock, no task; every moment comes in as a parameter. The [`Tracker`] is driven by one
-//! probe loop. What it rules is read by others at any later moment, so a [`Verdict`] to serve carries its
-//! own [`Lease`], and the *reader* evaluates it with [`Verdict::at`]: a prober, a task or a runtime that
-//! hangs fails closed without a task that has to notice.
+//! PURE: no I/O, no clock, no task; every moment comes in as a parameter. One probe loop drives the [`Tracker`]. Its
+//! verdicts are read at any later moment, so a [`Verdict`] to serve carries its own [`Lease`], and the *reader* evaluates
+//! it with [`Verdict::at`]: when a prober, a task or the runtime hangs, the verdict expires without a task that notices.
 //!
 //! | evidence | verdict |
 //! |---|---|
 //! | primary | serve until `asked_at + stale_after`, once it was seen `rise` times in a row |
 //! | definitely not primary | refuse, at once |
-//! | none, while a lease runs | as it was: silence is bridged until the lease ends and not longer |
+//! | none, while a lease runs | unchanged: silence is bridged until the lease ends and not longer |
 //! | none, otherwise | refuse |
 //!
-//! An [`Epoch`] numbers the promotions that were seen: it rises when the instance regains a role that it
-//! was definitely seen (by this process or, through the remembered state, by the one before) not to have.
-//! A member that falls silent and then still says *primary* has not been promoted, so it resumes its old
-//! epoch; [`Origin`] says which of these it was. The difference decides who may take traffic from whom.
+//! An [`Epoch`] numbers the promotions that were seen: it rises when the instance becomes primary after this process, or
+//! the previous one, definitely saw it in another role. A member that falls silent and then still says *primary* has not
+//! been promoted, so it resumes its old epoch; [`Origin`] distinguishes the two. The difference decides which member may
+//! take traffic.
 //!
-//! A member that only looks primary, while another was promoted later, can be [superseded](Tracker::supersede):
-//! it then refuses for as long as the ruling stands, and at most until its own instance is seen in another role.
-//! Who was promoted later is decided elsewhere, by the [arbiter](crate::steer::arbiter).
+//! A member that looks primary although another was promoted later can be [superseded](Tracker::supersede): it then
+//! refuses while the ruling is in force, and at most until its own instance is seen in another role. The
+//! [arbiter](crate::steer::arbiter) decides which member was promoted later.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -40,6 +39,15 @@ pub use lease::Lease;
 pub use permit::{Held, Permit, PermitLost};
 pub use verdict::{Reason, Verdict};
 
+/// An order to the probe loop: in this epoch the page refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supersede {
+    /// The epoch that it applies to.
+    pub(crate) epoch: Epoch,
+    /// Which member was promoted later, and how it is known.
+    pub(crate) by: String,
+}
+
 /// Number of a promotion, counted by this member: rises by one at each that it sees. Zero is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -50,23 +58,23 @@ pub struct Epoch(u64);
 pub enum Origin {
     /// This process saw the instance in another role before.
     Promoted,
-    /// This process saw the instance as primary, then lost sight of it, and then saw it as primary again.
+    /// This process saw the instance as primary, got no answer for a time, and then saw it as primary again.
     Resumed,
     /// The instance was primary at the first definite answer that this process got.
     Found,
 }
 
-/// What one process leaves to the next about a mirror.
+/// What one process saves for the next about a mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     /// Number of the last promotion seen.
     pub epoch: Epoch,
     /// Whether the last definite role was *primary*.
     pub primary: bool,
-    /// When the question was asked that was last answered with this role, on this boot's clocks.
+    /// When the last question was asked that the instance answered with this role, on this boot's clocks.
     #[serde(skip)]
     pub asked_at: Option<Timestamp>,
-    /// When the promotion was seen that is still held, on this boot's clocks.
+    /// When the present promotion was seen, on this boot's clocks.
     #[serde(skip)]
     pub promoted_at: Option<Timestamp>,
 }
@@ -74,13 +82,13 @@ pub struct Remembered {
 /// The two settings of the role machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
-    /// How long an answer may be believed, counted from when it was asked for.
+    /// How long an answer is valid, counted from the question.
     pub stale_after: Duration,
     /// How often *primary* must be seen in a row before it is served.
     pub rise: NonZeroU32,
 }
 
-/// The last definite role, and until when it may be believed.
+/// The last definite role, and how long it is valid.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LastRole {
     /// The role.
@@ -93,22 +101,22 @@ pub struct LastRole {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tracker {
     settings: Settings,
-    /// What the evidence of the own instance says.
+    /// The verdict from the own instance's evidence alone.
     evidence: Verdict,
     /// The same, unless another member supersedes this one.
     verdict: Verdict,
     standing: Option<LastRole>,
     epoch: Epoch,
     origin: Option<Origin>,
-    /// Whether the role was lost since the epoch began, as far as anybody remembers.
+    /// Whether the role was lost since the epoch began, as far as is known.
     lost: bool,
     /// Whether this process itself saw another role since it last served.
     witnessed_loss: bool,
-    /// When the promotion was seen with which the epoch began.
+    /// When the promotion that began the epoch was seen.
     promoted_at: Option<Timestamp>,
-    /// When the question was asked that was last answered with another role than primary.
+    /// When the last question was asked that the instance answered with another role than primary.
     other_at: Option<Timestamp>,
-    /// When the question was asked on whose answer this member served last, by this process or the one before.
+    /// When the question was asked whose answer last let this member serve, in this process or the previous one.
     held_at: Option<Timestamp>,
     /// Which member supersedes this one, and how that is known.
     superseded: Option<String>,
@@ -119,7 +127,7 @@ pub struct Tracker {
 // === impl Tracker ===
 
 impl Tracker {
-    /// A machine that has seen nothing; `remembered` is what the process before it left, if that is known.
+    /// A machine that has seen nothing; `remembered` is what the previous process saved, if that is known.
     pub fn new(settings: Settings, remembered: Option<Remembered>) -> Self {
         Self {
             settings,
@@ -156,8 +164,7 @@ impl Tracker {
         self.conclude();
     }
 
-    /// Draws the consequence of time passing without an observation. Readers do not depend on it, see
-    /// [`Verdict::at`]; it is for reports of changes.
+    /// Ends a lease that has run out. Readers do not depend on it, see [`Verdict::at`]; it is for reports of changes.
     pub fn expire(&mut self, now: Timestamp) {
         if let Some(until) = self.running_lease()
             && !until.covers(now)
@@ -170,9 +177,9 @@ impl Tracker {
         }
     }
 
-    /// Takes over the ruling that another member was promoted later: the verdict refuses where it would serve, until
-    /// the ruling is [lifted](Self::reinstate) or the instance is seen in another role. Without effect on a member that
-    /// does not hold the role, and in any epoch but the one that the ruling is about.
+    /// Another member was promoted later: the verdict refuses instead of serving, until the ruling is
+    /// [lifted](Self::reinstate) or the instance is seen in another role. Has no effect on a member that does not hold the
+    /// role, or in another epoch.
     pub fn supersede(&mut self, epoch: Epoch, by: &str) {
         if !self.lost && epoch == self.epoch {
             self.superseded = Some(by.to_owned());
@@ -180,19 +187,19 @@ impl Tracker {
         }
     }
 
-    /// Takes over the ruling that no other member supersedes this one.
+    /// No other member supersedes this one.
     pub fn reinstate(&mut self) {
         self.superseded = None;
         self.conclude();
     }
 
-    /// Rules the end: refuses from here on, whatever is observed.
+    /// Refuses from here on, whatever is observed.
     pub fn stop(&mut self) {
         self.evidence = Verdict::Refuse(Reason::Stopping);
         self.conclude();
     }
 
-    /// Takes over new settings. A shorter `stale_after` also shortens what was already granted.
+    /// Applies new settings. A shorter `stale_after` also shortens a lease that was already granted.
     pub fn set(&mut self, settings: Settings) {
         self.settings = settings;
         if let Verdict::Serve { until, .. } = &mut self.evidence {
@@ -224,8 +231,8 @@ impl Tracker {
         self.origin
     }
 
-    /// The epoch in which the instance is the primary at `now`, as far as its own evidence goes: whether another
-    /// member supersedes it is not asked here.
+    /// The epoch in which the instance is the primary at `now` by its own evidence, whether or not another member
+    /// supersedes it.
     pub fn primary_at(&self, now: Timestamp) -> Option<Epoch> {
         self.evidence.serves(now).then_some(self.epoch)
     }
@@ -235,13 +242,13 @@ impl Tracker {
         self.superseded.as_deref()
     }
 
-    /// When the promotion was seen with which the present epoch began; `None` when no process of this boot saw it, or
-    /// the role is lost.
+    /// When the promotion that began the present epoch was seen; `None` when no process of this boot saw it, or the role
+    /// is lost.
     pub fn promoted_at(&self) -> Option<Timestamp> {
         self.promoted_at.filter(|_| !self.lost)
     }
 
-    /// When the question was asked that was last answered with another role than primary.
+    /// When the last question was asked that the instance answered with another role than primary.
     pub fn other_at(&self) -> Option<Timestamp> {
         self.other_at
     }
@@ -251,7 +258,7 @@ impl Tracker {
         self.bridging.as_ref()
     }
 
-    /// When the lease that the verdict rests on ends, if there is one.
+    /// The lease that the verdict depends on, if there is one.
     pub fn running_lease(&self) -> Option<Lease> {
         match &self.evidence {
             Verdict::Serve { until, .. } => Some(*until),
@@ -268,11 +275,11 @@ impl Tracker {
         }
     }
 
-    /// What to leave to the next process, or to the next way of asking; `None` when nothing is known. What the
-    /// process before left is handed on, whether this one has seen a role or not.
+    /// What to save for the next process or the next probe; `None` when nothing is known. Includes what the previous
+    /// process saved, even if this one has seen no role.
     pub fn remember(&self) -> Option<Remembered> {
         let known = self.standing.is_some() || self.epoch > Epoch(0) || !self.lost;
-        // An answer of primary while it rises is not yet what the role machine goes by.
+        // An answer of primary does not count while it rises.
         let asked_at = if self.lost { self.other_at } else { self.held_at };
         let (epoch, primary, promoted_at) = (self.epoch, !self.lost, self.promoted_at());
         known.then_some(Remembered { epoch, primary, asked_at, promoted_at })

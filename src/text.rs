@@ -1,9 +1,9 @@
-//! Text for people: what others wrote, made printable, and an error with its causes on one line. PURE.
+//! Text for people: makes foreign text printable, joins an error with its causes, wraps lines. PURE.
 
-/// Makes text of others fit for a log line or a terminal: control characters, bidirectional overrides and
-/// anything after `limit` characters are replaced.
+/// Makes foreign text safe for a log line or a terminal: replaces control characters, bidirectional overrides and
+/// everything after `limit` characters.
 ///
-/// Escape sequences in what a child printed must not reach the terminal of the reader of a log.
+/// Escape sequences in the output of a child must not reach the terminal of a reader of the log.
 pub fn printable(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len().min(limit));
     for (count, c) in text.trim_end().chars().enumerate() {
@@ -24,6 +24,37 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
+/// Breaks `text` between words into lines of at most `width` columns. The first line starts at `column`, the others are
+/// indented by `indent`. A word that is longer than a line stays whole, so that it can be copied.
+pub(crate) fn wrap(text: &str, column: usize, indent: usize, width: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut column = column;
+    for (index, word) in text.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        if index > 0 && column + 1 + length > width {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if index > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
+/// `text` as a sentence begins; the name of this program stays in lower case.
+pub(crate) fn capital(text: &str) -> String {
+    match text.chars().next() {
+        Some(first) if !text.starts_with("mirrorvip") => {
+            first.to_uppercase().chain(text[first.len_utf8()..].chars()).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +63,12 @@ mod tests {
     fn escape_sequences_do_not_survive() {
         assert_eq!(printable("IRIS\x1b[2J^\u{202e}x\r\n", 80), "IRIS\u{fffd}[2J^\u{fffd}x");
         assert_eq!(printable("abcdef", 3), "abc…");
+    }
+
+    #[test]
+    fn wraps_between_words_and_breaks_none() {
+        let text = "mirror PROD: a-word-that-is-longer-than-the-line and more";
+        let wrapped = "mirror PROD:\n  a-word-that-is-longer-than-the-line\n  and more";
+        assert_eq!(wrap(text, 2, 2, 14), wrapped);
     }
 }

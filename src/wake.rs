@@ -1,20 +1,20 @@
-//! Waking the probe loop: follows files in which a role change shows before the next probe is due.
+//! Wakes the probe loop: follows files that show a role change before the next probe is due.
 //!
-//! What is read here is never evidence. A line in `messages.log` says *ask again*, and what the answer is
-//! only the probe knows: `Becoming primary mirror server` is written at the beginning of a promotion.
+//! What is read here is never evidence. A line in `messages.log` only triggers a probe: `Becoming primary mirror server` is
+//! written at the beginning of a promotion.
 //!
 //! - A file named `*.log` is followed as a log: each new line that [is about mirroring](is_about_mirroring)
 //!   wakes. Following begins at its end, goes on over truncation and roll-over (the rest of the old file is
 //!   read first, then the new one from its start), and waits for a file or directory that does not exist.
-//! - Of any other file, each change wakes: its content, its replacement, its coming and going.
+//! - Of any other file, each change wakes: of its content, its replacement, creation or removal.
 //!
-//! inotify reports a change at once. Network and overlay file systems deliver no events, so each file is
-//! also looked at every second. A file system that hangs holds up the following of that file alone.
+//! inotify reports a change at once. Network and overlay file systems deliver no events, so each file is also polled every
+//! second. A file system that hangs delays only its own file.
 //!
-//! However much is written, following costs little: a pause lies between two polls, a poll reads at most 64 KiB, and of
-//! a log that grew by more than 1 MiB since the last look only the end is read. What was skipped counts as a line
-//! about mirroring, so no wake-up is lost.
+//! The cost is bounded: there is a pause between two polls, a poll reads at most 64 KiB, and of a log that grew by more than
+//! 1 MiB since the last poll only the end is read. The skipped part counts as a line about mirroring, so no wake-up is lost.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,32 +27,33 @@ use tokio_util::sync::CancellationToken;
 mod tail;
 mod watch;
 
+use tail::{Found, Tail};
+#[cfg(feature = "fuzzing")]
 pub(crate) use tail::{LINE as LONGEST_LINE, UnfinishedLine};
-use tail::{Look, Tail};
 use watch::{Events, Watch};
 
-/// How often a file is looked at without an event.
+/// How often a file is polled without an event.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Between two polls at least this passes, however many events there are and however much is still to be read. It is
-/// as long as the shortest time between two probes: what is found sooner would be asked no sooner.
+/// The minimum time between two polls. It is the shortest time between two probes: a faster poll would trigger no earlier
+/// probe.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Follows `paths` until `cancelled`. Each thing worth a probe notifies `wake` with `notify_one`, which keeps
-/// one permit: a burst wakes once, and a wake-up during a probe is not lost.
-pub async fn follow(paths: Vec<PathBuf>, wake: Arc<Notify>, cancelled: CancellationToken) {
+/// Follows `paths` until `cancelled`. Each event worth a probe notifies `wake` with `notify_one`, which keeps one permit: a
+/// burst wakes once, and a wake-up during a probe is not lost.
+pub async fn follow(paths: BTreeSet<PathBuf>, wake: Arc<Notify>, cancelled: CancellationToken) {
     let mut followers = JoinSet::new();
     for path in paths {
         followers.spawn(follow_one(path, Arc::clone(&wake)));
     }
-    // Followers end only with the set, which ends with this future, or by a panic, which is passed on.
+    // Followers end only with the set, which ends with this future, or by a panic, which is propagated.
     let all = async { followers.join_all().await };
     let _all_or_none = cancelled.run_until_cancelled(all).await;
 }
 
-/// Whether a line of `messages.log` (`cconsole.log` in Caché) may go with a change of the mirror role.
+/// Whether a line of `messages.log` (`cconsole.log` in Caché) may belong to a change of the mirror role.
 ///
-/// Rather once too often: a wake-up in vain costs one probe.
+/// A false positive costs only one probe.
 pub fn is_about_mirroring(line: &[u8]) -> bool {
     let words: [&[u8]; 4] = [b"mirror", b"primary", b"becoming backup", b"failover"];
     words.iter().any(|word| line.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
@@ -63,29 +64,29 @@ async fn follow_one(path: PathBuf, wake: Arc<Notify>) {
         Ok((events, watch)) => (Some(events), Some(watch)),
         Err(error) => {
             let path = path.display();
-            tracing::warn!(%path, %error, "no inotify: looking at the file every {POLL:?} only");
+            tracing::warn!(%path, %error, "no inotify: reading the file every {POLL:?} only");
             (None, None)
         }
     };
     let mut follower = Follower { tail: Tail::new(path), watch };
     loop {
-        // Whatever touches the file system may hang, and runs where it delays no other task.
-        let look;
-        (follower, look) = match spawn_blocking(move || follower.look()).await {
-            Ok(looked) => looked,
+        // File system calls may hang, so they run where they delay no other task.
+        let found;
+        (follower, found) = match spawn_blocking(move || follower.poll()).await {
+            Ok(polled) => polled,
             Err(error) => match error.try_into_panic() {
                 Ok(payload) => std::panic::resume_unwind(payload),
                 Err(_the_runtime_stops) => return,
             },
         };
-        if look.wake {
+        if found.wake {
             wake.notify_one();
         }
-        // On the machine's clock: the pause is for its cores' sake.
+        // Real time even if tokio's time is paused: the pause limits the use of the CPU.
         if spawn_blocking(|| std::thread::sleep(PAUSE)).await.is_err() {
             return;
         }
-        if look.more {
+        if found.more {
             continue;
         }
         match &mut events {
@@ -105,13 +106,13 @@ struct Follower {
 // === impl Follower ===
 
 impl Follower {
-    /// Watching comes first: what happens after the look makes an event.
-    fn look(mut self) -> (Self, Look) {
+    /// Watching comes first: a change after the poll makes an event.
+    fn poll(mut self) -> (Self, Found) {
         if let Some(watch) = &mut self.watch {
             watch.renew();
         }
-        let look = self.tail.look();
-        (self, look)
+        let found = self.tail.poll();
+        (self, found)
     }
 }
 

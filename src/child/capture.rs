@@ -1,4 +1,4 @@
-//! What comes out of a child's pipes, as far as it is wanted.
+//! The output of a child, up to a limit.
 
 use std::future::{self, Future};
 use std::os::fd::{AsFd, OwnedFd};

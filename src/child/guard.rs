@@ -2,24 +2,24 @@
 //!
 //! SIGKILL and an abort run no destructor, so another process must do it: the guard, a process of the same program that the
 //! daemon starts before its first child. Through a pipe it learns of each process group when that starts and before it
-//! ends. When the pipe ends, because the daemon has, it sends SIGKILL to the groups that are left, and ends as well.
+//! ends. When the pipe ends because the daemon has ended, it sends SIGKILL to the groups that are left, and exits.
 //!
-//! A parent-death signal (`prctl`) would not do: it reaches the child itself and none of *its* children, a program that
-//! is set-user-id drops it, as `iris` is in some installations, and it comes when the *thread* that started the child
-//! ends, and those of the blocking pool come and go.
+//! A parent-death signal (`prctl`) is not enough: it reaches the child itself but none of *its* children; a set-user-id
+//! program drops it, as `iris` is in some installations; and it comes when the *thread* that started the child ends, and
+//! threads of the blocking pool end at any time.
 //!
-//! - The guard leads a process group of its own and ignores the signals that end a daemon: who signals the whole control
-//!   group or a whole terminal ends the daemon, and the guard after it.
-//! - A group is noted right after its start, and its note is taken away before its leader is reaped, so that its number
-//!   cannot be a stranger's.
+//! - The guard leads its own process group and ignores the signals that end a daemon: a signal to the whole control group
+//!   or terminal ends the daemon first, and then the guard.
+//! - A group is noted right after its start, and its note is removed before its leader is reaped, so that its number cannot
+//!   belong to another process.
 //! - No child starts before the guard ignores those signals, which it reports on its standard output.
-//! - A guard that is gone is replaced before the next child starts. Every group that runs is noted in its pipe before it is
-//!   started: it knows them however soon the daemon is killed.
-//! - Without one (no `/proc`, no process left) children are started all the same, and the log says so once.
+//! - A missing guard is replaced before the next child starts. All running groups are noted in its pipe before it starts, so
+//!   it knows them however soon the daemon is killed.
+//! - Without a guard (no `/proc`, no process left) children still start, and the log says so once.
 //!
-//! Not reached are descendants that left the group (`setsid`), those that run as another user, and a child whose daemon
-//! is killed between the start and the note, less than a millisecond. A control group, of systemd or of a container,
-//! reaches those, too.
+//! It does not reach descendants that left the group (`setsid`), those that run as another user, and a child whose daemon is
+//! killed between the start and the note, less than a millisecond. A control group of systemd or of a container reaches
+//! those as well.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{self, PipeWriter, Read, Write as _};
@@ -69,7 +69,7 @@ struct Process {
     notes: PipeWriter,
 }
 
-/// From here on the children of this process have a guard.
+/// Gives the children of this process a guard from here on.
 pub(crate) fn want() {
     guard().wanted = true;
 }
@@ -89,15 +89,15 @@ pub(super) fn ensure() {
     match started {
         Ok(process) => {
             guard.process = Some(process);
-            // What came and went while it started.
+            // The groups that started and ended meanwhile.
             let groups = guard.groups.clone();
-            groups.difference(&known).for_each(|group| guard.tell(*group));
-            known.difference(&groups).for_each(|group| guard.tell(-group));
+            groups.difference(&known).for_each(|group| guard.send(*group));
+            known.difference(&groups).for_each(|group| guard.send(-group));
         }
         Err(_) if guard.warned => {}
         Err(error) => {
             guard.warned = true;
-            tracing::warn!(%error, "commands have no guard: one that runs while the daemon is killed outlives it");
+            tracing::warn!(%error, "no guard for commands: a command that runs while the daemon is killed survives it");
         }
     }
 }
@@ -106,14 +106,14 @@ pub(super) fn ensure() {
 pub(super) fn note(group: Pid) {
     let (mut guard, group) = (guard(), group.as_raw_nonzero().get());
     guard.groups.insert(group);
-    guard.tell(group);
+    guard.send(group);
 }
 
-/// Takes the note of `group` away. To be called before its leader is reaped.
+/// Removes the note of `group`. Must be called before its leader is reaped.
 pub(super) fn forget(group: Pid) {
     let (mut guard, group) = (guard(), group.as_raw_nonzero().get());
     guard.groups.remove(&group);
-    guard.tell(-group);
+    guard.send(-group);
 }
 
 /// The guard's own work: listens on standard input until the daemon has ended.
@@ -185,10 +185,10 @@ impl Guard {
     }
 
     /// A pipe takes so few bytes whole or not at all.
-    fn tell(&mut self, note: i32) {
+    fn send(&mut self, note: i32) {
         if let Some(process) = &mut self.process {
             // It fails when the guard is gone, which the next start of a child finds.
-            let _told = process.notes.write_all(&note.to_ne_bytes());
+            let _sent = process.notes.write_all(&note.to_ne_bytes());
         }
     }
 }

@@ -13,24 +13,26 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::{Running, guard};
-use crate::descriptors;
 use crate::observation::NoEvidence;
 use crate::text::printable;
+use crate::{descriptors, file};
 
 /// Environment variables that every command gets: a non-root installation of IRIS finds its instances
-/// through `IRISSYS`. The rest is dropped, so that what happens to be set where the daemon is started, such
-/// as credentials, does not reach a command that does not ask for it.
+/// through `IRISSYS`. The rest is dropped, so that the daemon's own variables, such as credentials, do not reach a command
+/// that does not name them.
 const INHERITED: [&str; 3] = ["IRISSYS", "PATH", "HOME"];
 
 /// How much of a path or of `PATH` is shown, in characters.
 const SHOWN: usize = 200;
+
+/// How much of the reason is shown, which may name the path twice.
+const EXPLAINED: usize = 600;
 
 /// A command line.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     /// A name that is looked up in `PATH`, or a path.
     pub(crate) program: String,
-    /// Its arguments.
     pub(crate) arguments: Vec<String>,
     /// Names of environment variables that it gets besides the usual ones.
     pub(crate) environment: Vec<String>,
@@ -69,9 +71,8 @@ impl fmt::Display for Call {
     }
 }
 
-/// The file that `program` names. Looked up here and not by the system, so that the reason can say where
-/// it was looked for. Relative entries of `PATH` are passed over: they mean whatever directory the daemon
-/// happens to run in.
+/// The file that `program` names. Looked up here and not by the system, so that an error can name the searched
+/// directories. Relative entries of `PATH` are skipped: they depend on the daemon's working directory.
 fn find(program: &str, search: Option<OsString>) -> Result<PathBuf, NoEvidence> {
     if program.contains('/') {
         return Ok(PathBuf::from(program));
@@ -110,11 +111,12 @@ fn explain(path: &Path, error: &io::Error) -> NoEvidence {
             NoEvidence::CommandMissing(format!("{shown} does not exist; set `command` to a path that does"))
         }
         Some(Errno::NOEXEC) => NoEvidence::CommandMissing(format!(
-            "{shown} is no program for this machine; a script must begin with a line such as `#!/bin/sh`"
+            "{shown} is not a program for this machine; a script must begin with a line such as `#!/bin/sh`"
         )),
         Some(Errno::ACCESS | Errno::PERM) => NoEvidence::Denied(format!(
-            "user {} may not execute {shown}",
-            rustix::process::geteuid().as_raw()
+            "user {} may not execute {shown}: {}",
+            file::own_user(),
+            printable(&file::to_execute(path), EXPLAINED)
         )),
         _ => NoEvidence::Failed(format!("failed to start {shown}: {error}")),
     }
@@ -134,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_command_names_where_it_was_looked_for() {
+    fn a_missing_command_names_the_searched_directories() {
         let search = || Some("/nowhere:/usr/nowhere".into());
         let Err(NoEvidence::CommandMissing(text)) = find("iris", search()) else { panic!("not found") };
         assert_eq!(

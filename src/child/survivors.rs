@@ -50,7 +50,7 @@ pub(super) fn of_group(group: Pid) -> Vec<Survivor> {
 // === impl Survivor ===
 
 impl Survivor {
-    /// Whether it still is there, and the same.
+    /// Whether the same process still lives.
     pub(super) fn is_alive(&self) -> bool {
         Stat::of(self.pid).is_some_and(|stat| stat.started == self.started && stat.lives())
     }

@@ -1,8 +1,8 @@
-//! Everything on disk that a start or a reload needs, read where it holds up nobody else and within a deadline.
+//! Reads the files that a start or a reload needs, in the background and within a deadline.
 //!
-//! What the process before left is an aid: a disk that does not answer within [`MEMORY_TIMEOUT`] costs that memory, and
-//! no check is left waiting for it. Secrets and certificates protect a port, and it must not open without them: when
-//! their disk does not answer within [`SECRETS_TIMEOUT`], the start or reload fails with the name of the file.
+//! The state of the previous process is optional: if the disk does not answer within [`MEMORY_TIMEOUT`], the daemon starts
+//! without it, so that no health check waits. Secrets and certificates protect a port, which must not open without them:
+//! if their disk does not answer within [`SECRETS_TIMEOUT`], the start or reload fails with the name of the file.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,23 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::StartError;
-use super::mirrors::PeerKeyError;
 use crate::admin;
 use crate::blocking::SingleFlight;
-use crate::config::Config;
 use crate::file;
-use crate::peer::key::{Key, random_identifier};
+use crate::peer::key::{Key, KeyError};
+use crate::provider::Config;
+use crate::random::random_identifier;
 use crate::state::{Access, PersistedState, StateError, Store};
 use crate::text::chain;
 use crate::tls;
 
-/// How long the state directory may take. Load balancers are answered after it.
+/// How long the state directory may take. Load balancers are answered only afterwards.
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long secrets and certificates may take: a busy disk gives them sooner.
+/// How long secrets and certificates may take: a busy disk is faster.
 const SECRETS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reads for one daemon; a call that hangs is not repeated beside itself.
+/// The reads of one daemon; a call that hangs is not repeated until it returns.
 #[derive(Debug)]
 pub(super) struct Files {
     states: SingleFlight<(Option<String>, States)>,
@@ -36,27 +36,36 @@ pub(super) struct Files {
     secrets: SingleFlight<Result<Secrets, StartError>>,
 }
 
-/// What the process before left.
+/// The state that the previous process left.
 #[derive(Debug)]
 pub(super) struct Memory {
-    /// Identifies the state directory to others; another one at each start where it cannot be kept.
+    /// Identifies the state directory to other members; a new one at each start if it cannot be stored.
     pub(super) daemon: String,
-    /// Of each mirror that was asked for.
+    /// The state of each requested mirror.
     pub(super) mirrors: States,
 }
 
-/// What is in the files of mirrors.
+/// The contents of the state files, by mirror.
 type States = HashMap<String, Result<Option<PersistedState>, StateError>>;
 
-/// The identifier; the error comes with one that ends with the process.
+/// The identifier; the error comes with a temporary one.
 type Identifier = Result<String, (String, StateError)>;
 
-/// What protects the ports, and the answers to peers.
+/// The secrets of the ports and of the answers to peers.
 #[derive(Debug)]
 pub(super) struct Secrets {
     /// The shared secret of each mirror that has one.
     pub(super) keys: HashMap<String, Arc<Key>>,
     pub(super) access: admin::Access,
+}
+
+/// The file of a mirror's shared secret is unusable.
+#[derive(Debug, thiserror::Error)]
+#[error("use peer_key_file {} of mirror {mirror}", path.display())]
+pub struct PeerKeyError {
+    mirror: String,
+    path: PathBuf,
+    source: KeyError,
 }
 
 // === impl Files ===
@@ -66,7 +75,7 @@ impl Files {
         Self { states: SingleFlight::new(), claiming: SingleFlight::new(), secrets: SingleFlight::new() }
     }
 
-    /// What `store` remembers of `mirrors`, which this daemon has not known so far. Takes the store for this process.
+    /// Reads the state of `mirrors`, which are new to this daemon, and locks the store for this process.
     pub(super) async fn remember(&mut self, store: &Store, mirrors: Vec<String>) -> Memory {
         let deadline = Instant::now() + MEMORY_TIMEOUT;
         let hangs = |action| StateError::Io {
@@ -74,7 +83,7 @@ impl Files {
             path: store.directory().to_owned(),
             source: file::no_answer(MEMORY_TIMEOUT),
         };
-        // Reading comes first: of a disk that takes no writes the memory can still be had.
+        // Reading comes first: it works even if the disk accepts no writes.
         let (reading, names) = (store.clone(), mirrors.clone());
         let read = self.states.run(move || {
             let states = names.into_iter().map(|mirror| (mirror.clone(), reading.load(&mirror)));
@@ -121,7 +130,7 @@ fn claim(store: &Store) -> Identifier {
             report_access(store, &access);
             store.daemon_id()
         }
-        // Two daemons with one identifier could not tell each other apart. Whoever keeps the state says who holds it.
+        // Two daemons must not share an identifier. `keep` reports which process holds the directory.
         Err(StateError::Held { .. }) => Ok(random_identifier()),
         Err(error) => store.known_daemon_id().ok_or_else(|| (random_identifier(), error)),
     }
@@ -140,7 +149,7 @@ fn report_access(store: &Store, access: &Access) {
     }
 }
 
-/// Reads them one after the other; `enter` hears which is next.
+/// Reads them one after the other; calls `enter` with the path before each.
 fn secrets(config: &Config, enter: impl Fn(&Path)) -> Result<Secrets, StartError> {
     let mut keys = HashMap::new();
     for mirror in &config.mirrors {
@@ -160,8 +169,8 @@ fn secrets(config: &Config, enter: impl Fn(&Path)) -> Result<Secrets, StartError
     }
     let access = admin::Access::new(&config.admin)?;
     if let Some(files) = &config.health.tls {
-        // The health listener reads them itself, and reports what is wrong with them. Here it is found out in the
-        // background whether their disk answers.
+        // The health listener reads them again and reports errors. This only verifies in the background that the disk
+        // answers.
         enter(&files.certificate);
         drop(tls::load(files));
     }

@@ -1,5 +1,5 @@
-//! Keeps the state file of one mirror true. Level-triggered: it compares what should be remembered with what
-//! was written last, after each probe, and tries again when a write failed.
+//! Keeps the state file of one mirror up to date. Level-triggered: after each probe it compares the wanted content with the
+//! last written one, and retries a failed write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,30 +14,30 @@ use crate::state::{PersistedState, StateError, Store};
 use crate::steer::arbiter::Channels;
 use crate::text::chain;
 
-/// Between two attempts after a failure: a full disk is not made better by asking each second.
+/// Between two attempts after a failure, such as a full disk.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// The same while another process holds the directory: it may be about to end.
+/// The same while another process holds the directory, which may be about to end.
 const HELD_RETRY: Duration = Duration::from_secs(1);
 
-/// How long another process may hold the directory before that is an error: the one before this may still be stopping.
+/// How long another process may hold the directory before that is an error: the previous one may still be stopping.
 const HELD_GRACE: Duration = Duration::from_secs(3);
 
-/// A write that takes longer is reported. A busy disk needs less.
+/// A write that takes longer is reported. A busy disk takes less.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// A stretch of failed writes.
+/// An episode of failed writes.
 #[derive(Debug)]
 struct Failing {
     since: Instant,
     last: Instant,
     retry: Duration,
-    /// Whether it has been reported: once an episode.
+    /// Whether it has been reported: once per episode.
     reported: bool,
 }
 
-/// Keeps the state of `mirror` until it is cancelled or the mirror is gone, and once more then. What the arbiter remembers
-/// is acknowledged as soon as it is written, and no later when it cannot be.
+/// Writes the state of `mirror` until it is cancelled or the mirror is gone, and then once more. The arbiter's memory is
+/// acknowledged once it is written, or once the write has failed.
 pub(super) async fn keep(
     store: Store,
     mirror: String,
@@ -50,12 +50,16 @@ pub(super) async fn keep(
     let mut failing: Option<Failing> = None;
     let mut last_chance = false;
     loop {
-        let role = snapshot.borrow_and_update().tracker().remember();
+        let (role, history) = {
+            let snapshot = snapshot.borrow_and_update();
+            (snapshot.tracker().remember(), snapshot.history())
+        };
         let arbiter = memory.borrow_and_update().clone();
-        let wanted = role.map(|role| PersistedState { role, arbiter: arbiter.clone() });
+        let wanted = role.map(|role| PersistedState { role, arbiter: arbiter.clone(), history });
         let may_try =
             last_chance || failing.as_ref().is_none_or(|failing| failing.last.elapsed() >= failing.retry);
-        // When the instance was asked last changes with each answer; it is written with what else changes, and at the end.
+        // The time of the last question changes with each answer, and so may the history; both are written with other
+        // changes and at the end.
         let changed = |wanted: &PersistedState| {
             let timeless =
                 |state: &PersistedState| (Remembered { asked_at: None, ..state.role }, state.arbiter.clone());
@@ -92,7 +96,7 @@ pub(super) async fn keep(
 // === impl Failing ===
 
 impl Failing {
-    /// Takes in another failure, and reports it once.
+    /// Records another failure; reports the first one.
     fn note(failing: &mut Option<Self>, mirror: &str, error: &StateError) {
         let now = Instant::now();
         let failing = failing.get_or_insert(Self { since: now, last: now, retry: RETRY, reported: false });
@@ -107,7 +111,7 @@ impl Failing {
             tracing::error!(
                 mirror,
                 error,
-                "another process holds the state directory; this one runs without writing there: stop one of the two, or give it \
+                "another process holds the state directory, and this one runs without writing there: stop one of the two, or give it \
                  a state_directory of its own"
             );
         } else {
@@ -120,7 +124,7 @@ impl Failing {
     }
 }
 
-/// Writes on a thread that may block; one write is under way at a time, since it is awaited.
+/// Writes on a thread that may block. It is awaited, so only one write is under way.
 async fn save(store: &Store, mirror: &str, state: PersistedState) -> Result<(), StateError> {
     let (store, name) = (store.clone(), mirror.to_owned());
     let mut write = tokio::task::spawn_blocking(move || store.save(&name, state));
@@ -183,6 +187,7 @@ mod tests {
         let state = PersistedState {
             role: sender.borrow().tracker().remember().unwrap(),
             arbiter: Memory::default(),
+            history: Vec::new(),
         };
         newer.save("PROD", state).unwrap();
         assert!(newer.load("PROD").unwrap().is_some());

@@ -1,11 +1,10 @@
-//! The probe loops of all mirrors: which mirrors share one, and what a reload carries over.
+//! The probe loops of all mirrors, which mirrors share one, and what a reload preserves.
 //!
 //! A reload has two steps, so that nothing is touched before everything that can fail has succeeded:
 //! [`Mirrors::prepare`] makes the channels that are missing, and [`Mirrors::commit`] moves the loops over.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
@@ -15,14 +14,15 @@ use tokio_util::task::TaskTracker;
 
 use super::files::Memory;
 use crate::clock::Clock;
-use crate::config;
 use crate::config::steering::Superseded;
 use crate::health;
-use crate::peer::agreement;
 use crate::peer::document::{Identity, Profile};
-use crate::peer::key::{Key, KeyError, random_identifier};
+use crate::peer::key::Key;
 use crate::probe::Prober;
 use crate::probe::run::{self, Watched};
+use crate::provider;
+use crate::provider::agreement;
+use crate::random::random_identifier;
 use crate::role::Remembered;
 use crate::role::{Settings, Tracker};
 use crate::snapshot::Snapshot;
@@ -32,44 +32,35 @@ use crate::term;
 use crate::text::chain;
 use crate::wake;
 
-/// The mirrors of the present configuration, in its order, and their loops.
+/// The mirrors of the current configuration, in its order, and their loops.
 #[derive(Debug)]
 pub(super) struct Mirrors {
     clock: Clock,
     tasks: TaskTracker,
     entries: Vec<Entry>,
     groups: Vec<Group>,
-    /// Identifies this process to others.
+    /// Identifies this process to other members.
     run: String,
-    /// Identifies its state directory to others; the first that is known counts.
+    /// Identifies its state directory to other members; set once.
     daemon: OnceCell<String>,
-}
-
-/// The file of a mirror's shared secret is unusable.
-#[derive(Debug, thiserror::Error)]
-#[error("use peer_key_file {} of mirror {mirror}", path.display())]
-pub struct PeerKeyError {
-    pub(super) mirror: String,
-    pub(super) path: PathBuf,
-    pub(super) source: KeyError,
 }
 
 /// One mirror as its readers see it.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    pub(super) config: config::Mirror,
+    pub(super) config: provider::Mirror,
     pub(super) snapshot: watch::Receiver<Snapshot>,
     pub(super) wake: Arc<Notify>,
-    /// What was known of the instance before this entry was made.
+    /// The remembered state of the instance from before this entry.
     pub(super) past: Instance,
-    /// What the arbiter publishes, and what it leaves to the next process.
+    /// The channels of the arbiter.
     pub(super) channels: Arc<Channels>,
 }
 
-/// Mirrors that one probe answers for, and the loop that asks it.
+/// Mirrors that share a probe, and its loop.
 #[derive(Debug)]
 struct Group {
-    mirrors: Vec<config::Mirror>,
+    mirrors: Vec<provider::Mirror>,
     wake: Arc<Notify>,
     cancelled: CancellationToken,
     task: JoinHandle<Vec<Watched>>,
@@ -83,9 +74,9 @@ pub(super) struct Prepared {
 
 #[derive(Debug)]
 struct PreparedMirror {
-    config: config::Mirror,
+    config: provider::Mirror,
     snapshot: watch::Receiver<Snapshot>,
-    /// The sending side, unless a running loop has it.
+    /// The sender, unless a running loop owns it.
     fresh: Option<watch::Sender<Snapshot>>,
     past: Instance,
     channels: Arc<Channels>,
@@ -120,27 +111,27 @@ impl Mirrors {
         }
     }
 
-    /// Which mirrors of a new configuration the state directory is to be asked about; `None` if it need not be asked.
-    pub(super) fn unknown(&self, mirrors: &[config::Mirror]) -> Option<Vec<String>> {
+    /// The mirrors of a new configuration whose state must be read from disk; `None` if nothing must be read.
+    pub(super) fn unknown(&self, mirrors: &[provider::Mirror]) -> Option<Vec<String>> {
         let known = |name: &str| self.entries.iter().any(|entry| entry.config.name == name);
         let names = mirrors.iter().map(|mirror| &mirror.name).filter(|name| !known(name));
         let unknown: Vec<_> = names.cloned().collect();
         (self.daemon.get().is_none() || !unknown.is_empty()).then_some(unknown)
     }
 
-    /// Finds or makes the channels of each mirror of a new configuration. A mirror that is asked in another
-    /// way than before starts without a verdict (the evidence was about something else), but in its epoch.
-    /// `memory` is of the mirrors that are [not known](Self::unknown).
+    /// Finds or creates the channels of each mirror of a new configuration. A mirror whose probe changed starts without a
+    /// verdict, as the evidence was about another source, but in its epoch. `memory` is the state of the mirrors that are
+    /// [unknown](Self::unknown).
     pub(super) fn prepare(
         &self,
-        mirrors: &[config::Mirror],
+        mirrors: &[provider::Mirror],
         memory: Option<Memory>,
         keys: &HashMap<String, Arc<Key>>,
     ) -> Prepared {
         let (daemon, mut states) =
             memory.map_or_else(Default::default, |Memory { daemon, mirrors }| (daemon, mirrors));
         let daemon = self.daemon.get_or_init(|| daemon);
-        let prepare = |config: &config::Mirror| {
+        let prepare = |config: &provider::Mirror| {
             let state = states.remove(&config.name);
             self.prepare_mirror(config.clone(), state, keys.get(&config.name).cloned(), daemon)
         };
@@ -149,7 +140,7 @@ impl Mirrors {
 
     fn prepare_mirror(
         &self,
-        config: config::Mirror,
+        config: provider::Mirror,
         state: Option<Result<Option<PersistedState>, StateError>>,
         key: Option<Arc<Key>>,
         daemon: &str,
@@ -161,26 +152,29 @@ impl Mirrors {
         }
         let state = match known {
             Some(entry) => {
-                let role = entry.snapshot.borrow().tracker().remember();
+                let (role, history) = {
+                    let snapshot = entry.snapshot.borrow();
+                    (snapshot.tracker().remember(), snapshot.history())
+                };
                 let arbiter = entry.channels.memory.borrow().clone();
-                role.map(|role| PersistedState { role, arbiter })
+                role.map(|role| PersistedState { role, arbiter, history })
             }
             None => state.unwrap_or(Ok(None)).unwrap_or_else(|error| {
                 let (mirror, error) = (&config.name, chain(&error));
                 tracing::warn!(
                     mirror,
                     error,
-                    "what the process before remembered is lost: this member takes traffic only once every other member \
+                    "the state of the previous process is lost: this member takes traffic only once every other member \
                      has said that it is not the primary, or at its next promotion"
                 );
                 None
             }),
         };
-        let (role, memory): (Option<Remembered>, term::Memory) =
-            state.map_or_else(Default::default, |state| (Some(state.role), state.arbiter));
+        let (role, memory, history): (Option<Remembered>, term::Memory, Vec<_>) =
+            state.map_or_else(Default::default, |state| (Some(state.role), state.arbiter, state.history));
         let tracker = Tracker::new(settings(&config), role);
         let epoch = tracker.epoch();
-        let (sender, snapshot) = watch::channel(Snapshot::new(tracker));
+        let (sender, snapshot) = watch::channel(Snapshot::new(tracker).after(history));
         let channels = known.map_or_else(
             || {
                 let identity =
@@ -194,7 +188,7 @@ impl Mirrors {
         PreparedMirror { config, snapshot, fresh: Some(sender), past, channels, key }
     }
 
-    /// Moves the loops over to the prepared mirrors. A loop whose mirrors did not change goes on undisturbed.
+    /// Starts the loops of the prepared mirrors. A loop whose mirrors did not change goes on undisturbed.
     pub(super) async fn commit(&mut self, prepared: Prepared) {
         let configs: Vec<_> = prepared.mirrors.iter().map(|mirror| mirror.config.clone()).collect();
         let mut plan: Vec<(Prober, Vec<usize>)> = Prober::group(&configs, &self.clock);
@@ -246,7 +240,7 @@ impl Mirrors {
             .collect();
     }
 
-    /// Ends the loops and rules for every mirror that it refuses from here on.
+    /// Ends the loops; every mirror refuses from here on.
     pub(super) async fn stop(&mut self) {
         let now = self.clock.now();
         for watched in stop(std::mem::take(&mut self.groups)).await {
@@ -254,14 +248,10 @@ impl Mirrors {
         }
     }
 
-    fn start(&self, prober: Prober, mirrors: Vec<config::Mirror>, watched: Vec<Watched>) -> Group {
+    fn start(&self, prober: Prober, mirrors: Vec<provider::Mirror>, watched: Vec<Watched>) -> Group {
         let (wake, cancelled) = (Arc::new(Notify::new()), CancellationToken::new());
-        let mut wake_on: Vec<_> = mirrors.iter().flat_map(|mirror| mirror.wake_on.iter().cloned()).collect();
-        wake_on.sort();
-        wake_on.dedup();
-        if !wake_on.is_empty() {
-            self.tasks.spawn(wake::follow(wake_on, Arc::clone(&wake), cancelled.clone()));
-        }
+        let wake_on = mirrors.iter().flat_map(|mirror| mirror.wake_on.clone()).collect();
+        self.tasks.spawn(wake::follow(wake_on, Arc::clone(&wake), cancelled.clone()));
         let interval = mirrors.first().expect("a group has a mirror").interval;
         let (clock, token) = (self.clock.clone(), cancelled.clone());
         let task = self.tasks.spawn(run::run(prober, watched, interval, Arc::clone(&wake), clock, token));
@@ -269,7 +259,7 @@ impl Mirrors {
     }
 }
 
-/// Ends the loops and takes their mirrors back.
+/// Ends the loops and returns their mirrors.
 async fn stop(groups: Vec<Group>) -> Vec<Watched> {
     for group in &groups {
         group.cancelled.cancel();
@@ -281,14 +271,14 @@ async fn stop(groups: Vec<Group>) -> Vec<Watched> {
     mirrors
 }
 
-fn settings(config: &config::Mirror) -> Settings {
+fn settings(config: &provider::Mirror) -> Settings {
     Settings { stale_after: config.stale_after, rise: config.rise }
 }
 
 // === impl Prepared ===
 
 impl Prepared {
-    /// The mirrors for readers that need no wake-up, in the order of the configuration.
+    /// The mirrors for the health listener, in the order of the configuration.
     pub(super) fn readers(&self) -> impl Iterator<Item = health::Mirror> {
         self.mirrors.iter().map(|mirror| health::Mirror {
             name: mirror.config.name.as_str().into(),

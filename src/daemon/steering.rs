@@ -1,12 +1,11 @@
-//! The steering of all mirrors: one arbiter a mirror, one loop a target, and what a reload
-//! carries over.
+//! The steering of all mirrors: one arbiter per mirror, one loop per target, and what a reload preserves.
 //!
-//! The loops run on a [thread] of their own; the arbiters stay with the probe loops, whose verdicts they follow.
+//! The loops run on their own [thread]; the arbiters run with the probe loops, whose verdicts they follow.
 //!
-//! A loop whose target did not change goes on undisturbed while its mirror is asked in the same way and has the
-//! same peers; another drift interval it takes up as it goes. Where that is not so, the loops are ended, each
-//! after the step that is in flight, before others take their place. Ending withdraws nothing. Neither a reload nor a stop waits for longer than a call may take:
-//! of a command that takes longer ([`Hook`](crate::steer)), nobody sees the end.
+//! A loop whose target did not change goes on undisturbed if its mirror has the same probe and peers; it adopts a new drift
+//! interval as it runs. Other loops are ended, each after its step in flight, before new ones replace them. Ending a loop
+//! withdraws nothing. A reload or stop waits no longer than a call may take; the result of a command of a
+//! [`Hook`](crate::steer) that takes longer is lost.
 
 use std::io;
 use std::sync::Arc;
@@ -20,21 +19,23 @@ use tokio_util::task::TaskTracker;
 
 use super::mirrors::Entry;
 use crate::admin::SteeringView;
-use crate::aws::region::told;
 use crate::clock::Clock;
-use crate::config::steering::{Peer, Superseded, Target};
+use crate::config::steering::{Peer, Superseded};
 use crate::peer::key::Key;
+use crate::provider::Table as Target;
+use crate::provider::aws::region::{Region, told};
+use crate::provider::aws::{self, Where};
+use crate::provider::{self, Member};
 use crate::snapshot::Snapshot;
 use crate::steer::arbiter::{ArbiterHandle, Channels, Driver};
 use crate::steer::report::Report;
-use crate::steer::{self, Member};
 
 mod thread;
 
 use thread::Thread;
 
-/// How long a stop waits for the steps in flight: a call's own deadline, and a little.
-const STOP_TIMEOUT: Duration = crate::aws::OPERATION_TIMEOUT.saturating_add(Duration::from_secs(2));
+/// How long a stop waits for the steps in flight: slightly longer than the deadline of a call.
+const STOP_TIMEOUT: Duration = aws::OPERATION_TIMEOUT.saturating_add(Duration::from_secs(2));
 
 /// The steering of every mirror that has any.
 #[derive(Debug)]
@@ -44,8 +45,8 @@ pub(super) struct Steering {
     /// Where the loops run.
     thread: Thread,
     mirrors: Vec<Mirror>,
-    /// The region that some table tells.
-    region: Option<Arc<str>>,
+    /// Where this member runs in AWS, as far as that is known.
+    aws: aws::Here,
 }
 
 #[derive(Debug)]
@@ -57,12 +58,12 @@ struct Mirror {
     superseded: Superseded,
     snapshot: watch::Receiver<Snapshot>,
     channels: Arc<Channels>,
-    /// For loops that a reload adds; also what keeps the arbiter alive without any.
+    /// For loops that a reload adds; it also keeps the arbiter alive without loops.
     handle: ArbiterHandle,
     qos_timeout: Duration,
-    /// What peers' answers are checked with.
+    /// The secret that verifies peers' answers.
     key: Option<Arc<Key>>,
-    /// The pace of drift checks; a loop that goes on takes up another one.
+    /// The interval of drift checks; running loops adopt a new one.
     drift: watch::Sender<Duration>,
     arbiter: Ended,
     loops: Vec<Loop>,
@@ -71,13 +72,13 @@ struct Mirror {
 #[derive(Debug)]
 struct Loop {
     target: Target,
-    /// In which a service without a region is asked.
-    region: Option<Arc<str>>,
+    /// The region in which a service without a region is called.
+    region: Option<Region>,
     report: watch::Receiver<Report>,
     task: Ended,
 }
 
-/// A task that ends when it is told to.
+/// A task that ends when it is cancelled.
 #[derive(Debug)]
 struct Ended {
     cancelled: CancellationToken,
@@ -87,14 +88,14 @@ struct Ended {
 // === impl Steering ===
 
 impl Steering {
-    /// Nothing is steered yet; the tasks will belong to `tasks`.
+    /// Steers nothing yet; the tasks will belong to `tasks`.
     pub(super) fn new(clock: Clock, tasks: TaskTracker) -> io::Result<Self> {
-        Ok(Self { clock, tasks, thread: Thread::start()?, mirrors: Vec::new(), region: None })
+        Ok(Self { clock, tasks, thread: Thread::start()?, mirrors: Vec::new(), aws: aws::Here::default() })
     }
 
     /// Steers the mirrors of `entries`, and no other.
     pub(super) async fn commit(&mut self, entries: &[Entry]) {
-        self.region = told(entries.iter().flat_map(|entry| &entry.config.targets)).map(Into::into);
+        self.aws.told = told(aws::places(entries.iter().flat_map(|entry| &entry.config.targets)));
         let (mut kept, mut ended) = (Vec::new(), Vec::new());
         for mirror in std::mem::take(&mut self.mirrors) {
             let is_unchanged = entries.iter().any(|entry| mirror.is_unchanged(entry));
@@ -117,7 +118,7 @@ impl Steering {
         }
     }
 
-    /// What the admin listener may see of the mirror called `name`.
+    /// The view of the mirror `name` for the admin listener.
     pub(super) fn view(&self, name: &str) -> Option<SteeringView> {
         let mirror = self.mirrors.iter().find(|mirror| mirror.name == name)?;
         Some(SteeringView {
@@ -127,7 +128,7 @@ impl Steering {
         })
     }
 
-    /// Tells every task to end; [`stopped`](Self::stopped) waits for it.
+    /// Cancels every loop; [`stopped`](Self::stopped) waits for them.
     pub(super) fn stop(&self) {
         for mirror in &self.mirrors {
             for task in mirror.loops.iter().map(|l| &l.task) {
@@ -141,7 +142,7 @@ impl Steering {
         self.stop();
         let tasks = self.mirrors.drain(..).flat_map(Mirror::into_tasks).collect();
         if !end(tasks).await {
-            tracing::warn!("a steering call is still in flight; nobody will see what came of it");
+            tracing::warn!("a steering call is still in flight; its result will not be seen");
         }
     }
 
@@ -188,7 +189,7 @@ impl Steering {
         for target in gone {
             mirror.handle.gone(&target).await;
         }
-        for ((target, name), known) in targets.iter().zip(steer::names(targets)).zip(found) {
+        for ((target, name), known) in targets.iter().zip(provider::names(targets)).zip(found) {
             mirror.loops.push(known.unwrap_or_else(|| self.begin_loop(mirror, target, name)));
         }
     }
@@ -196,13 +197,13 @@ impl Steering {
     fn begin_loop(&self, mirror: &Mirror, target: &Target, name: String) -> Loop {
         let (sender, report) = watch::channel(Report::new(name.into(), self.clock.now()));
         let cancelled = CancellationToken::new();
-        let steered = steer::start(
+        let steered = provider::start(
             target.clone(),
             Member {
                 mirror: mirror.name.as_str().into(),
                 name: mirror.member.as_str().into(),
                 drift: mirror.drift.subscribe(),
-                region: self.region.clone(),
+                aws: self.aws.clone(),
             },
             mirror.snapshot.clone(),
             mirror.handle.clone(),
@@ -211,17 +212,14 @@ impl Steering {
             cancelled.clone(),
         );
         let task = self.tasks.spawn_on(steered, self.thread.handle());
-        let region = self.region.clone();
+        let region = self.aws.told.clone();
         Loop { target: target.clone(), region, report, task: Ended { cancelled, task } }
     }
 
-    /// Whether `known` steers `target` as it would if it began anew.
+    /// Whether `known` steers `target` exactly as a new loop would.
     fn is_unchanged(&self, known: &Loop, target: &Target) -> bool {
-        let same_place = match target {
-            Target::Route53(_) => known.region == self.region,
-            Target::Elbv2(_) | Target::ClassicElb(_) | Target::Route(_) => true,
-            Target::CloudWatch(_) | Target::Kubernetes(_) | Target::Hook(_) => true,
-        };
+        let is_anywhere = |place: aws::Place| place.at == Where::Anywhere;
+        let same_place = !aws::places([target]).any(is_anywhere) || known.region == self.aws.told;
         known.target == *target && same_place
     }
 }
@@ -229,7 +227,7 @@ impl Steering {
 // === impl Mirror ===
 
 impl Mirror {
-    /// Whether this is the steering of `entry`'s mirror, whatever its targets.
+    /// Whether this is the steering of `entry`'s mirror, regardless of its targets.
     fn is_unchanged(&self, entry: &Entry) -> bool {
         self.name == entry.config.name
             && self.snapshot.same_channel(&entry.snapshot)
@@ -241,7 +239,7 @@ impl Mirror {
             && is_steered(entry)
     }
 
-    /// Whether it checks answers with the secret of `entry`, which may have been replaced in its file.
+    /// Whether it verifies answers with the secret of `entry`; the file may have been replaced.
     fn has_key_of(&self, entry: &Entry) -> bool {
         match (&self.key, &entry.channels.profile.borrow().key) {
             (Some(key), Some(other)) => key.is_same(other),
@@ -249,7 +247,7 @@ impl Mirror {
         }
     }
 
-    /// Its tasks, the arbiter last: the loops may still consult it.
+    /// Its tasks, the arbiter last, as the loops may still use it.
     fn into_tasks(self) -> Vec<Ended> {
         self.loops.into_iter().map(|known| known.task).chain([self.arbiter]).collect()
     }
@@ -259,8 +257,8 @@ fn is_steered(entry: &Entry) -> bool {
     !entry.config.targets.is_empty() || !entry.config.peers.is_empty()
 }
 
-/// Ends tasks and waits for each, within [`STOP_TIMEOUT`]. Returns whether all have ended: a step in flight
-/// that takes longer, such as a command of the operator's, goes on and is followed by no other.
+/// Ends tasks and waits for all, at most [`STOP_TIMEOUT`]. Returns whether all have ended: a step in flight that takes
+/// longer, such as a hook's command, goes on, and no other follows it.
 async fn end(tasks: Vec<Ended>) -> bool {
     for task in &tasks {
         task.cancelled.cancel();
@@ -277,7 +275,7 @@ async fn end(tasks: Vec<Ended>) -> bool {
 async fn make_way(tasks: Vec<Ended>) {
     if !end(tasks).await {
         tracing::warn!(
-            "a step that was sent before the reload is still in flight; nobody will see what came of it"
+            "a step that was sent before the reload is still in flight; its result will not be seen"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! Warns when a mirror serves and no load balancer asks: then clients are not being sent here, and nobody
-//! would notice before the next failover.
+//! Warns when a mirror serves and no load balancer checks it: then clients may not be sent here, which would otherwise go
+//! unnoticed until the next failover.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(super) async fn warn(
 ) {
     let mut warned = false;
     let mut serving_since = None;
-    // Often enough that the warning is at most a tenth late.
+    // The warning is at most a tenth of the limit late.
     let pause = (limit / 10).clamp(Duration::from_millis(10), Duration::from_secs(10));
     loop {
         tokio::select! {
@@ -40,7 +40,7 @@ pub(super) async fn warn(
             tracing::warn!(
                 mirror = &*mirror,
                 ?limit,
-                "this member is primary and no load balancer asks for its page; is it registered, and does its health check point here?"
+                "this member is primary, and no load balancer asks for its page; check that it is registered and that the health check has its address"
             );
         } else if warned && !unchecked && serves {
             tracing::info!(mirror = &*mirror, "health checks are coming in again");
@@ -49,7 +49,7 @@ pub(super) async fn warn(
     }
 }
 
-/// How long nobody has asked, counted from no earlier than the beginning of serving.
+/// How long no client has asked, counted from the beginning of serving at the earliest.
 fn unchecked_for(serving_since: Timestamp, asked: Option<Timestamp>, now: Timestamp) -> Duration {
     let serving = serving_since.age_at(now);
     asked.map_or(serving, |asked| asked.age_at(now).min(serving))

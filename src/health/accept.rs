@@ -1,16 +1,15 @@
-//! Accepts connections, and answers at first sight those whose request is there already.
+//! Accepts connections, and answers at once those whose request has arrived.
 //!
 //! Most checks arrive whole, or whole within microseconds: they are read, answered and closed here with five
 //! system calls, without a task, a timer or a registration with epoll. The others get a task of their own
-//! ([`connection`](super::connection)). Connections are accepted in batches; between two batches everybody
-//! else on the thread has a turn.
+//! ([`connection`](super::connection)). Connections are accepted in batches; between two batches all other tasks on the
+//! thread have a turn.
 //!
-//! When the system has no descriptor left, a waiting connection makes room, or else a descriptor that is held in
-//! reserve for this moment: checks go on being answered one by one, however the rest of the process came to use
-//! them all.
+//! When the system has no descriptor left, a waiting connection makes room, or else a reserved descriptor: checks are
+//! still answered one by one, even if the rest of the process has used all others.
 //!
-//! Who is outside of `allowed_networks` is closed at once where saying 403 would cost a handshake, and otherwise
-//! gets its refusal at once or never, on one of a few seats of their own: strangers take nothing from those who may ask.
+//! A client outside `allowed_networks` is closed at once if a 403 would need a handshake. Otherwise it gets its refusal
+//! at once or never, on one of a few separate seats: strangers take nothing from allowed clients.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -37,28 +36,28 @@ use super::server_config::{Purpose, ServerConfig, Service, count};
 /// millisecond.
 const BATCH: usize = 64;
 
-/// How often it polls again, after a connection came, before it waits for the system to wake it. A look costs
-/// about a microsecond. The request that belongs to a connection, and the next check of a burst, mostly come
-/// within so many; a task for the one, and a wake-up for the other, cost more.
-const LOOKS: usize = 8;
+/// How often it polls again after a connection came, before it waits for the system to wake it. A poll costs about a
+/// microsecond. The request of a connection, and the next check of a burst, mostly come within so many polls; a task or a
+/// wake-up would cost more.
+const POLLS: usize = 8;
 
-/// How many looks there are before a closing port is noticed, however many come.
-const MAX_LOOKS: usize = 64;
+/// The most polls before a closing port is noticed.
+const MAX_POLLS: usize = 64;
 
-/// How long to wait when the system has neither a descriptor nor memory, and no seat can make room.
+/// How long to wait when the system has no descriptor or memory left, and no seat can make room.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How many batches are still accepted from a port that closes: connections in its queue would be reset.
 const LAST_BATCHES: usize = 4096 / BATCH;
 
-/// How long who waits in an inherited socket may wait for the first verdicts of this process, `rise` included.
-/// Load balancers give a check two seconds or more, and a restart has taken some of that already.
+/// How long clients in an inherited socket's queue wait for the first verdicts of this process, `rise` included. Load
+/// balancers give a check two seconds or more, and a restart has taken part of that already.
 const HOLD: Duration = Duration::from_millis(1_500);
 
 /// For how long no accept may fail before an episode of exhaustion is over.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Accepts from one listener until it is told to close it.
+/// Accepts from one listener until it is closed.
 pub(super) struct Acceptor {
     socket: AsyncFd<Arc<Listener>>,
     reception: Reception,
@@ -71,10 +70,10 @@ struct Reception {
     buffer: Box<[u8; MAX_HEAD]>,
     /// How many were accepted: shows whether a connection came.
     accepted: u64,
-    /// Accepted just now, and nothing has come from them yet.
+    /// Accepted just now, and silent so far.
     silent: Vec<(OwnedFd, IpAddr)>,
     reserve: Option<OwnedFd>,
-    /// When an accept last failed for want of a descriptor, within the present episode.
+    /// When an accept last failed for lack of a descriptor, in the present episode.
     exhausted: Option<Instant>,
 }
 
@@ -94,8 +93,8 @@ impl Acceptor {
     /// An acceptor for `listener`, on the runtime of the calling task.
     #[expect(
         deprecated,
-        reason = "its successor is unsafe, so as to have callers promise what Listener keeps by its type: it \
-                  owns one descriptor, shares it with no other, and closes it when it is dropped"
+        reason = "its successor is unsafe and makes callers promise what Listener guarantees by its type: it \
+                  owns one descriptor, gives it to no other owner, and closes it when dropped"
     )]
     pub(super) fn new(
         listener: Arc<Listener>,
@@ -117,10 +116,10 @@ impl Acceptor {
         Ok(Self { socket, reception })
     }
 
-    /// Accepts until `closing`, then takes in who is already in the queue.
+    /// Accepts until `closing`, then accepts the clients that are already in the queue.
     ///
-    /// The queue of an inherited socket outlives this process, and a client that waits in it does not know about
-    /// processes: before the first verdicts are in no connection is taken from it, and at the end it is left as it is.
+    /// The queue of an inherited socket outlives this process: no connection is taken from it before the first verdicts
+    /// are known, and at the end it is left for the next process.
     pub(super) async fn run(mut self, closing: CancellationToken) {
         let inherited = self.socket.get_ref().is_inherited();
         if inherited {
@@ -171,22 +170,22 @@ impl Acceptor {
 // === impl Reception ===
 
 impl Reception {
-    /// Accepts what waits, and goes on polling while connections come. Every other task on the thread has a turn
-    /// between two looks.
+    /// Accepts the waiting connections, and polls again while more come. Every other task on the thread has a turn
+    /// between two polls.
     async fn receive(&mut self, listener: &AsyncFd<Arc<Listener>>) -> Batch {
-        let mut in_vain = LOOKS;
+        let mut in_vain = POLLS;
         let mut batch = Batch::Full;
-        for _ in 0..MAX_LOOKS {
+        for _ in 0..MAX_POLLS {
             let before = self.accepted;
             batch = self.batch(listener);
             in_vain = if self.accepted == before { in_vain + 1 } else { 0 };
-            if in_vain > LOOKS || !matches!(batch, Batch::Drained) {
+            if in_vain > POLLS || !matches!(batch, Batch::Drained) {
                 break;
             }
-            self.look_at_silent(false);
+            self.read_silent(false);
             tokio::task::yield_now().await;
         }
-        self.look_at_silent(true);
+        self.read_silent(true);
         batch
     }
 
@@ -222,8 +221,8 @@ impl Reception {
                 ) => debug!(%errno, "a connection broke before it was accepted"),
                 // EMFILE and its like.
                 Err(errno) => {
-                    // The system looks for a descriptor before it looks whether a connection waits. No seat is shed
-                    // for nothing.
+                    // The system needs a descriptor before it checks whether a connection waits. No seat is shed for
+                    // nothing.
                     return if is_waiting(listener) { Batch::Exhausted(errno) } else { Batch::Drained };
                 }
             }
@@ -231,9 +230,9 @@ impl Reception {
         Batch::Full
     }
 
-    /// Answers those whose request has come by now. The others are kept for another look, unless this is the
-    /// `last` one or they are many.
-    fn look_at_silent(&mut self, last: bool) {
+    /// Answers the connections whose request has arrived. The others are kept for another poll, unless this is the
+    /// `last` one or there are many of them.
+    fn read_silent(&mut self, last: bool) {
         let server_config = self.service.server_config();
         let hand_over = last || self.silent.len() >= BATCH;
         for (socket, peer) in std::mem::take(&mut self.silent) {
@@ -245,7 +244,7 @@ impl Reception {
         }
     }
 
-    /// Answers at sight, or hands over to a task; gives the socket back if nothing has come yet.
+    /// Answers at once, or hands over to a task; returns the socket if nothing has arrived yet.
     fn meet(&mut self, socket: OwnedFd, peer: IpAddr, server_config: &Arc<ServerConfig>) -> Option<OwnedFd> {
         if self.purpose == Purpose::AgentCheck || server_config.tls.is_some() {
             self.hand_over(socket, peer, server_config, 0);
@@ -264,7 +263,7 @@ impl Reception {
         }
     }
 
-    /// Answers the request in the buffer if it is whole and nothing stands behind it.
+    /// Answers the request in the buffer if it is whole and nothing follows it.
     fn answer(&self, socket: &OwnedFd, peer: IpAddr, server_config: &ServerConfig, received: usize) -> bool {
         let mut caller = server_config.caller(peer);
         let mut bytes = &self.buffer[..received];
@@ -301,7 +300,7 @@ impl Reception {
     fn hand_over(&self, socket: OwnedFd, peer: IpAddr, server_config: &Arc<ServerConfig>, received: usize) {
         let caller = server_config.caller(peer);
         if !caller.admitted && (self.purpose == Purpose::AgentCheck || server_config.tls.is_some()) {
-            // There is no way to say 403 there that would not cost a handshake.
+            // A 403 would need a handshake there.
             return;
         }
         if !self.service.seats.admit(caller.source) {
@@ -338,8 +337,8 @@ impl Reception {
             warn!(
                 error = %std::io::Error::from(errno),
                 waiting = self.service.seats.taken(),
-                "failed to accept a connection, a waiting one makes room \
-                 (LimitNOFILE= in the unit raises the limit of descriptors)"
+                "failed to accept a connection, an idle one is closed to make room \
+                 (raise LimitNOFILE= in the unit)"
             );
         }
         if self.service.seats.shed_one() {
@@ -358,7 +357,7 @@ impl Reception {
         }
         if self.exhausted.is_some_and(|last| last.elapsed() > QUIET) {
             self.exhausted = None;
-            info!("there have been descriptors for all connections for a minute");
+            info!("file descriptors have sufficed for a minute");
         }
     }
 }
@@ -366,7 +365,7 @@ impl Reception {
 /// Whether a connection waits to be accepted.
 fn is_waiting(listener: &AsyncFd<Arc<Listener>>) -> bool {
     let mut polled = [PollFd::new(listener, PollFlags::IN)];
-    // Zero does not wait. If the system cannot even tell, trying again finds out.
+    // Zero does not wait. If even this fails, trying again decides.
     rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
         .map_or(true, |ready| ready > 0)
 }

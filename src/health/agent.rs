@@ -23,13 +23,12 @@ use std::borrow::Cow;
 use crate::observation::{OtherRole, Role};
 use crate::role::{Reason, Verdict};
 
-/// The longest line of a client that is looked at, in bytes.
+/// The longest line of a client that is read, in bytes.
 pub(super) const MAX_LINE: usize = 256;
 
-/// What is said to a client that has to name the mirror and named none that there is.
+/// The answer to a client that named no existing mirror although there are several.
 pub(super) const UNKNOWN_MIRROR: &str = "down #agent-send must name the mirror\n";
 
-/// The line for a verdict.
 pub(super) fn line(verdict: &Verdict) -> Cow<'static, str> {
     let down = |why: &str| Cow::Owned(format!("down #{why}\n"));
     match verdict {
@@ -44,7 +43,7 @@ pub(super) fn line(verdict: &Verdict) -> Cow<'static, str> {
     }
 }
 
-/// The status code that stands for a verdict in the table of who asks, where the other checks have theirs.
+/// The status code of a verdict in the table of checkers, as for the other checks.
 pub(super) fn status(verdict: &Verdict) -> u16 {
     if matches!(verdict, Verdict::Serve { .. }) { 200 } else { 503 }
 }

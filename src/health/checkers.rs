@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 /// How many rows are kept; the least recently seen makes room.
 pub const MAX_CHECKERS: usize = 256;
 
-/// The table of who asks. Cheap to clone; every clone is the same table.
+/// The table of checkers. Cheap to clone; every clone is the same table.
 #[derive(Clone, Debug, Default)]
 pub struct Checkers(Arc<Mutex<Table>>);
 
@@ -30,11 +30,11 @@ pub struct Checker {
     pub first: Timestamp,
     /// When it last asked.
     pub last: Timestamp,
-    /// What status code it was last answered; for an agent check 200 stands for `up`, 503 for the rest.
+    /// The status code of its last answer; for an agent check 200 stands for `up`, 503 for the rest.
     pub last_status: u16,
 }
 
-/// How a mirror's verdict was asked for, by whomever.
+/// Requests for a mirror's verdict, of all clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// How often.
@@ -60,7 +60,7 @@ struct Row {
 // === impl Checkers ===
 
 impl Checkers {
-    /// Everybody in the table, the most recently seen first.
+    /// All checkers, the most recently seen first.
     pub fn snapshot(&self) -> Vec<Checker> {
         let mut rows: Vec<_> = {
             let table = self.lock();
@@ -70,13 +70,13 @@ impl Checkers {
         rows.into_iter().map(|(_, checker)| checker).collect()
     }
 
-    /// How often and when the verdict on `mirror` was asked for; `None` when it never was.
+    /// Requests for the verdict on `mirror`; `None` when there was none.
     pub fn asked(&self, mirror: &str) -> Option<Asked> {
         self.lock().asked.get(mirror).copied()
     }
 
-    /// Takes down that `address` was answered `status` about `mirror` at `now`. `verdict` says whether it
-    /// asked for the verdict, as a load balancer for writers does.
+    /// Records that `address` got `status` about `mirror` at `now`. `verdict`: it asked for the verdict, as a load balancer
+    /// for writers does.
     pub(super) fn record(
         &self,
         address: IpAddr,

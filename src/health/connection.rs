@@ -1,9 +1,9 @@
-//! One connection whose client is not done with a single look: read the head, answer, close.
+//! One connection that needs more than a single read: read the head, answer, close.
 //!
-//! Every wait here is for the client, and has a deadline. The head (PROXY header and TLS handshake included)
-//! must be there within `header_timeout` of the accept, the whole connection over within `request_timeout`.
-//! A client that may not ask has a moment for its request, gets the refusal, and is closed without an answer after it.
-//! There is one request a connection: whatever else a client sends is read, within bounds, and dropped.
+//! Every wait here is for the client, and has a deadline. The head (PROXY header and TLS handshake included) must arrive
+//! within `header_timeout` of the accept, and the whole connection must end within `request_timeout`. A client that is not
+//! allowed gets the refusal if its request comes at once, and is otherwise closed without an answer. There is one request
+//! per connection: anything else that a client sends is read, within bounds, and dropped.
 
 use std::io;
 use std::net::IpAddr;
@@ -19,7 +19,6 @@ use tokio_rustls::LazyConfigAcceptor;
 use tracing::debug;
 
 use super::agent;
-use super::prefixed::Prefixed;
 use super::proxy::{self, Prefix};
 use super::respond::{About, Response};
 use super::server_config::{Answer, Caller, ServerConfig, Service, count};
@@ -28,7 +27,7 @@ use super::server_config::{Answer, Caller, ServerConfig, Service, count};
 const LINGER_BYTES: usize = 64 * 1024;
 /// For how long.
 const LINGER_TIME: Duration = Duration::from_secs(1);
-/// How long a client that may not ask may take altogether: a request that comes with its connection gets 403.
+/// How long a client that is not allowed may take in total: a request that comes with its connection gets 403.
 const STRANGERS_TIME: Duration = Duration::from_millis(250);
 /// How much room a read gets: the head of a usual check fits, and thousands of idle connections stay small.
 const READ_SIZE: usize = 512;
@@ -89,7 +88,10 @@ impl Connection {
         Box::pin(async move {
             let Self { stream, received, server_config, service, .. } = self;
             stream.set_nodelay(true)?;
-            let greeting = LazyConfigAcceptor::new(Acceptor::default(), Prefixed::new(received, stream));
+            let (unread, sending) = stream.into_split();
+            // Bytes of the handshake may have come in one piece with the PROXY header before it.
+            let stream = tokio::io::join(io::Cursor::new(received).chain(unread), sending);
+            let greeting = LazyConfigAcceptor::new(Acceptor::default(), stream);
             let handshake = async {
                 let greeted = greeting.await?;
                 let regular = service.seats.is_regular(caller.source);

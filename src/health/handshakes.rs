@@ -1,16 +1,16 @@
-//! Whose TLS handshake is next.
+//! The order of TLS handshakes.
 //!
-//! A handshake is the one thing on the health thread that costs more than microseconds: a signature, from 0.1 ms for
-//! ECDSA P-256 to several for RSA-4096, due as soon as a client has said hello, and anybody can replay a hello. So
+//! A handshake is the only work on the health thread that costs more than microseconds: a signature, from 0.1 ms for
+//! ECDSA P-256 to several for RSA-4096, due as soon as a client has sent its hello, and any client can replay a hello. So
 //! a client that has sent its hello waits here for a slot, and keeps it until the handshake has succeeded:
 //!
-//! - A source has [`OF_ONE_SOURCE`] slots. One whose client does not go on is taken until that client's `header_timeout`,
-//!   and for [`UNSUCCESSFUL`] if it leaves: what a replayer gets is that many signatures in that time, however fast it is.
-//! - Sources that are not [regular](super::source) checkers have [`OF_NEWCOMERS`] together, and come after regulars.
-//! - Among sources it goes round: one waiting client of each, its oldest first.
-//! - One slot is given at each turn of the thread: between two signatures everybody else is looked after.
+//! - A source has [`OF_ONE_SOURCE`] slots. A slot whose client stalls is taken until that client's `header_timeout`, and
+//!   for [`UNSUCCESSFUL`] if it leaves: a replayer gets that many signatures in that time, however fast it is.
+//! - Sources that are not [regular](super::source) checkers share [`OF_NEWCOMERS`] slots, and come after regulars.
+//! - Sources take turns: one waiting client of each, its oldest first.
+//! - The thread grants one slot per turn, so that all other tasks run between two signatures.
 //!
-//! A waiting client gives up at its deadline and leaves the line by being dropped, so lines are as short as there are
+//! A waiting client gives up at its deadline and leaves the line when it is dropped, so a line never exceeds the number of
 //! seats.
 
 use std::cmp::Reverse;
@@ -27,13 +27,13 @@ use super::source::Source;
 /// 120 ms away are twelve.
 const OF_ONE_SOURCE: usize = 16;
 
-/// How long a slot is taken at least if its handshake comes to nothing.
+/// How long a slot stays taken if its handshake fails.
 const UNSUCCESSFUL: Duration = Duration::from_millis(250);
 
 /// Handshakes at a time of all sources that are not known as checkers.
 const OF_NEWCOMERS: usize = 256;
 
-/// The slots, and who waits for one.
+/// The slots, and the clients that wait for one.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     lines: Mutex<Lines>,
@@ -48,7 +48,7 @@ pub(super) struct Slot {
     succeeded: bool,
 }
 
-/// Whom a slot is for, and until when it is taken at least if its handshake comes to nothing.
+/// The source of a slot, and until when it stays taken if its handshake fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Grant {
     until: Instant,
@@ -95,10 +95,10 @@ impl Handshakes {
         self.news.notify_one();
         given
             .await
-            .expect("who gives slots lives as long as the thread, and drops no sender that has a place")
+            .expect("the owner of slots lives as long as the thread, and drops no sender that has a place")
     }
 
-    /// Gives the slots, for ever: one at each turn of the thread.
+    /// Grants the slots without end: one at each turn of the thread.
     pub(super) async fn give(self: Arc<Self>) {
         loop {
             let next_free = self.lock().next_free();
@@ -335,11 +335,11 @@ mod tests {
         succeed(regular);
         succeed(crowd);
         rig.come(2_000, true);
-        assert_eq!(names(&rig.turns(1)), [2_000], "before everybody who came earlier");
+        assert_eq!(names(&rig.turns(1)), [2_000], "before all that came earlier");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gives_up_leaves_nothing_behind() {
+    async fn a_cancelled_wait_leaves_nothing_behind() {
         let mut rig = Rig::new();
         for n in 0..100 {
             rig.come(n % 10, false);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn slots_are_given_to_who_waits_and_come_back() {
+    async fn slots_go_to_waiting_clients_and_are_returned() {
         let handshakes = Arc::<Handshakes>::default();
         let giving = Arc::clone(&handshakes).give();
         let work = async {

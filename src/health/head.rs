@@ -5,7 +5,8 @@
 //! health checkers are clumsy: any header, none at all, line ends without carriage return, an absolute-form
 //! target, HTTP/1.0 or 1.1.
 
-use crate::peer::key::{NONCE, is_identifier};
+use crate::peer::key::NONCE;
+use crate::random::is_identifier;
 
 /// How long the head of a request may be, in bytes.
 pub(super) const MAX_HEAD: usize = 8 * 1024;
@@ -35,10 +36,9 @@ pub(super) enum Parsed<'bytes> {
     TooLong,
 }
 
-/// What a request asks for, as far as anybody here cares.
+/// The parts of a request that matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head<'bytes> {
-    /// How.
     pub(super) method: Method,
     /// The path, without scheme, host and query.
     pub(super) path: &'bytes str,
@@ -48,7 +48,7 @@ pub(super) struct Head<'bytes> {
     pub(super) nonce: Option<&'bytes str>,
 }
 
-/// The methods that there are to tell apart.
+/// The methods that are distinguished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     /// `GET`.
@@ -72,7 +72,7 @@ pub(super) fn parse(bytes: &[u8], seen: usize) -> Parsed<'_> {
     if ends(head, seen) || (completes_a_line(head, seen) && !head[..seen].contains(&b'\n')) {
         match parse_whole(head) {
             Parsed::Complete { head, length } => return Parsed::Complete { head, length: start + length },
-            told @ (Parsed::Malformed | Parsed::TooLong) => return told,
+            refused @ (Parsed::Malformed | Parsed::TooLong) => return refused,
             Parsed::Partial => {}
         }
     }
@@ -84,7 +84,7 @@ pub(super) fn parse_at_end(bytes: &mut Vec<u8>) -> Parsed<'_> {
     bytes.extend_from_slice(b"\r\n\r\n");
     match parse(bytes, 0) {
         Parsed::Partial => Parsed::Malformed,
-        told @ (Parsed::Complete { .. } | Parsed::Malformed | Parsed::TooLong) => told,
+        parsed @ (Parsed::Complete { .. } | Parsed::Malformed | Parsed::TooLong) => parsed,
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_is_told_as_early_as_can_be() {
+    fn input_that_is_not_http_is_refused_as_early_as_possible() {
         assert_eq!(parse(b"\x16\x03\x01", 0), Parsed::Malformed, "TLS");
         assert_eq!(parse(b"\r\n\r\n\r\n", 0), Parsed::Malformed);
         assert_eq!(parse(b"GET /\r\n", 0), Parsed::Malformed, "HTTP/0.9");

@@ -1,4 +1,4 @@
-//! Listening sockets: opening them, telling why one cannot be opened, and keeping them over a reload.
+//! Listening sockets: opening them, the reasons why one cannot be opened, and keeping them over a reload.
 //!
 //! A socket belongs to the address that the configuration names. While that address stays in the
 //! configuration the socket stays open, backlog and all, so that a reload loses no connection.
@@ -19,7 +19,7 @@ use crate::tls::TlsError;
 /// of the machine; the system lowers it to `net.core.somaxconn`, 4096 by default.
 const BACKLOG: i32 = 4096;
 
-/// Why the health listener cannot start, or cannot take over a new configuration.
+/// Why the health listener cannot start, or cannot apply a new configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
@@ -80,7 +80,7 @@ fn hint(error: &io::Error) -> &'static str {
              the service manager."
         }
         io::ErrorKind::AddrInUse => {
-            "Something listens there already, maybe another mirrorvip or a web server (`ss -ltnp` tells \
+            "Another process listens there, maybe another mirrorvip or a web server (`ss -ltnp` shows \
              which); a wildcard address takes the port of all others."
         }
         io::ErrorKind::AddrNotAvailable => "No interface of this machine has the address (`ip address`).",
@@ -126,7 +126,7 @@ impl Listener {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-        // A restart need not wait for the connections of the process before to leave TIME_WAIT.
+        // A restart need not wait for the previous process's connections to leave TIME_WAIT.
         sockopt::set_socket_reuseaddr(&socket, true)?;
         if address.is_ipv6() {
             // `[::]` and `0.0.0.0` are two addresses and may share a port, whatever net.ipv6.bindv6only says.

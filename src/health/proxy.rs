@@ -1,9 +1,8 @@
 //! The PROXY protocol header that may stand before a request. PURE and total.
 //!
 //! Target groups with PROXY protocol switched on prefix their health checks as well, in version 1 (text) or 2
-//! (binary); source: `proxy-protocol.txt` of HAProxy. A request without a header is answered too, since
-//! other checkers poll the same port. What a header claims is only recorded: anybody can write one, so it
-//! never opens a door.
+//! (binary); source: `proxy-protocol.txt` of HAProxy. A request without a header is answered too, since other checkers
+//! poll the same port. A header's address is only recorded: any client can write one, so it never grants access.
 
 use std::net::IpAddr;
 
@@ -27,14 +26,14 @@ pub(super) enum Prefix {
     Header {
         /// Its length in bytes.
         length: usize,
-        /// Whom it names as client; `None` for checks of the proxy itself.
+        /// The client that it names; `None` for checks of the proxy itself.
         client: Option<IpAddr>,
     },
     /// It began like one and is none.
     Malformed,
 }
 
-/// Tells a PROXY header at the beginning of `bytes`.
+/// Reads a PROXY header at the beginning of `bytes`.
 pub(super) fn split(bytes: &[u8]) -> Prefix {
     let begins = |with: &[u8]| bytes.iter().zip(with).all(|(a, b)| a == b);
     if begins(SIGNATURE) {

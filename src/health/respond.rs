@@ -1,4 +1,4 @@
-//! What a request is answered. PURE: head, routes, snapshots and the present moment in, bytes out.
+//! The answer to a request. PURE: head, routes, snapshots and the present moment in, bytes out.
 //!
 //! The status page is byte for byte what the InterSystems Web Gateway's `mirror_status.cxw` answers: status
 //! line, three headers, body without newline. Load balancers compare these strings, so nothing is added to
@@ -7,7 +7,7 @@
 //! | status | when |
 //! |---|---|
 //! | 200 | the page's answer is yes |
-//! | 500 | status page only: the question cannot be answered until the set-up is repaired |
+//! | 500 | status page only: the question cannot be answered until the set-up is corrected |
 //! | 503 | the page's answer is no, or unknown |
 //! | 400, 403, 404, 405, 408, 431 | the request is at fault |
 //!
@@ -88,7 +88,7 @@ pub(super) fn respond(head: &Head<'_>, routes: &Routes, mirrors: &[Mirror], now:
         Page::Role(mirror, asked) => {
             role_page(&mirrors[mirror].snapshot.borrow(), asked, now).about(mirror, asked == Asked::Primary)
         }
-        Page::Live => text(200, "mirrorvip turns"),
+        Page::Live => text(200, "alive"),
         Page::Ready => ready_page(mirrors),
     };
     answer.for_method(head.method)
@@ -114,7 +114,7 @@ fn status_page(verdict: &Verdict) -> Response {
 }
 
 fn role_page(snapshot: &Snapshot, asked: Asked, now: Timestamp) -> Response {
-    let told = |role: Result<&Role, Reason>, wanted: fn(&Role) -> bool| match role {
+    let page = |role: Result<&Role, Reason>, wanted: fn(&Role) -> bool| match role {
         Ok(role) => text(if wanted(role) { 200 } else { 503 }, &format!("the instance is {role}")),
         Err(reason) => text(503, &reason.to_string()),
     };
@@ -123,8 +123,8 @@ fn role_page(snapshot: &Snapshot, asked: Asked, now: Timestamp) -> Response {
             Verdict::Serve { epoch, .. } => text(200, &format!("the instance is primary, epoch {epoch}")),
             Verdict::Refuse(reason) => text(503, &reason.to_string()),
         },
-        Asked::Backup => told(snapshot.role_at(now), |role| matches!(role, Role::Backup)),
-        Asked::Async => told(snapshot.role_at(now), |role| matches!(role, Role::Async(_))),
+        Asked::Backup => page(snapshot.role_at(now), |role| matches!(role, Role::Backup)),
+        Asked::Async => page(snapshot.role_at(now), |role| matches!(role, Role::Async(_))),
     }
 }
 
@@ -136,7 +136,7 @@ fn peer_page(profile: &Profile, snapshot: &Snapshot, nonce: Option<&str>, now: T
         (Some(key), Some(nonce)) => format!("{SIGNATURE}: {}\r\n", key.sign(nonce, json.as_bytes())),
         (Some(_) | None, _) => String::new(),
     };
-    body_of("application/json", 200, &signature, &json)
+    answer("application/json", 200, &signature, &json)
 }
 
 fn ready_page(mirrors: &[Mirror]) -> Response {
@@ -153,14 +153,10 @@ fn text(status: u16, line: &str) -> Response {
 
 fn text_with(status: u16, fields: &str, line: &str) -> Response {
     let limit = if status == 404 { usize::MAX } else { MAX_REASON };
-    body(status, fields, &format!("{}\n", printable(line, limit)))
+    answer("text/plain", status, fields, &format!("{}\n", printable(line, limit)))
 }
 
-fn body(status: u16, fields: &str, body: &str) -> Response {
-    body_of("text/plain", status, fields, body)
-}
-
-fn body_of(kind: &str, status: u16, fields: &str, body: &str) -> Response {
+fn answer(kind: &str, status: u16, fields: &str, body: &str) -> Response {
     let (phrase, length) = (phrase(status), body.len());
     let bytes = format!(
         "HTTP/1.1 {status} {phrase}\r\nContent-Type: {kind}\r\nConnection: close\r\n\
@@ -194,7 +190,7 @@ impl Response {
 
     /// For clients outside the allowed networks.
     pub(super) fn forbidden() -> Self {
-        text(403, "this address may not ask")
+        text(403, "requests from this address are not allowed")
     }
 
     /// For a head that did not come in time.

@@ -1,10 +1,10 @@
-//! Which page a path means. PURE: built from the configuration, asked for each request.
+//! The page of a path. PURE: built from the configuration, used for each request.
 //!
 //! | path | page |
 //! |---|---|
 //! | `PREFIX/.../mirrorstatus.cxw`, `PREFIX/.../mirror_status.cxw` | status page of the mirror with the longest prefix |
 //! | `/NAME/primary`, `/NAME/backup`, `/NAME/async` | whether the mirror's member has that role |
-//! | `/NAME/peer` | what the member reports to the mirror's other members; they direct no client, so they are not counted as checkers |
+//! | `/NAME/peer` | what the member reports to the mirror's other members |
 //! | `/primary`, `/backup`, `/async`, `/peer` | the same, where there is only one mirror |
 //! | `/live`, `/ready` | the process |
 //!
@@ -23,7 +23,7 @@ pub(super) enum Page {
     Status(usize),
     /// Whether the member of the mirror with this index has a role.
     Role(usize, Asked),
-    /// Whether the process turns.
+    /// Whether the process is alive.
     Live,
     /// Whether each mirror has its first verdict.
     Ready,
@@ -66,7 +66,6 @@ impl Routes {
         Self { prefixes, names, directory }
     }
 
-    /// The page at `path`, if there is one.
     pub(super) fn select(&self, path: &str) -> Option<Page> {
         let (folder, file) = path.rsplit_once('/')?;
         if FILE_NAMES.iter().any(|name| name.eq_ignore_ascii_case(file)) {

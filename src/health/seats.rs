@@ -1,20 +1,19 @@
 //! The open connections that wait for their client, and which of them makes room.
 //!
-//! Every connection in this table waits for its client and for nothing else: an answer is computed without
-//! waiting. Seats are limited, and none is promised to the source that takes most. What makes room for a newcomer, in this
-//! order:
+//! Every connection in this table waits for its client and for nothing else: an answer is computed without waiting. Seats
+//! are limited. A newcomer displaces a connection in this order:
 //!
-//! 1. Whoever's source has its whole share, three quarters of the seats: the oldest of that very source. All strangers
-//!    share sixteen seats of their own, and take none from those who may ask.
-//! 2. When all seats are taken: the oldest of the source that has the most, if that is more than [`FEW`].
-//! 3. Among sources with few seats each: one that has no [regular](super::source) checks, then the oldest.
+//! 1. If the newcomer's source has its whole share, three quarters of the seats: the oldest of the same source. All
+//!    strangers share sixteen separate seats, and take none from allowed clients.
+//! 2. If all seats are taken: the oldest of the source that has the most, if that is more than [`FEW`].
+//! 3. Among sources with few seats each: one without [regular](super::source) checks, then the oldest.
 //!
-//! New seats are limited in rate as well (`bucket`): a source that goes on opening connections and asks nothing gets so
-//! many a second and no more, and so do all sources together that are no regulars. The rest is closed before it costs
-//! anything. A client that asks gets its token back.
+//! The rate of new seats is limited as well (`bucket`): a source that opens connections without requests gets a limited
+//! number per second, and so do all sources together that are not regulars. The rest is closed before it costs anything.
+//! A client that sends a request gets its token back.
 //!
-//! So a checker far away, whose request arrives a round trip after its connection, keeps its seat however fast one
-//! source, or a thousand of them, open connections.
+//! So a distant checker, whose request arrives a round trip after its connection, keeps its seat however fast one source,
+//! or a thousand of them, open connections.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,27 +27,26 @@ use super::source::{Regulars, Source};
 use bucket::Bucket;
 
 mod bucket;
-use super::thread::AbortOnPanic;
+use super::abort::AbortOnPanic;
 
-/// So many seats of one source are no crowd: a balancer asks about several mirrors at once, and opens the next
+/// A source with at most so many seats is no crowd: a balancer asks about several mirrors at once, and opens the next
 /// connection before the last is closed.
 const FEW: usize = 8;
 
-/// How many seats all strangers have together, beside the others. Their requests are refused, and no health check depends
-/// on it.
+/// How many seats all strangers share, besides the others. Their requests are refused, and no health check depends on it.
 const STRANGERS: usize = 16;
 
 /// The least that a share is, however few seats there are.
 const LEAST_SHARE: usize = 16;
 
-/// New seats of one source that come to nothing: the kernel's whole queue at once, after a pause of the machine, and then
-/// so many a second.
+/// New seats of one source without a request: the kernel's whole queue at once, after a pause of the machine, and then so
+/// many per second.
 const OF_ONE_SOURCE: Bucket = Bucket::new(4_096, 2_048);
 
-/// The same of all sources together that are no regulars.
+/// The same for all sources together that are not regulars.
 const OF_NEWCOMERS: Bucket = Bucket::new(8_192, 4_096);
 
-/// The same of all strangers together.
+/// The same for all strangers together.
 const OF_STRANGERS: Bucket = Bucket::new(64, 256);
 
 /// The table.
@@ -62,7 +60,7 @@ pub(super) struct Seats {
 struct Table {
     /// Numbers the seats in the order in which they are taken.
     next: u64,
-    /// By those who may ask.
+    /// Seats of allowed clients.
     taken: usize,
     parties: HashMap<Source, Party>,
     /// All parties, the next to make room first.
@@ -80,7 +78,7 @@ struct Party {
     seats: BTreeMap<u64, AbortHandle>,
 }
 
-/// Orders parties by who makes room first.
+/// Orders parties: the first makes room first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     admitted: bool,
@@ -99,7 +97,7 @@ struct Seat {
 // === impl Seats ===
 
 impl Seats {
-    /// Whether a connection of `source` may have a seat at all. If not, it is one too many of a flood.
+    /// Whether a connection of `source` may have a seat. If not, it is part of a flood.
     pub(super) fn admit(&self, source: Source) -> bool {
         self.lock().admit(source, Instant::now())
     }
@@ -134,7 +132,7 @@ impl Seats {
         self.lock().shed_first()
     }
 
-    /// Takes down that a request from `source` was answered; `checks` says whether it was for a mirror's page.
+    /// Records that a request from `source` was answered; `checks`: it was for a mirror's page.
     pub(super) fn answered(&self, source: Source, checks: bool) {
         let mut table = self.lock();
         if checks {
@@ -143,17 +141,17 @@ impl Seats {
         table.give_back(source);
     }
 
-    /// Whether a check from `source` was answered lately.
+    /// Whether a check from `source` was answered recently.
     pub(super) fn is_regular(&self, source: Source) -> bool {
         self.lock().regulars.know(source, Instant::now())
     }
 
-    /// How many are taken, strangers' aside.
+    /// How many are taken, without those of strangers.
     pub(super) fn taken(&self) -> usize {
         self.lock().taken
     }
 
-    /// Returns when none is taken at a moment.
+    /// Waits until none is taken.
     pub(super) async fn empty(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -281,7 +279,7 @@ impl Party {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Nothing is there any more if it was shed.
+        // A shed connection is already gone.
         self.seats.lock().leave(self.source, self.number);
     }
 }

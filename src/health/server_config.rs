@@ -1,4 +1,4 @@
-//! What every connection needs to be answered: the configuration of the moment, the mirrors, the clock.
+//! What every connection needs: the present configuration, the mirrors, the clock.
 //!
 //! A [`ServerConfig`] never changes. A reload publishes another [`Plan`]; connections that are open finish with the
 //! configuration they began with, new ones get the new one, and no request sees half of each.
@@ -55,14 +55,14 @@ pub(super) struct ServerConfig {
     allowed_networks: Vec<IpNet>,
 }
 
-/// Who sent a request.
+/// The client of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller {
-    /// The TCP peer, or whom a PROXY header names; for the record only.
+    /// The TCP peer, or the client that a PROXY header names; only recorded.
     pub(super) client: IpAddr,
-    /// Whether the TCP peer may ask.
+    /// Whether the TCP peer is allowed.
     pub(super) admitted: bool,
-    /// Whose share of the seats it takes: the TCP peer's.
+    /// The source whose seats it takes: the TCP peer's.
     pub(super) source: Source,
 }
 
@@ -70,8 +70,8 @@ pub(super) struct Caller {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) response: Response,
-    /// Whether all that the client has to say has been read. Closing a socket with unread bytes resets the
-    /// connection, and a reset may overtake the answer.
+    /// Whether everything that the client sends has been read. Closing a socket with unread bytes resets the connection,
+    /// and the reset may overtake the answer.
     pub(super) heard_out: bool,
 }
 
@@ -93,7 +93,7 @@ pub struct Counters {
     pub accepted: u64,
     /// Requests answered, with whatever status; agent checks included.
     pub answered: u64,
-    /// Connections closed early, to make room for others or as one too many of a flood.
+    /// Connections closed early, to make room for others or because of a flood.
     pub shed: u64,
     /// Connections closed because a deadline passed.
     pub late: u64,
@@ -131,15 +131,15 @@ impl ServerConfig {
         }
     }
 
-    /// Who calls from `peer`, a canonical address.
+    /// The caller from `peer`, a canonical address.
     pub(super) fn caller(&self, peer: IpAddr) -> Caller {
         let networks = &self.allowed_networks;
         let admitted = networks.is_empty() || networks.iter().any(|network| network.contains(&peer));
         Caller { client: peer, admitted, source: Source::of(peer, admitted) }
     }
 
-    /// The answer to what a client has sent so far, of which `seen` bytes were not enough before; `None` while
-    /// there is none yet.
+    /// The answer to the bytes of a client so far, of which the first `seen` were not enough before; `None` if there is
+    /// none yet.
     pub(super) fn hear(&self, caller: Caller, bytes: &[u8], seen: usize, now: Timestamp) -> Option<Answer> {
         self.judge(caller, head::parse(bytes, seen), bytes.len(), now)
     }
@@ -187,7 +187,7 @@ impl Service {
         }
     }
 
-    /// Takes down an answer that was sent.
+    /// Records an answer that was sent.
     pub(super) fn record(&self, server_config: &ServerConfig, caller: Caller, response: &Response) {
         count(&self.tally.answered);
         self.seats.answered(caller.source, response.about.is_some());

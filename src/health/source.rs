@@ -1,6 +1,6 @@
-//! Where a connection comes from, as far as fairness goes, and which sources are regular checkers.
+//! The source of a connection, for fair limits, and which sources are regular checkers.
 //!
-//! A source is a [`network`], by the TCP peer; what a PROXY header claims counts nowhere here.
+//! A source is a [`network`], by the TCP peer; the address in a PROXY header does not count.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,19 +14,19 @@ use crate::network;
 /// Load Balancer a few dozen at most.
 const MOST_REGULARS: usize = 256;
 
-/// After how long without a check a source is no regular any more. Balancers check at least every five minutes.
+/// After how long without a check a source stops being a regular. Balancers check at least every five minutes.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
 
-/// Who shares a share of the seats.
+/// A party that shares seats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Source {
-    /// Everybody outside of `allowed_networks` together.
+    /// All clients outside `allowed_networks` together.
     Strangers,
-    /// Who may ask, from this network.
+    /// The allowed clients of this network.
     Network(IpAddr),
 }
 
-/// The sources whose checks were answered lately.
+/// The sources whose checks were answered recently.
 #[derive(Debug, Default)]
 pub(super) struct Regulars(HashMap<Source, Regular>);
 
@@ -48,10 +48,10 @@ impl Source {
 // === impl Regulars ===
 
 impl Regulars {
-    /// Takes down that a check from `source` was answered.
+    /// Records that a check from `source` was answered.
     ///
-    /// When the table is full, the source with the fewest answers makes room: a thousand addresses that ask once replace each
-    /// other, and not the balancer that has asked for days.
+    /// When the table is full, the source with the fewest answers makes room: a thousand addresses that ask once replace
+    /// each other, and not the balancer that has polled for days.
     pub(super) fn answered(&mut self, source: Source, now: Instant) {
         if let Some(known) = self.0.get_mut(&source) {
             known.answers = known.answers.saturating_add(1);
@@ -68,7 +68,7 @@ impl Regulars {
         self.0.insert(source, Regular { answers: 1, last: now });
     }
 
-    /// Whether a check from `source` was answered lately.
+    /// Whether a check from `source` was answered recently.
     pub(super) fn know(&self, source: Source, now: Instant) -> bool {
         self.0.get(&source).is_some_and(|known| is_recent(known, now))
     }

@@ -1,8 +1,7 @@
-//! The health thread: its supervisor, which makes what runs match the [`Plan`], and the rule that a panic on it
-//! ends the process.
+//! The health thread: its supervisor runs what the [`Plan`] says, and a panic on it ends the process.
 //!
-//! The thread has a runtime of its own with this one thread, so that nothing in the control plane, however
-//! slow, stands between a load balancer and its answer.
+//! The thread has its own single-threaded runtime, so that the control plane, however slow, never delays an answer to a
+//! load balancer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,30 +11,27 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
+use super::abort::AbortOnPanic;
 use super::accept::Acceptor;
 use super::listener::Listener;
 use super::server_config::{Plan, Purpose, Service};
 use crate::tls::ReloadingCertificate;
 
-/// How long the thread's end may wait for the reading of a certificate file that hangs.
+/// How long the thread's end may wait for a certificate file that hangs.
 const FILES_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long who is connected over an inherited socket may take to finish once it is handed over. A check that
-/// is under way takes milliseconds; who asks meanwhile waits for the next process.
+/// How long connections of an inherited socket may take to finish once it is handed over. A check takes milliseconds;
+/// later clients wait for the next process.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What the control plane asks of the thread; answering is the answer.
 #[derive(Debug)]
 pub(super) enum Question {
-    /// Whether it turns.
+    /// Whether it runs.
     Turning(oneshot::Sender<()>),
-    /// To leave the inherited sockets to the process after this one.
+    /// To leave the inherited sockets to the next process.
     HandOver(oneshot::Sender<()>),
 }
-
-/// Ends the process if it is dropped by a panic: a dead thread must not leave a port open behind it that
-/// no thread answers. (Release builds abort on any panic; this holds in the others too.)
-pub(super) struct AbortOnPanic;
 
 struct Supervisor {
     service: Arc<Service>,
@@ -92,7 +88,7 @@ impl Supervisor {
                 Some(question) = questions.recv() => match question {
                     Question::Turning(answer) => {
                         if answer.send(()).is_err() {
-                            debug!("the caller that asked whether the health thread runs did not wait");
+                            debug!("the caller that asked for a pulse did not wait");
                         }
                     }
                     Question::HandOver(answer) => self.hand_over(answer),
@@ -113,7 +109,7 @@ impl Supervisor {
         self.acceptors.retain(|running| {
             let keep = wanted(running);
             if !keep {
-                info!(address = %running.listener.local(), "stops listening");
+                info!(address = %running.listener.local(), "no longer listening");
                 running.closing.cancel();
             }
             keep
@@ -146,7 +142,7 @@ impl Supervisor {
             address = %listener.local(),
             purpose = purpose.word(),
             inherited = listener.is_inherited(),
-            "listens"
+            "listening"
         );
     }
 
@@ -169,7 +165,7 @@ impl Supervisor {
         });
     }
 
-    /// Stops accepting from inherited sockets, lets who is connected finish, and answers.
+    /// Stops accepting from inherited sockets, lets their connections finish, and answers.
     fn hand_over(&mut self, answer: oneshot::Sender<()>) {
         let (leaving, staying): (Vec<_>, Vec<_>) =
             self.acceptors.drain(..).partition(|running| running.listener.is_inherited());
@@ -212,16 +208,6 @@ impl Purpose {
         match self {
             Self::Page => "page",
             Self::AgentCheck => "agent-check",
-        }
-    }
-}
-
-// === impl AbortOnPanic ===
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
         }
     }
 }

@@ -90,7 +90,7 @@ async fn answers_are_written_once_and_a_full_stop_leaves_the_file() {
     assert!(path.exists());
 }
 
-/// What stands in the place of the file, or of an earlier version's temporary file, is somebody else's.
+/// What stands in the place of the file, or of an earlier version's temporary file, belongs to another program.
 #[test]
 fn a_link_is_replaced_and_its_victim_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
-//! A right to be believed that ends by itself, counted from the question and evaluated by the reader. PURE.
+//! How long an answer is valid, counted from the question and evaluated by the reader. PURE.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// A right to be believed that ends by itself.
+/// The validity of an answer, which ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     pub(super) asked_at: Timestamp,
@@ -29,7 +29,7 @@ impl Lease {
         self.asked_at
     }
 
-    /// The moment at which it ends, if the two clocks keep in step.
+    /// When it ends, if the two clocks agree.
     pub fn ends_at(self) -> Timestamp {
         self.asked_at.later_by(self.valid_for)
     }

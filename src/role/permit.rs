@@ -12,20 +12,20 @@ pub struct Permit {
     epoch: Epoch,
 }
 
-/// Proof that a permit was checked just now. Whatever changes who receives traffic takes one by reference.
+/// Proof that a permit was checked just now; write authorization needs one.
 #[derive(Debug)]
 pub struct Held<'permit> {
     epoch: Epoch,
     permit: PhantomData<&'permit Permit>,
 }
 
-/// Why a permit does not hold any more.
+/// Why a permit does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PermitLost {
-    /// The member does not serve any more.
-    #[error("not primary any more: {0}")]
+    /// The member does not serve.
+    #[error("no longer primary: {0}")]
     NotServing(Reason),
-    /// The member lost the role and regained it: what was planned in the old epoch is void.
+    /// The member lost the role and regained it: a plan of the old epoch is void.
     #[error("promoted again since: epoch {now}, planned in {then}")]
     OtherEpoch {
         /// The permit's epoch.

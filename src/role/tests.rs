@@ -109,7 +109,7 @@ fn a_promotion_counts_as_seen_however_long_the_instance_was_out_of_sight_before(
         let asked = 1_000 + blind * 1_000;
         tracker.observe(&seen(asked, asked + 10, Ok(Role::Primary)));
         assert_eq!((tracker.epoch(), tracker.origin()), (Epoch(1), Some(Origin::Promoted)), "{blind} s");
-        // What may have happened meanwhile is for the arbiter to weigh, which learns when sight was lost.
+        // The arbiter decides what may have happened in between; it learns when the last answer came.
         assert_eq!((tracker.other_at(), tracker.promoted_at()), (Some(at(1_000)), Some(at(asked))));
     }
 }

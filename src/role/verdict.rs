@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Epoch, Lease, Permit};
 use crate::clock::Timestamp;
-use crate::observation::{NoEvidence, Role};
+use crate::observation::{NoEvidence, OtherRole, Role};
 
 /// What the role machine rules. Never a bare bool: it carries when it ends, or why not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,7 +13,7 @@ pub enum Verdict {
     Serve {
         /// Which promotion this is.
         epoch: Epoch,
-        /// For how long it may be believed.
+        /// How long it is valid.
         until: Lease,
     },
     /// This member is not the primary, or that is not known.
@@ -36,7 +36,7 @@ pub enum Reason {
     },
     /// No answer with the role, and no lease left.
     NoEvidence(NoEvidence),
-    /// The lease of a verdict to serve ran out, and there was no ruling since.
+    /// The lease of a verdict to serve ended without a new verdict.
     Expired,
     /// The instance says *primary*, and another member was promoted later and serves.
     Superseded {
@@ -99,7 +99,7 @@ impl Reason {
         }
     }
 
-    /// Whether the question cannot be answered at all until the set-up is repaired.
+    /// Whether the question cannot be answered until the set-up is corrected.
     pub fn is_unanswerable(&self) -> bool {
         matches!(self, Self::NoEvidence(cause) if cause.is_unanswerable())
     }
@@ -109,6 +109,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Starting => f.write_str("no probe has answered yet"),
+            Self::NotPrimary(Role::Other(OtherRole::NotPrimary)) => {
+                f.write_str("the instance is not primary")
+            }
             Self::NotPrimary(role) => write!(f, "the instance is {role}"),
             Self::Rising { seen, needed } => write!(f, "primary seen {seen} of {needed} times in a row"),
             Self::NoEvidence(cause) => write!(f, "{cause}"),

@@ -1,5 +1,5 @@
-//! Follows the verdicts for the service manager: ready at the first of every mirror, a status in words at each
-//! change, and food for the watchdog.
+//! Notifies the service manager: ready once every mirror has a verdict, a status text at each change, and the watchdog's
+//! keep-alive.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::health::Pulse;
 use crate::role::Verdict;
 
-/// Tells `manager` until it is cancelled. Returns at once without a service manager.
+/// Notifies `manager` until it is cancelled. Returns at once without a service manager.
 pub(crate) async fn follow(
     manager: Arc<Manager>,
     mut view: watch::Receiver<Arc<View>>,
@@ -28,37 +28,35 @@ pub(crate) async fn follow(
     let mut inspector = manager.watchdog().map(|patience| Inspector::new(patience, pulse));
     let mut refused = manager.refused();
     let mut ready = false;
-    let mut told = None;
-    let mut next_look = Instant::now();
+    let mut sent = None;
+    let mut next_inspection = Instant::now();
     loop {
         let current = Arc::clone(&view.borrow_and_update());
         let mut snapshots: Vec<_> = current.mirrors.iter().map(|mirror| mirror.snapshot.clone()).collect();
-        // Seen from here on: what changes later wakes this task again.
-        let unruled = snapshots
-            .iter_mut()
-            .filter_map(|snapshot| (!snapshot.borrow_and_update().has_ruled()).then_some(()));
-        let ruled = unruled.count() == 0;
+        // Every receiver is marked as seen, so that later changes wake this task.
+        let verdicts = snapshots.iter_mut().map(|snapshot| snapshot.borrow_and_update().has_ruled());
+        let ruled = verdicts.filter(|has_ruled| !has_ruled).count() == 0;
         let status = status(&current, *refused.borrow_and_update(), clock.now());
-        if told.as_ref() != Some(&status) && manager.status(&status) {
-            told = Some(status);
+        if sent.as_ref() != Some(&status) && manager.status(&status) {
+            sent = Some(status);
         }
         if ruled && !ready {
             ready = manager.ready();
         }
-        // Before that nothing is due, and a check would only delay it.
+        // Before that nothing is due, and an inspection would delay readiness.
         if let Some(inspector) = &mut inspector
             && ready
-            && Instant::now() >= next_look
+            && Instant::now() >= next_inspection
         {
-            // Not cancelled by a change: it has a deadline of its own.
+            // Not cancelled by a change: it has its own deadline.
             if inspector.all_is_well(&current).await {
                 manager.feed_watchdog();
             }
-            next_look = Instant::now() + inspector.pause();
+            next_inspection = Instant::now() + inspector.pause();
         }
-        let look = async {
+        let inspection = async {
             match &inspector {
-                Some(_) if ready => sleep_until(next_look).await,
+                Some(_) if ready => sleep_until(next_inspection).await,
                 Some(_) | None => std::future::pending().await,
             }
         };
@@ -66,7 +64,7 @@ pub(crate) async fn follow(
         tokio::select! {
             biased;
             () = cancelled.cancelled() => return,
-            () = look => {}
+            () = inspection => {}
             () = any_changed(&mut snapshots) => {}
             changed = view.changed() => if changed.is_err() { return },
             _ = refused.changed() => {}
@@ -74,7 +72,7 @@ pub(crate) async fn follow(
     }
 }
 
-/// Until one of the snapshots changes; one whose loop has ended never does again.
+/// Waits until one of the snapshots changes; one whose loop has ended never changes again.
 async fn any_changed(snapshots: &mut [watch::Receiver<crate::snapshot::Snapshot>]) {
     let mut waits: Vec<_> = snapshots
         .iter_mut()

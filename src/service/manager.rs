@@ -1,8 +1,7 @@
-//! Telling the service manager how it goes: the datagrams of `sd_notify(3)`.
+//! Sends the datagrams of `sd_notify(3)` to the service manager.
 //!
-//! Written here, in a few lines of the standard library, because no send may ever wait: a manager that does
-//! not read must not stop the control plane. What did not go out is sent again by the caller, or does not
-//! matter any more.
+//! No library is used because no send may block: a manager that does not read must not stop the control plane. If a
+//! datagram cannot be sent, the caller sends it again if it still matters.
 
 use std::ffi::OsStr;
 use std::io;
@@ -23,7 +22,7 @@ use crate::text::printable;
 /// four.
 const MAX_STATUS: usize = 960;
 
-/// How long the end may take besides `drain`: a request in flight, a steering step in flight, the last write.
+/// How long a stop may take in addition to `drain`: requests and steering steps in flight, the last write.
 const STOPPING: Duration = Duration::from_secs(30);
 
 /// The service manager, or none.
@@ -31,22 +30,22 @@ const STOPPING: Duration = Duration::from_secs(30);
 pub struct Manager {
     socket: Option<UnixDatagram>,
     watchdog: Option<Duration>,
-    /// Whether it has been told that the service is ready.
+    /// Whether readiness was reported.
     ready: AtomicBool,
-    /// Whether the file holds a configuration that was refused.
+    /// Whether the last reload was refused.
     refused: watch::Sender<bool>,
 }
 
 // === impl Manager ===
 
 impl Manager {
-    /// Whom `NOTIFY_SOCKET` names; the watchdog of `WATCHDOG_USEC`, unless `WATCHDOG_PID` is another process.
+    /// The manager at `NOTIFY_SOCKET`; the watchdog of `WATCHDOG_USEC`, unless `WATCHDOG_PID` is another process.
     pub fn from_environment() -> Self {
         let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let socket = env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty());
         let socket = socket.and_then(|address| {
             let connected = connect(&address);
-            // Without anybody to tell, it serves all the same.
+            // The daemon serves without notifications as well.
             if let Err(error) = &connected {
                 tracing::warn!(%error, "the service manager's socket cannot be used");
             }
@@ -70,22 +69,22 @@ impl Manager {
         }
     }
 
-    /// Whether anybody listens.
+    /// Whether there is a service manager.
     pub(crate) fn is_there(&self) -> bool {
         self.socket.is_some()
     }
 
-    /// How long the watchdog waits before it bites, if there is one.
+    /// The timeout of the watchdog, if there is one.
     pub(crate) fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
-    /// Changes when a configuration is refused or taken over.
+    /// Whether the last reload was refused, and changes of that.
     pub(crate) fn refused(&self) -> watch::Receiver<bool> {
         self.refused.subscribe()
     }
 
-    /// Every mirror has a verdict. Tells whether the message went out.
+    /// Reports that every mirror has a verdict. Returns whether the message was sent.
     pub(crate) fn ready(&self) -> bool {
         let sent = self.send("READY=1");
         if sent {
@@ -94,32 +93,32 @@ impl Manager {
         sent
     }
 
-    /// What the daemon does at this moment, in words. Tells whether the message went out.
+    /// Reports the daemon's current state as text. Returns whether the message was sent.
     pub(crate) fn status(&self, text: &str) -> bool {
         self.send(&format!("STATUS={}", printable(text, MAX_STATUS)))
     }
 
-    /// The daemon is well.
+    /// Reports that the daemon works.
     pub(crate) fn feed_watchdog(&self) -> bool {
         self.send("WATCHDOG=1")
     }
 
-    /// The configuration is about to be reloaded; [`reloaded`](Self::reloaded) must follow. The time tells the
-    /// manager's own order to reload apart from an earlier one; systemd 253 and later wait for both.
+    /// Reports that a reload begins; [`reloaded`](Self::reloaded) must follow. The time distinguishes it from an earlier
+    /// reload; systemd 253 and later wait for both messages.
     pub fn reloading(&self) {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_microseconds()));
     }
 
-    /// The reload is over. When the new configuration was refused, the status says so until one is taken over.
-    pub fn reloaded(&self, taken_over: bool) {
-        self.refused.send_replace(!taken_over);
-        // During the start, "ready" would be said too early.
+    /// Reports that the reload is over. If it was refused, the status says so until a reload succeeds.
+    pub fn reloaded(&self, applied: bool) {
+        self.refused.send_replace(!applied);
+        // During the start, "ready" would be too early.
         if self.ready.load(Ordering::Relaxed) {
             self.send("READY=1");
         }
     }
 
-    /// The end has begun, and takes about `drain`.
+    /// Reports that the daemon stops, which takes about `drain`.
     pub fn stopping(&self, drain: Duration) {
         let extend = drain.saturating_add(STOPPING).as_micros();
         self.send(&format!("STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC={extend}"));
@@ -148,7 +147,7 @@ fn connect(address: &OsStr) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// The watchdog's patience; `None` if there is none, or if it watches another process.
+/// The watchdog's timeout; `None` if there is none, or if it watches another process.
 fn watchdog(microseconds: Option<&str>, process: Option<&str>, own: u32) -> Option<Duration> {
     if process.is_some_and(|process| process.parse() != Ok(own)) {
         return None;
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_does_not_read_delays_nobody() {
+    fn a_manager_that_does_not_read_delays_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let silent = UnixDatagram::bind(&path).unwrap();

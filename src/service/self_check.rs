@@ -1,19 +1,19 @@
-//! A check of the health port by the daemon itself: is it answered?
+//! Verifies that the health port answers, with requests of the daemon itself.
 //!
-//! That the health thread turns is asked from within ([`Pulse`](crate::health::Pulse)). This asks from without:
-//! a connection to each address, a request, and any reaction at all (an answer of whatever status, a TLS
-//! alert, an orderly end) before the deadline. It knows nothing about certificates, PROXY headers and allowed
-//! networks, and need not: each of them reacts.
+//! [`Pulse`](crate::health::Pulse) verifies from inside that the health thread runs. This module verifies from outside: it
+//! connects to each address, sends a request, and expects any reaction before the deadline (an answer with any status, a
+//! TLS alert, a closed connection). It needs to know nothing about certificates, PROXY headers and allowed networks, as
+//! each of them causes a reaction.
 //!
-//! A firewall or a network namespace may keep the daemon from its own port while load balancers reach it. So
-//! silence counts only at an address that has answered such a knock before.
+//! A firewall or a network namespace may block the daemon from its own port while load balancers reach it. So silence
+//! counts only at an address that answered such a request before.
 //!
-//! *Busy* is not *dead*: who answers others meanwhile, or takes others in, has a crowd at the door, and a restart would
-//! help the crowd alone. But a port that accepts every connection and answers none for a minute is dead all the same.
+//! A *busy* port is not *dead*: if it answers or accepts other connections in the meantime, a restart would not help. But a
+//! port that accepts every connection and answers none for a minute is dead.
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,34 +22,35 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::health::{Counters, Tally};
+use crate::network;
 
-/// How long a crowd may explain that no request is answered. A handshake waits for seconds at most.
+/// How long a flood of connections may explain that no request is answered. A handshake waits a few seconds at most.
 const CROWDED: Duration = Duration::from_secs(60);
 
 const REQUEST: &[u8] = b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// The requests to oneself, and the addresses that answered before.
+/// The addresses that answered before.
 #[derive(Debug, Default)]
 pub(super) struct SelfCheck {
-    heard: HashSet<SocketAddr>,
-    /// Since when knocks are not answered, nor anybody else.
+    known: HashSet<SocketAddr>,
+    /// Since when neither these requests nor those of other clients are answered.
     unanswered: Option<Instant>,
 }
 
-/// What came of one knock.
+/// The result of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reaction {
-    Heard,
+    Answered,
     Silence,
-    /// This side could not even ask.
-    Unasked,
+    /// The request could not be sent.
+    NotSent,
 }
 
 // === impl SelfCheck ===
 
 impl SelfCheck {
-    /// Knocks at all `addresses` at once, for at most `patience`. Returns those that have fallen silent.
-    pub(super) async fn knock(
+    /// Requests all `addresses` in parallel, for at most `patience`. Returns those that stopped answering.
+    pub(super) async fn run(
         &mut self,
         addresses: &[SocketAddr],
         tally: &Tally,
@@ -57,21 +58,21 @@ impl SelfCheck {
     ) -> Vec<SocketAddr> {
         let before = tally.read();
         let began = Instant::now();
-        let mut knocks = JoinSet::new();
+        let mut requests = JoinSet::new();
         for &address in addresses {
-            knocks.spawn(async move { (address, knock(address, patience).await) });
+            requests.spawn(async move { (address, request(address, patience).await) });
         }
         let mut silent = Vec::new();
-        for (address, reaction) in knocks.join_all().await {
+        for (address, reaction) in requests.join_all().await {
             match reaction {
-                Reaction::Heard => {
-                    self.heard.insert(address);
+                Reaction::Answered => {
+                    self.known.insert(address);
                 }
-                Reaction::Silence if self.heard.contains(&address) => silent.push(address),
-                Reaction::Silence | Reaction::Unasked => {}
+                Reaction::Silence if self.known.contains(&address) => silent.push(address),
+                Reaction::Silence | Reaction::NotSent => {}
             }
         }
-        self.heard.retain(|address| addresses.contains(address));
+        self.known.retain(|address| addresses.contains(address));
         if silent.is_empty() || tally.read().answered != before.answered {
             self.unanswered = None;
             return Vec::new();
@@ -85,37 +86,27 @@ impl SelfCheck {
     }
 }
 
-/// Whether more came in than knocked here.
-fn is_crowded(before: Counters, after: Counters, knocks: usize) -> bool {
-    after.accepted.saturating_sub(before.accepted) > knocks as u64
+/// Whether more connections were accepted than this check made.
+fn is_crowded(before: Counters, after: Counters, requests: usize) -> bool {
+    after.accepted.saturating_sub(before.accepted) > requests as u64
 }
 
-async fn knock(address: SocketAddr, patience: Duration) -> Reaction {
+async fn request(address: SocketAddr, patience: Duration) -> Reaction {
     let exchange = async {
-        let mut stream = TcpStream::connect(at_home(address)).await?;
+        let mut stream = TcpStream::connect(network::reachable(address)).await?;
         stream.write_all(REQUEST).await?;
         stream.read(&mut [0; 1]).await
     };
     match timeout(patience, exchange).await {
-        Ok(Ok(_)) => Reaction::Heard,
+        Ok(Ok(_)) => Reaction::Answered,
         Ok(Err(error)) => match error.kind() {
-            // A server is there, and closes early.
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reaction::Heard,
+            // A server closed the connection early.
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reaction::Answered,
             io::ErrorKind::ConnectionRefused => Reaction::Silence,
-            _ => Reaction::Unasked,
+            _ => Reaction::NotSent,
         },
         Err(_elapsed) => Reaction::Silence,
     }
-}
-
-/// Where this machine reaches what listens on `address`.
-fn at_home(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 #[cfg(test)]
@@ -126,27 +117,19 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(50);
 
-    #[test]
-    fn wildcards_are_reached_at_home() {
-        let home = |text: &str| at_home(text.parse().unwrap()).to_string();
-        assert_eq!(home("0.0.0.0:80"), "127.0.0.1:80");
-        assert_eq!(home("[::]:80"), "[::1]:80");
-        assert_eq!(home("10.0.0.1:80"), "10.0.0.1:80");
-    }
-
     /// The system accepts for a listener that no thread serves, as for a daemon that hangs.
     #[tokio::test]
-    async fn silence_counts_where_somebody_was_heard_before() {
+    async fn silence_counts_where_an_answer_came_before() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (mut self_check, tally) = (SelfCheck::default(), Tally::default());
-        assert!(self_check.knock(&[address], &tally, SOON).await.is_empty(), "never answered there");
-        self_check.heard.insert(address);
-        assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address]);
+        assert!(self_check.run(&[address], &tally, SOON).await.is_empty(), "never answered there");
+        self_check.known.insert(address);
+        assert_eq!(self_check.run(&[address], &tally, SOON).await, [address]);
         drop(listener);
-        assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address], "refused");
-        assert!(self_check.knock(&[], &tally, SOON).await.is_empty());
-        assert!(self_check.heard.is_empty(), "the address was taken out of the configuration");
+        assert_eq!(self_check.run(&[address], &tally, SOON).await, [address], "refused");
+        assert!(self_check.run(&[], &tally, SOON).await.is_empty());
+        assert!(self_check.known.is_empty(), "the address was taken out of the configuration");
     }
 
     #[tokio::test]
@@ -155,9 +138,9 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (mut self_check, tally) = (SelfCheck::default(), Tally::default());
         let closing = std::thread::spawn(move || drop(listener.accept().unwrap()));
-        assert!(self_check.knock(&[address], &tally, Duration::from_secs(60)).await.is_empty());
+        assert!(self_check.run(&[address], &tally, Duration::from_secs(60)).await.is_empty());
         closing.join().unwrap();
-        assert!(self_check.heard.contains(&address));
+        assert!(self_check.known.contains(&address));
     }
 
     #[tokio::test(start_paused = true)]
@@ -165,7 +148,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let tally = Tally::default();
-        let mut self_check = SelfCheck { heard: HashSet::from([address]), unanswered: None };
+        let mut self_check = SelfCheck { known: HashSet::from([address]), unanswered: None };
         let crowd = async {
             loop {
                 tokio::time::sleep(SOON / 10).await;
@@ -177,12 +160,12 @@ mod tests {
             () = async {
                 let began = Instant::now();
                 while began.elapsed() + SOON < CROWDED {
-                    assert!(self_check.knock(&[address], &tally, SOON).await.is_empty(), "busy");
+                    assert!(self_check.run(&[address], &tally, SOON).await.is_empty(), "busy");
                 }
                 tokio::time::sleep(SOON).await;
-                assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address], "no request is ever answered");
+                assert_eq!(self_check.run(&[address], &tally, SOON).await, [address], "no request is ever answered");
             } => {}
         }
-        assert_eq!(self_check.knock(&[address], &tally, SOON).await, [address], "and no other client came");
+        assert_eq!(self_check.run(&[address], &tally, SOON).await, [address], "and no other client came");
     }
 }

@@ -1,11 +1,11 @@
 //! Listening sockets that the service manager opened and keeps open.
 //!
-//! They outlive this process: who connects between two processes waits in the socket's queue and is answered
-//! by the next one. A socket serves the configured address that it is bound to. Its name
-//! (`FileDescriptorName=`) says more only where it is one of ours: a socket named `admin` never becomes a page.
+//! They outlive this process: a client that connects between two processes waits in the socket's queue, and the next
+//! process answers it. A socket serves the configured address that it is bound to. Its name (`FileDescriptorName=`) matters
+//! only if it is one of ours: a socket named `admin` never becomes a page.
 //!
-//! The originals stay here for as long as the process lives, and listeners work on duplicates: an address that
-//! a reload takes out and another one brings back finds its socket again, which no other process could bind again.
+//! The originals stay open for the life of the process, and listeners use duplicates. So if one reload removes an address
+//! and another adds it again, its socket is still there; the process could not bind it again.
 
 use std::collections::HashSet;
 use std::env;
@@ -17,13 +17,13 @@ use listenfd::ListenFd;
 use crate::config::Config;
 use crate::text::printable;
 
-/// More sockets than any unit passes, and fewer than would fill the memory by a slip in the environment.
+/// More sockets than any unit passes; a wrong variable must not exhaust the memory.
 const MAX_SOCKETS: usize = 128;
 
 /// How much of a name is shown, in characters.
 const SHOWN: usize = 80;
 
-/// The passed sockets, with what each may be used for.
+/// The passed sockets and the purpose of each.
 #[derive(Debug, Default)]
 pub struct Inherited {
     passed: Vec<Passed>,
@@ -36,7 +36,7 @@ struct Passed {
     socket: TcpListener,
 }
 
-/// What a passed socket is for, by its name.
+/// The purpose of a passed socket, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     /// `health`
@@ -56,9 +56,7 @@ pub enum SocketError {
     #[error("take over the sockets of the service manager: LISTEN_FDS is {0:?}")]
     Count(String),
     /// A passed descriptor is something else.
-    #[error(
-        "take over socket {number} ({name}) of the service manager: only TCP sockets can be listened on here"
-    )]
+    #[error("take over socket {number} ({name}) of the service manager: it is not a listening TCP socket")]
     Kind {
         /// Its place among the passed ones, from 1.
         number: usize,
@@ -88,7 +86,7 @@ pub enum SocketError {
 
 impl Inherited {
     /// The sockets that `LISTEN_FDS` counts, if they are for this process, with the names in `LISTEN_FDNAMES`.
-    /// They are marked so that no child inherits them. Gives them once only; must be called before this process
+    /// They are marked so that no child inherits them. Returns them only once; must be called before this process
     /// opens any descriptor or starts any thread.
     pub fn from_environment() -> Result<Self, SocketError> {
         let count = env::var("LISTEN_FDS").unwrap_or_default();
@@ -107,7 +105,7 @@ impl Inherited {
         for index in 0..descriptors.len() {
             let name = names.next().unwrap_or_default();
             let kind = |source| SocketError::Kind { number: index + 1, name: name.clone(), source };
-            // Each index is there and is taken once.
+            // Each index exists and is taken once.
             let Some(socket) = descriptors.take_tcp_listener(index).map_err(kind)? else { continue };
             let address = socket.local_addr().map_err(kind)?;
             passed.push(Passed { purpose: Purpose::named(&name), address, socket });
@@ -115,7 +113,7 @@ impl Inherited {
         Ok(Self { passed })
     }
 
-    /// Duplicates of what the health listener may use.
+    /// Duplicates of the sockets that the health listener may use.
     pub(crate) fn for_health(&self) -> Result<Vec<TcpListener>, SocketError> {
         let fitting = self.passed.iter().filter(|passed| passed.purpose != Purpose::Admin);
         fitting.map(|passed| passed.socket.try_clone().map_err(SocketError::Duplicate)).collect()
@@ -130,8 +128,8 @@ impl Inherited {
         found.map(|passed| passed.socket.try_clone().map_err(SocketError::Duplicate)).transpose()
     }
 
-    /// Finds sockets whose name says one thing and whose address says another.
-    pub(crate) fn check(&self, config: &Config) -> Result<(), SocketError> {
+    /// Fails for a socket whose name and address contradict each other.
+    pub(crate) fn check<T>(&self, config: &Config<T>) -> Result<(), SocketError> {
         for passed in &self.passed {
             for (purpose, address) in addresses(config) {
                 if passed.address == address
@@ -149,8 +147,8 @@ impl Inherited {
         Ok(())
     }
 
-    /// Says which sockets are not answered, and which addresses a restart will refuse checks on.
-    pub(crate) fn warn(&self, config: &Config) {
+    /// Warns of sockets that are not answered, and of addresses on which a restart will refuse checks.
+    pub(crate) fn warn<T>(&self, config: &Config<T>) {
         if self.passed.is_empty() {
             return;
         }
@@ -159,12 +157,12 @@ impl Inherited {
         for address in passed.difference(&configured) {
             tracing::warn!(
                 %address,
-                "the service manager listens on an address that the configuration does not have: nobody \
-                 answers there; change `listen`, or ListenStream= of the socket unit"
+                "the service manager listens on an address that is not in the configuration, so no \
+                 request there is answered; change `listen`, or ListenStream= of the socket unit"
             );
         }
         for (purpose, address) in addresses(config) {
-            // The admin listener is mostly not passed, and nothing depends on it during a restart.
+            // The admin listener is usually not passed, and nothing depends on it during a restart.
             if purpose != Purpose::Admin && !passed.contains(&address) {
                 tracing::warn!(
                     %address,
@@ -177,7 +175,7 @@ impl Inherited {
 }
 
 /// Every address that the configuration listens on.
-fn addresses(config: &Config) -> impl Iterator<Item = (Purpose, SocketAddr)> {
+fn addresses<T>(config: &Config<T>) -> impl Iterator<Item = (Purpose, SocketAddr)> {
     let pages = config.health.listen.iter().map(|address| (Purpose::Page, *address));
     let agent_check = config.health.agent_check.map(|address| (Purpose::AgentCheck, address));
     pages.chain(agent_check).chain([(Purpose::Admin, config.admin.listen)])
@@ -224,7 +222,7 @@ mod tests {
         (Inherited { passed: vec![Passed { purpose: Purpose::named(name), address, socket }] }, address)
     }
 
-    fn config(page: &str, admin: &str) -> Config {
+    fn config(page: &str, admin: &str) -> crate::provider::Config {
         let text = format!(
             "[health]\nlisten = \"{page}\"\n[admin]\nlisten = \"{admin}\"\n\
              [[mirror]]\nname = \"PROD\"\n[mirror.probe.qlist]\ninstance = \"IRIS\"\n"

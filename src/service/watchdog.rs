@@ -1,13 +1,12 @@
-//! When the watchdog is fed: only while the daemon does its work, which is asking and answering.
+//! Feeds the watchdog only while the daemon works:
 //!
-//! - Each probe loop goes round: it published an answer, of whatever kind, within the time that one round may
-//!   take. Counted on the monotonic clock, which stands still while the machine does: a suspended machine is
-//!   not a hung loop.
-//! - The health thread turns, by its own word.
+//! - Each probe loop makes progress: it published an answer, of any kind, within the time that one round may take. The time
+//!   is that of the monotonic clock, which stops while the machine is suspended, so that a suspended machine is not a hung
+//!   loop.
+//! - The health thread reports that it runs.
 //! - The health port answers the self-check ([`self_check`](super::self_check)).
 //!
-//! The page of a hung daemon refuses by itself. What the watchdog adds is that the service manager ends the
-//! hang.
+//! The page of a hung daemon refuses on its own. Through the watchdog the service manager also restarts the daemon.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -20,13 +19,13 @@ use super::self_check::SelfCheck;
 use crate::admin::{MirrorView, View};
 use crate::health::Pulse;
 
-/// How many times it is fed within its patience: a meal or two may be late on a busy machine.
+/// How often it is fed within its timeout: one or two times may be late on a busy machine.
 const MEALS: u32 = 4;
 
-/// The longest that looking may take.
-const LOOK: Duration = Duration::from_secs(1);
+/// Time limit of one inspection.
+const LIMIT: Duration = Duration::from_secs(1);
 
-/// Looks whether the daemon does its work.
+/// Verifies that the daemon works.
 #[derive(Debug)]
 pub(super) struct Inspector {
     patience: Duration,
@@ -36,44 +35,44 @@ pub(super) struct Inspector {
     ill: bool,
 }
 
-/// How far a probe loop had come, and since when.
+/// The last progress of a probe loop, and its time.
 #[derive(Debug)]
 struct Round {
     answers: u64,
     since: Instant,
 }
 
-/// What does not do its work.
+/// A part that does not work.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Illness {
     #[error("the probe loop of mirror {0} hangs")]
     Loop(Arc<str>),
     #[error("the health thread hangs")]
     Thread,
-    #[error("nobody answers at {0:?}")]
-    Door(Vec<SocketAddr>),
+    #[error("no answer at {0:?}")]
+    Port(Vec<SocketAddr>),
 }
 
 // === impl Inspector ===
 
 impl Inspector {
-    /// For a watchdog that bites after `patience`.
+    /// For a watchdog with the timeout `patience`.
     pub(super) fn new(patience: Duration, pulse: Pulse) -> Self {
         Self { patience, pulse, rounds: HashMap::new(), self_check: SelfCheck::default(), ill: false }
     }
 
-    /// How long to wait between two looks.
+    /// The pause between two inspections.
     pub(super) fn pause(&self) -> Duration {
         (self.patience / MEALS).max(Duration::from_millis(1))
     }
 
-    /// Whether the watchdog may be fed. Says in the log, once an episode, why not.
+    /// Whether the watchdog may be fed. If not, logs the reason once per episode.
     pub(super) async fn all_is_well(&mut self, view: &View) -> bool {
-        let look = self.pause().min(LOOK);
-        match self.look(view, look).await {
+        let limit = self.pause().min(LIMIT);
+        match self.inspect(view, limit).await {
             Ok(()) => {
                 if std::mem::take(&mut self.ill) {
-                    tracing::info!("the daemon does its work again; the watchdog is fed");
+                    tracing::info!("the daemon works again; the watchdog is fed");
                 }
                 true
             }
@@ -86,13 +85,13 @@ impl Inspector {
         }
     }
 
-    async fn look(&mut self, view: &View, patience: Duration) -> Result<(), Illness> {
+    async fn inspect(&mut self, view: &View, limit: Duration) -> Result<(), Illness> {
         self.loops(&view.mirrors, Instant::now())?;
         if !self.pulse.is_turning().await {
             return Err(Illness::Thread);
         }
-        let silent = self.self_check.knock(&view.health, &view.tally, patience).await;
-        if silent.is_empty() { Ok(()) } else { Err(Illness::Door(silent)) }
+        let silent = self.self_check.run(&view.health, &view.tally, limit).await;
+        if silent.is_empty() { Ok(()) } else { Err(Illness::Port(silent)) }
     }
 
     fn loops(&mut self, mirrors: &[MirrorView], now: Instant) -> Result<(), Illness> {
@@ -119,7 +118,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::admin::status::Build;
+    use crate::admin::Build;
     use crate::clock::Clock;
     use crate::health::{Checkers, Tally};
     use crate::peer::document::{Identity, Profile};
@@ -145,6 +144,7 @@ mod tests {
         let view = View {
             build: Build::this(),
             pid: 1,
+            configuration: None,
             started_at: Clock::system().now(),
             health: Vec::new(),
             agent_check: None,
@@ -177,7 +177,7 @@ mod tests {
     async fn a_thread_that_does_not_turn_starves_the_watchdog() {
         let (view, _loop) = view();
         let mut inspector = Inspector::new(Duration::from_secs(5), Pulse::without_a_thread());
-        assert_eq!(inspector.look(&view, Duration::from_secs(1)).await, Err(Illness::Thread));
+        assert_eq!(inspector.inspect(&view, Duration::from_secs(1)).await, Err(Illness::Thread));
         assert!(!inspector.all_is_well(&view).await);
     }
 }

@@ -1,4 +1,4 @@
-//! What is new in a file, at each look. It waits for nothing; when to look is its caller's business.
+//! Finds what is new in a file at each poll. It never waits; the caller decides when to poll.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -8,30 +8,28 @@ use std::path::{Path, PathBuf};
 use super::is_about_mirroring;
 use crate::file;
 
-/// How much of a log is read at one look.
+/// How much of a log is read per poll.
 const TURN: usize = 64 * 1024;
 
-/// How much of a log is read that grew between two looks. Of more, the end alone is read: an instance writes a few lines
-/// a second, and what another program put there is unknown.
+/// If a log grew by more than this between two polls, only its end is read: an instance writes only a few lines per second.
 const BACKLOG: u64 = 1 << 20;
 
-/// How much of an unfinished line is kept. What a longer one says beyond this is seen only if it begins and
-/// ends in one look.
+/// How much of an unfinished line is kept. The rest of a longer one is seen only if it begins and ends in one poll.
 pub(crate) const LINE: usize = 4 * 1024;
 
-/// How many looks in a row must miss the file before that is logged. In the middle of a roll-over there is
-/// no file for a moment, and an event or two to look at.
+/// How many polls in a row must miss the file before that is logged. During a roll-over there is no file for a moment, with
+/// one or two events.
 const MISSES: u32 = 4;
 
 /// Follows one file.
 pub(super) struct Tail {
     path: PathBuf,
     kind: Kind,
-    /// How many looks in a row could not be had.
+    /// How many polls in a row failed.
     misses: u32,
-    /// Whether that has been logged: once an episode.
+    /// Whether that has been logged: once per episode.
     reported: bool,
-    /// Whether this is the first look: what is there already is no news.
+    /// Whether this is the first poll: existing content is not new.
     first: bool,
 }
 
@@ -40,12 +38,12 @@ enum Kind {
     Any(Option<Version>),
 }
 
-/// What a poll found.
+/// The result of a poll.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Look {
-    /// Something that is worth a probe.
+pub(super) struct Found {
+    /// Whether a probe is worthwhile.
     pub(super) wake: bool,
-    /// There is more to read at once.
+    /// Whether there is more to read at once.
     pub(super) more: bool,
 }
 
@@ -80,15 +78,15 @@ impl Tail {
         Self { path, kind, misses: 0, reported: false, first: true }
     }
 
-    /// Takes in what happened since the last look.
-    pub(super) fn look(&mut self) -> Look {
+    /// Reads what is new since the last poll.
+    pub(super) fn poll(&mut self) -> Found {
         let first = std::mem::replace(&mut self.first, false);
-        let (look, present) = match &mut self.kind {
-            Kind::Any(known) => look_at_version(&self.path, known),
-            Kind::Log(log) => look_at_log(&self.path, log, first),
+        let (found, present) = match &mut self.kind {
+            Kind::Any(known) => poll_version(&self.path, known),
+            Kind::Log(log) => poll_log(&self.path, log, first),
         };
         self.report(present, first);
-        Look { wake: look.wake && !first, ..look }
+        Found { wake: found.wake && !first, ..found }
     }
 
     fn report(&mut self, present: io::Result<()>, first: bool) {
@@ -111,38 +109,38 @@ impl Tail {
     }
 }
 
-fn look_at_version(path: &Path, known: &mut Option<Version>) -> (Look, io::Result<()>) {
+fn poll_version(path: &Path, known: &mut Option<Version>) -> (Found, io::Result<()>) {
     let (version, present) = match fs::metadata(path) {
         Ok(metadata) => (Some(version(&metadata)), Ok(())),
         Err(error) => (None, Err(error)),
     };
     let wake = *known != version;
     *known = version;
-    (Look { wake, more: false }, present)
+    (Found { wake, more: false }, present)
 }
 
-fn look_at_log(path: &Path, log: &mut Option<Log>, first: bool) -> (Look, io::Result<()>) {
-    let mut look = match log {
+fn poll_log(path: &Path, log: &mut Option<Log>, first: bool) -> (Found, io::Result<()>) {
+    let mut found = match log {
         Some(log) => log.read(),
-        None => Look::default(),
+        None => Found::default(),
     };
-    if look.more {
-        return (look, Ok(()));
+    if found.more {
+        return (found, Ok(()));
     }
     let named = fs::metadata(path);
     let known = log.as_ref().map(|log| log.identity);
     let present = match named {
         Ok(named) if known == Some(identity(&named)) => Ok(()),
-        // Another file has the name; what the old one still held has been read just above.
+        // The name belongs to another file; the rest of the old one was read just above.
         Ok(_) => Log::open(path, first).map(|opened| {
             let opened = log.insert(opened);
-            let new = if first { Look::default() } else { opened.read() };
-            look = Look { wake: look.wake || new.wake, more: new.more };
+            let new = if first { Found::default() } else { opened.read() };
+            found = Found { wake: found.wake || new.wake, more: new.more };
         }),
-        // In the middle of a roll-over the open file may still be written to.
+        // During a roll-over the open file may still be written.
         Err(error) => Err(error),
     };
-    (look, present)
+    (found, present)
 }
 
 // === impl Log ===
@@ -154,9 +152,9 @@ impl Log {
         Ok(Self { identity: identity(&metadata), file, position, line: UnfinishedLine::default() })
     }
 
-    /// Reads on for one turn. An error is left to the next look: the file may be coming back.
-    fn read(&mut self) -> Look {
-        let mut look = Look::default();
+    /// Reads at most [`TURN`] bytes. An error is left to the next poll: the file may come back.
+    fn read(&mut self) -> Found {
+        let mut found = Found::default();
         if let Ok(length) = self.file.metadata().map(|metadata| metadata.len()) {
             if length < self.position {
                 self.position = 0;
@@ -166,27 +164,27 @@ impl Log {
                 let skipped = length - self.position - TURN as u64;
                 tracing::debug!(
                     skipped,
-                    "the log grew by more than is read; its end is read, and a probe is asked"
+                    "the log grew faster than it is read; its end is read, and a probe is triggered"
                 );
                 self.position += skipped;
                 self.line = UnfinishedLine::default();
-                look.wake = true;
+                found.wake = true;
             }
         }
         let mut turn = vec![0; TURN];
         if let Ok(count) = self.file.read_at(&mut turn, self.position) {
             self.position += count as u64;
-            look.wake |= self.line.extend(&turn[..count]);
-            look.more = count == TURN;
+            found.wake |= self.line.extend(&turn[..count]);
+            found.more = count == TURN;
         }
-        look
+        found
     }
 }
 
 // === impl UnfinishedLine ===
 
 impl UnfinishedLine {
-    /// Takes in what was read next; whether a line in it, finished or not, is worth a probe.
+    /// Adds what was read next; returns whether a line in it, finished or not, is worth a probe.
     pub(crate) fn extend(&mut self, bytes: &[u8]) -> bool {
         let mut wake = false;
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {

@@ -1,7 +1,7 @@
 //! inotify on one file and on its directory.
 //!
-//! The file's own watch reports writing; the directory's reports a new file under the same name. The
-//! directory is not watched for writing, as databases and journals of the instance lie beside its log.
+//! The file's own watch reports writes; the directory's reports a new file of the same name. The directory is not watched
+//! for writes, as it also contains databases and journals of the instance.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use inotify::{EventMask, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
 use tokio_stream::StreamExt;
 
-/// Room for several events with the longest of names.
+/// Room for several events with the longest names.
 const BUFFER: usize = 4096;
 
-/// What happens to the file, as a stream.
+/// The events of the file, as a stream.
 pub(super) struct Events {
     stream: EventStream<[u8; BUFFER]>,
     name: OsString,
 }
 
-/// What is being watched.
+/// The watches.
 pub(super) struct Watch {
     watches: Watches,
     file: PathBuf,
@@ -53,7 +53,7 @@ impl Events {
                 // Sent after the removal of a watch, which happens here.
                 Some(Ok(event)) if event.mask == EventMask::IGNORED => {}
                 Some(Ok(_)) => return,
-                // The poll goes on; nothing else does.
+                // Only polling remains.
                 Some(Err(_)) | None => std::future::pending().await,
             }
         }
@@ -63,9 +63,9 @@ impl Events {
 // === impl Watch ===
 
 impl Watch {
-    /// Watches what the paths lead to at present. What does not exist is tried again at the next call.
+    /// Watches the files that the paths currently lead to. A missing one is tried again at the next call.
     ///
-    /// Adding is idempotent for a file that is watched already, so it need not be known whether it is.
+    /// Adding a watch is idempotent.
     pub(super) fn renew(&mut self) {
         let coming_and_going = WatchMask::CREATE
             | WatchMask::MOVED_TO
@@ -80,13 +80,13 @@ impl Watch {
     }
 }
 
-/// Ends the watch of a file that was rolled over, or one would be left behind for each.
+/// Replaces a watch and removes the old one, so that no watch of a rolled-over file stays behind.
 fn replace(watches: &mut Watches, current: &mut Option<WatchDescriptor>, new: Option<WatchDescriptor>) {
     if *current == new {
         return;
     }
     if let Some(old) = std::mem::replace(current, new) {
-        // It fails when the file is gone, and its watch with it.
+        // Fails if the file is gone, and its watch with it.
         let _gone = watches.remove(old);
     }
 }

@@ -1,14 +1,14 @@
-//! The thread of the steering loops, with a runtime of its own.
+//! The thread of the steering loops, with its own runtime.
 //!
-//! What clouds answer is read, parsed and judged there, and nowhere else in the daemon: however long an answer takes,
-//! the probe loops, the arbiters and the admin listener go on beside it, and the page is never older for it.
+//! Only this thread reads, parses and evaluates answers of clouds. So a slow answer delays neither probe loops nor arbiters
+//! nor the admin listener, and the page never gets older for it.
 
 use std::io;
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
-/// The thread; it ends with this, and the tasks on it with the thread.
+/// The thread; dropping this ends it with its tasks.
 #[derive(Debug)]
 pub(super) struct Thread {
     handle: Handle,
@@ -26,13 +26,13 @@ impl Thread {
         let ended = ending.clone();
         std::thread::Builder::new().name("steering".to_owned()).spawn(move || {
             runtime.block_on(ended.cancelled());
-            // A look-up of a name that hangs must not keep the thread.
+            // A name lookup that hangs must not keep the thread.
             runtime.shutdown_background();
         })?;
         Ok(Self { handle, ending })
     }
 
-    /// Where tasks are spawned so that they run on it.
+    /// The handle to spawn tasks on it.
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_keeps_the_thread_busy_keeps_nobody_else() {
+    async fn a_busy_steering_thread_delays_no_other() {
         let (thread, tasks) = (Thread::start().expect("there are threads"), TaskTracker::new());
         let (begun, busy) = oneshot::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();

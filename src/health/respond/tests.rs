@@ -239,7 +239,7 @@ fn faults_of_the_request() {
 }
 
 #[test]
-fn says_what_was_asked_about() {
+fn records_which_mirror_was_asked_for_its_verdict() {
     let mirrors = [mirror("a", &[]), mirror("b", &[])];
     let about = |request| ask_all(&mirrors, request, NOW).0.about;
     assert_eq!(about("GET /b/mirrorstatus.cxw"), Some(About { mirror: 1, verdict: true }));

@@ -1,8 +1,8 @@
-//! A token bucket: so many at once, and so many a second. PURE: time comes in.
+//! A token bucket: a burst, and a rate per second. PURE: time comes in.
 
 use tokio::time::Instant;
 
-/// What is left, and since when it fills.
+/// The tokens that are left, and since when it refills.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     most: u32,

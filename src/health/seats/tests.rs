@@ -1,4 +1,4 @@
-//! Crowds of one source, of strangers, of a thousand sources, and who keeps a seat among them.
+//! Crowds of one source, of strangers, of a thousand sources, and the clients that keep a seat among them.
 
 use std::net::Ipv4Addr;
 
@@ -92,13 +92,13 @@ async fn one_source_has_its_share_and_no_more() {
     let shed = (0..31).filter(|_| hall.come(1)).count();
     assert_eq!(shed, 1, "three quarters of forty are thirty");
     assert_eq!(hall.seated().await.len(), 30);
-    // A quarter is there for everybody else.
+    // A quarter is left for all others.
     assert!((2..12).all(|n| !hall.come(n)));
     assert_eq!(hall.seated().await.len(), 40);
 }
 
 #[tokio::test]
-async fn strangers_share_a_few_seats_and_take_nobodys() {
+async fn strangers_share_a_few_seats_and_take_no_others() {
     let mut hall = Hall::new(20);
     for n in 100..120 {
         hall.come(n);
@@ -107,7 +107,7 @@ async fn strangers_share_a_few_seats_and_take_nobodys() {
         hall.come_from(Source::Strangers, n);
     }
     assert_eq!(hall.seated().await, (100..120).chain(84..100).collect::<Vec<_>>());
-    assert!(hall.come(200), "seats of strangers are no seats for who may ask");
+    assert!(hall.come(200), "seats of strangers are not for allowed clients");
     assert_eq!(hall.seated().await[0], 101);
     assert!(hall.seats.shed_one());
     assert!(!hall.seated().await.contains(&84), "for want of descriptors strangers go first");
@@ -147,7 +147,7 @@ async fn a_source_that_asks_nothing_gets_so_many_seats_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_has_its_seat_for_nothing() {
+async fn a_client_that_asks_gets_its_token_back() {
     let mut hall = Hall::new(40);
     hall.come(1);
     for _ in 0..100_000 {
