@@ -1,14 +1,8 @@
-//! The admin listener over real connections: the documents, the wake-up, who may ask, and who asks too much.
+//! The admin listener over real connections: the documents, the wake-up, and which clients may ask how much.
 
-mod support;
-
-#[path = "admin/members.rs"]
 mod members;
-#[path = "admin/openmetrics.rs"]
 mod openmetrics;
-#[path = "admin/strangers.rs"]
 mod strangers;
-#[path = "admin/take.rs"]
 mod take;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +11,10 @@ use std::net::SocketAddr;
 
 use mirrorvip::admin::metrics::METRICS;
 use serde_json::Value;
-use support::certificate::Certificate;
-use support::node::{Node, change, without_timer};
-use support::{Daemon, eventually, get, mirrorvip, request};
+
+use crate::support::certificate::Certificate;
+use crate::support::node::{Node, change, without_timer};
+use crate::support::{Daemon, eventually, get, mirrorvip, request};
 
 fn post(daemon: &Daemon, path: &str) -> u16 {
     let text =
@@ -33,6 +28,9 @@ fn post(daemon: &Daemon, path: &str) -> u16 {
 const SCHEMA: &str = "\
 .build.commit null
 .build.version string
+.configuration.last_reload null
+.configuration.loaded_at string
+.configuration.source string
 .health.agent_check string
 .health.listen[] string
 .mirrors[].authority null
@@ -166,17 +164,15 @@ fn status_has_every_documented_field() {
     let (node, beside) = (Node::backup(), Node::backup());
     let other = Daemon::start(beside.path(), &beside.config());
     let daemon = Daemon::start(node.path(), &two_mirrors(&node, &other));
-    eventually("the backup to be seen", || (daemon.mirror("PROD")["state"] == "backup").then_some(()));
+    eventually("the backup to be seen", || daemon.mirror("PROD")["state"] == "backup");
     node.iris.set_role("Failover", "Primary").unwrap();
     daemon.wait_for_page(200);
     eventually("both hooks' outcome", || {
         let steering = &daemon.mirror("PROD")["steering"];
-        (steering[0]["state"] == "fulfilled" && steering[1]["last_error"].is_object()).then_some(())
+        steering[0]["state"] == "fulfilled" && steering[1]["last_error"].is_object()
     });
-    eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object().then_some(()));
-    eventually("an answer of the peer", || {
-        daemon.mirror("PROD")["members"][1]["role"].is_string().then_some(())
-    });
+    eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object());
+    eventually("an answer of the peer", || daemon.mirror("PROD")["members"][1]["role"].is_string());
     let answer = get(daemon.admin, "/status").unwrap();
     assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
     let mut fields = BTreeMap::new();
@@ -198,10 +194,8 @@ fn metrics_are_openmetrics_and_those_of_the_table() {
     let other = Daemon::start(beside.path(), &beside.config());
     let daemon = Daemon::start(node.path(), &two_mirrors(&node, &other));
     daemon.wait_for_page(200);
-    eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object().then_some(()));
-    eventually("an answer of the peer", || {
-        (daemon.mirror("PROD")["authority"]["ruling"] == "clear").then_some(())
-    });
+    eventually("an answer about MUTE", || daemon.mirror("MUTE")["evidence"].is_object());
+    eventually("an answer of the peer", || daemon.mirror("PROD")["authority"]["ruling"] == "clear");
     let answer = get(daemon.admin, "/metrics").unwrap();
     let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert!(answer.head.contains(kind), "{}", answer.head);
@@ -252,7 +246,7 @@ fn metrics_are_openmetrics_and_those_of_the_table() {
 }
 
 #[test]
-fn only_what_there_is_is_answered() {
+fn only_known_paths_and_methods_are_answered() {
     let node = Node::primary();
     let daemon = Daemon::start(node.path(), &node.config());
     let head = |request_line: &str| {
@@ -287,7 +281,7 @@ fn post_probe_wakes_one_mirror_or_all() {
     let daemon = Daemon::start(node.path(), &without_timer(&config));
     let state = |name: &str| daemon.mirror(name)["state"].as_str().unwrap_or_default().to_owned();
     let wait_for = |name: &str, wanted: &str| {
-        eventually(&format!("{name} to be {wanted}"), || (state(name) == wanted).then_some(()));
+        eventually(&format!("{name} to be {wanted}"), || state(name) == wanted);
     };
     wait_for("PROD", "backup");
     wait_for("TEST", "backup");
@@ -304,7 +298,7 @@ fn post_probe_wakes_one_mirror_or_all() {
     wait_for("PROD", "primary");
 }
 
-// === who may ask ===
+// === access ===
 
 const TOKEN: &str = "5f1d7a90c3b24e68a1f0";
 
@@ -316,7 +310,7 @@ fn guarded(node: &Node) -> String {
 }
 
 #[test]
-fn without_the_token_nothing_is_told_and_nothing_woken() {
+fn without_the_token_nothing_is_shown_and_nothing_woken() {
     let node = Node::primary();
     let daemon = Daemon::start(node.path(), &guarded(&node));
     for path in ["/", "/status", "/metrics", "/take", "/nothing"] {

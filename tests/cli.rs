@@ -167,7 +167,7 @@ fn the_manual_page_is_one_and_has_every_verb() {
 #[test]
 fn the_configuration_has_a_manual_page_with_every_key() {
     let text = manual(&["mirrorvip.toml"]);
-    for key in mirrorvip::config::known_keys() {
+    for key in mirrorvip::provider::known_keys() {
         assert!(text.contains(key.name), "no {}", key.name);
     }
     for word in

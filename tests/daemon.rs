@@ -1,8 +1,6 @@
 //! The running daemon: what outlives it, what wakes it, how it stops, and what it says about it.
 
-#[path = "daemon/process.rs"]
 mod process;
-mod support;
 
 use std::fs;
 use std::net::TcpStream;
@@ -14,13 +12,14 @@ use mirrorvip::clock::Clock;
 use mirrorvip::simulation::LogLine;
 use rustix::process::Signal;
 use serde_json::Value;
-use support::node::{Node, change, without_timer};
-use support::{Daemon, eventually, get, mirrorvip};
+
+use crate::support::node::{Node, change, without_timer};
+use crate::support::{Daemon, eventually, get, mirrorvip};
 
 // === state ===
 
 /// Loses and regains the role, as a failover there and back.
-fn promote_anew(node: &Node, daemon: &Daemon) {
+fn promote_again(node: &Node, daemon: &Daemon) {
     node.iris.set_role("Failover", "Backup").expect("the role can be set");
     daemon.wait_for_page(503);
     node.iris.set_role("Failover", "Primary").expect("the role can be set");
@@ -30,9 +29,10 @@ fn promote_anew(node: &Node, daemon: &Daemon) {
 /// Waits until the state file says that the member is primary in this epoch.
 fn wait_for_state(node: &Node, epoch: u64) {
     eventually("the state on disk", || {
-        let text = fs::read_to_string(node.path().join("state/PROD.json")).ok()?;
-        let state: Value = serde_json::from_str(&text).expect("it is written whole");
-        (state["epoch"] == epoch && state["primary"] == true).then_some(())
+        fs::read_to_string(node.path().join("state/PROD.json")).is_ok_and(|text| {
+            let state: Value = serde_json::from_str(&text).expect("it is written whole");
+            state["epoch"] == epoch && state["primary"] == true
+        })
     });
 }
 
@@ -41,7 +41,7 @@ fn the_epoch_outlives_a_stop_and_a_crash() {
     let node = Node::primary();
     let daemon = Daemon::start(node.path(), &node.config());
     daemon.wait_for_page(200);
-    promote_anew(&node, &daemon);
+    promote_again(&node, &daemon);
     assert_eq!(daemon.mirror("PROD")["epoch"], 2);
     assert_eq!(daemon.mirror("PROD")["origin"], "promoted");
     assert!(daemon.stop().success());
@@ -50,7 +50,7 @@ fn the_epoch_outlives_a_stop_and_a_crash() {
     daemon.wait_for_page(200);
     assert_eq!(daemon.mirror("PROD")["epoch"], 2, "it was primary all along");
     assert_eq!(daemon.mirror("PROD")["origin"], "found");
-    promote_anew(&node, &daemon);
+    promote_again(&node, &daemon);
     wait_for_state(&node, 3);
     daemon.crash();
 
@@ -67,20 +67,18 @@ fn the_epoch_outlives_a_stop_and_a_crash() {
 fn lost_state_is_reported_with_what_it_costs() {
     let node = Node::primary();
     fs::create_dir(node.path().join("state")).unwrap();
-    let (file, rubbish) = (node.path().join("state/PROD.json"), "{\"epoch\": 7");
-    fs::write(&file, rubbish).unwrap();
+    let (file, garbage) = (node.path().join("state/PROD.json"), "{\"epoch\": 7");
+    fs::write(&file, garbage).unwrap();
     let mut daemon = Daemon::start(node.path(), &node.config());
     let warning = daemon.wait_for_log(
-        "what the process before remembered is lost: this member takes traffic only once every other member has said that it is \
+        "the state of the previous process is lost: this member takes traffic only once every other member has said that it is \
          not the primary, or at its next promotion",
     );
     assert_eq!(warning["level"], "WARN");
     assert!(warning["error"].as_str().unwrap().contains("PROD.json is not a state file"), "{warning}");
     daemon.wait_for_page(200);
     assert_eq!(daemon.mirror("PROD")["epoch"], 1);
-    eventually("the rubbish to be replaced", || {
-        (fs::read_to_string(&file).unwrap() != rubbish).then_some(())
-    });
+    eventually("the garbage to be replaced", || fs::read_to_string(&file).unwrap() != garbage);
     wait_for_state(&node, 1);
 }
 
@@ -95,7 +93,7 @@ fn without_a_state_directory_it_warns_once_and_runs() {
     let mut daemon = Daemon::start(node.path(), &node.config());
     assert_eq!(daemon.wait_for_log(UNWRITTEN)["level"], "WARN");
     daemon.wait_for_page(200);
-    promote_anew(&node, &daemon);
+    promote_again(&node, &daemon);
     let warnings = daemon.log().into_iter().filter(|line| line["message"] == UNWRITTEN).count();
     assert_eq!(warnings, 1);
     assert!(daemon.stop().success());
@@ -183,9 +181,9 @@ fn a_pipe_in_the_place_of_a_secret_ends_the_start() {
     assert_eq!(daemon.wait_for_end().code(), Some(78), "{}", daemon.log_text());
 }
 
-/// Its page is up, it is another daemon to its peers, and it leaves the state alone until the first one is gone.
+/// Its page is up, it has another identity for its peers, and it leaves the state alone until the first one is gone.
 #[test]
-fn a_second_daemon_on_one_state_directory_says_who_holds_it_and_does_not_write() {
+fn a_second_daemon_on_one_state_directory_names_the_holder_and_does_not_write() {
     let node = Node::primary();
     let first = Daemon::start(node.path(), &node.config());
     first.wait_for_page(200);
@@ -218,7 +216,7 @@ fn a_second_daemon_on_one_state_directory_says_who_holds_it_and_does_not_write()
 }
 
 /// What is logged while another process holds the state directory.
-const HELD: &str = "another process holds the state directory; this one runs without writing there: stop one of the two, or give it a \
+const HELD: &str = "another process holds the state directory, and this one runs without writing there: stop one of the two, or give it a \
      state_directory of its own";
 
 /// Another process that writes to the directory can have this one write elsewhere, or lose what it wrote.
@@ -227,7 +225,7 @@ fn a_state_directory_that_others_may_write_is_reported() {
     let node = Node::primary();
     let state = node.path().join("state");
     fs::create_dir(&state).unwrap();
-    support::open_to_all(&state, 0o777);
+    crate::support::open_to_all(&state, 0o777);
     let mut daemon = Daemon::start(node.path(), &node.config());
     let warning = daemon.wait_for_log("others can replace files in the state directory");
     assert!(warning["exposure"].as_str().unwrap().contains("every user"), "{warning}");
@@ -235,7 +233,7 @@ fn a_state_directory_that_others_may_write_is_reported() {
 
 // === waking ===
 
-/// A daemon that asked once, is told nothing by its timer, and answers 503; and the role that it has not seen.
+/// A daemon that asked once, is not woken by its timer, and answers 503; and the role that it has not seen.
 fn asleep(extra: &str) -> (Node, Daemon) {
     let node = Node::backup();
     let mut daemon = Daemon::start(node.path(), &(without_timer(&node.config()) + extra));
@@ -259,7 +257,7 @@ fn a_line_in_the_log_flips_the_page() {
         without_timer(&node.config()) + &format!("wake_on = \"{}\"\n", node.iris.messages_log().display());
     let mut daemon = Daemon::start(node.path(), &config);
     daemon.wait_for_log("state changed");
-    // The log is followed from its end at the first look, of which nothing tells from outside; so there is
+    // The log is followed from its end at its first read, which nothing shows from outside; so there is
     // always another line.
     for (status, page) in [("Primary", 200), ("Backup", 503)] {
         node.iris.set_role("Failover", status).unwrap();
@@ -267,14 +265,14 @@ fn a_line_in_the_log_flips_the_page() {
             let text = format!("Becoming {status} mirror server");
             let line = LogLine { severity: 1, facility: "Utility.Event", text };
             node.iris.log(&Clock::system(), &line).unwrap();
-            (daemon.page() == page).then_some(())
+            daemon.page() == page
         });
     }
     // The probes that follow a wake-up may have found the second change.
     eventually("a second wake-up", || {
         let line = LogLine { severity: 1, facility: "Utility.Event", text: "mirror".to_owned() };
         node.iris.log(&Clock::system(), &line).unwrap();
-        (daemon.mirror("PROD")["probes"]["woken"].as_u64()? >= 2).then_some(())
+        daemon.mirror("PROD")["probes"]["woken"].as_u64() >= Some(2)
     });
 }
 
@@ -304,7 +302,7 @@ fn mirrors_of_one_node_share_one_call() {
     fs::set_permissions(&counting, fs::Permissions::from_mode(0o755)).unwrap();
     let daemon =
         Daemon::start(node.path(), &(node.listeners() + &shared("PROD", "IRIS") + &shared("TEST", "TEST")));
-    eventually("five answers", || (daemon.mirror("TEST")["probes"]["definite"].as_u64()? >= 5).then_some(()));
+    eventually("five answers", || daemon.mirror("TEST")["probes"]["definite"].as_u64() >= Some(5));
     assert_eq!(daemon.mirror("PROD")["state"], "primary");
     assert_eq!(daemon.mirror("TEST")["state"], "backup");
     assert_eq!(get(daemon.health[0], "/PROD/mirror_status.cxw").unwrap().status, 200);
@@ -335,8 +333,8 @@ fn a_stop_answers_503_before_the_port_closes_and_a_second_one_ends_at_once() {
     assert_eq!(daemon.page(), 503);
     daemon.signal(Signal::INT);
     assert!(daemon.wait_for_end().success());
-    let told = |line: &Value| line["message"] == "stopped without order: a second signal came";
-    assert!(daemon.log().iter().any(told), "{}", daemon.log_text());
+    let is_end = |line: &Value| line["message"] == "stopped at once: a second signal came";
+    assert!(daemon.log().iter().any(is_end), "{}", daemon.log_text());
 }
 
 #[test]
@@ -375,7 +373,7 @@ fn a_second_daemon_on_the_same_port_refuses_and_the_first_goes_on() {
 }
 
 #[test]
-fn it_warns_once_when_nobody_asks_for_a_page_that_serves() {
+fn it_warns_once_when_a_serving_page_gets_no_requests() {
     let node = Node::primary();
     let quick =
         change(&node.config(), "max_connections = 16", "max_connections = 16\nunasked_warning = \"1s\"");
@@ -391,14 +389,14 @@ fn it_warns_once_when_nobody_asks_for_a_page_that_serves() {
     // A check of anything but the verdict is no load balancer's.
     let again = |daemon: &Daemon| {
         assert_eq!(get(daemon.health[0], "/live").unwrap().status, 200);
-        (daemon.log().iter().filter(|line| is_warning(line)).count() == 2).then_some(())
+        daemon.log().iter().filter(|line| is_warning(line)).count() == 2
     };
     eventually("the warning of another silence", || again(&daemon));
     daemon.wait_for_log("health checks are coming in again");
 }
 
 #[test]
-fn every_line_of_the_log_is_json_and_a_change_says_from_to_why_epoch_and_age() {
+fn every_log_line_is_json_and_a_change_has_from_to_why_epoch_and_age() {
     let node = Node::backup();
     let daemon = Daemon::start(node.path(), &node.config());
     eventually("the first change", || daemon.log().into_iter().find(|line| line["to"] == "backup"));
@@ -411,7 +409,7 @@ fn every_line_of_the_log_is_json_and_a_change_says_from_to_why_epoch_and_age() {
     for line in text.lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
-        // What a child printed is in these values; it must not steer whoever prints them.
+        // What a child printed is in these values; it must not control the terminal that prints them.
         let values = line.as_object().unwrap().values().filter_map(Value::as_str);
         for value in values {
             assert!(!value.contains(|c: char| c.is_control()), "{value:?}");

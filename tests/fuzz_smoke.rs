@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// Words that a mutation puts in: they lead deeper into a parser than noise does.
+/// Words that a mutation inserts: they lead deeper into a parser than noise does.
 const WORDS: [&[u8]; 26] = [
     b"^",
     b"^^^^^^^^^^^",
@@ -81,7 +81,7 @@ fn change(bytes: &mut Vec<u8>, change: &Change, seeds: &[Vec<u8>]) {
     }
 }
 
-/// How many inputs each target gets: a few, or as many as whoever hunts asks for in `PROPTEST_CASES`.
+/// How many inputs each target gets: a few, or as many as `PROPTEST_CASES` says.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_500)
 }

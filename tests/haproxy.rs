@@ -2,27 +2,17 @@
 //! fail over, crash, freeze, restart and reload.
 //!
 //! HAProxy checks as its users configure it for the status page: `option httpchk` and `http-check expect string
-//! SUCCESS`. What it saw is read from its own statistics, and whom its clients reached from the clients.
+//! SUCCESS`. Its own statistics show what it saw, and the clients record which member they reached.
 
 #![expect(clippy::print_stderr, reason = "a failing test shows the logs of the processes that it ran")]
 
-mod support;
-
-#[path = "haproxy/agent.rs"]
 mod agent;
-#[path = "haproxy/balancer.rs"]
 mod balancer;
-#[path = "haproxy/clients.rs"]
 mod clients;
-#[path = "haproxy/commands.rs"]
 mod commands;
-#[path = "haproxy/crowd.rs"]
 mod crowd;
-#[path = "haproxy/stage.rs"]
 mod stage;
-#[path = "haproxy/steady.rs"]
 mod steady;
-#[path = "haproxy/transports.rs"]
 mod transports;
 
 use std::fs;
@@ -33,10 +23,10 @@ use std::time::Duration;
 use mirrorvip::simulation::Mode;
 use rustix::process::{Pid, Signal};
 
-use crate::balancer::Checks;
-use crate::clients::{NOBODY, Session};
-use crate::stage::{STALE_AFTER, Stage};
 use crate::support::{PATIENCE, eventually, now};
+use balancer::Checks;
+use clients::{NO_MEMBER, Session};
+use stage::{STALE_AFTER, Stage};
 
 #[test]
 fn an_orderly_failover_moves_every_client_from_one_to_the_other() {
@@ -50,7 +40,7 @@ fn an_orderly_failover_moves_every_client_from_one_to_the_other() {
     stage.a.becomes("Transition");
     let fallen = stage.balancer.wait_until_down("a");
     assert_eq!(fallen.check_status(), "L7RSP", "it answered, without SUCCESS");
-    clients.wait_for(NOBODY);
+    clients.wait_for(NO_MEMBER);
     assert_eq!(session.ask(), None, "the session was cut when its server went down");
 
     stage.b.becomes("Primary");
@@ -58,17 +48,15 @@ fn an_orderly_failover_moves_every_client_from_one_to_the_other() {
     assert_eq!(risen.check_status(), "L7OK");
     clients.wait_for("b");
     stage.a.becomes("Backup");
-    eventually("the old primary's daemon sees it as backup", || {
-        (stage.a.status()["role"] == "backup").then_some(())
-    });
+    eventually("the old primary's daemon sees it as backup", || stage.a.status()["role"] == "backup");
 
     assert_eq!(stage.balancer.server("a").falls(), a.falls() + 1, "it went down once and stayed down");
     assert_eq!(stage.balancer.server("b").falls(), b.falls(), "the new primary stayed up");
-    assert_eq!(clients.story(), ["a", NOBODY, "b"]);
+    assert_eq!(clients.story(), ["a", NO_MEMBER, "b"]);
 }
 
 #[test]
-fn a_killed_daemon_is_taken_out_and_comes_back_as_what_its_instance_is() {
+fn a_killed_daemon_is_taken_out_and_returns_with_the_role_of_its_instance() {
     let mut stage = Stage::start();
     let a = stage.balancer.server("a");
     let clients = stage.clients();
@@ -76,8 +64,8 @@ fn a_killed_daemon_is_taken_out_and_comes_back_as_what_its_instance_is() {
 
     stage.a.kill();
     let fallen = stage.balancer.wait_until_down("a");
-    assert_eq!(fallen.check_status(), "L4CON", "nobody listens");
-    clients.wait_for(NOBODY);
+    assert_eq!(fallen.check_status(), "L4CON", "no process listens");
+    clients.wait_for(NO_MEMBER);
     stage.b.becomes("Primary");
     clients.wait_for("b");
 
@@ -85,7 +73,7 @@ fn a_killed_daemon_is_taken_out_and_comes_back_as_what_its_instance_is() {
     stage.a.start_again();
     stage.balancer.wait_for("a", "answer again", |server| server.check_status() == "L7RSP");
     assert!(stage.balancer.wait_until_down("a").falls() == a.falls() + 1, "it was not up in between");
-    assert_eq!(clients.story(), ["a", NOBODY, "b"]);
+    assert_eq!(clients.story(), ["a", NO_MEMBER, "b"]);
 }
 
 #[test]
@@ -101,14 +89,14 @@ fn a_frozen_daemon_wakes_up_without_saying_success() {
     stage.a.daemon().signal(Signal::STOP);
     let frozen_at = wait_until_frozen(stage.a.daemon().pid());
     let fallen = stage.balancer.wait_until_down("a");
-    assert_eq!(fallen.check_status(), "L7TOUT", "the system accepts for it, and nobody answers");
+    assert_eq!(fallen.check_status(), "L7TOUT", "the kernel accepts for it, and no process answers");
     stage.b.becomes("Primary");
     clients.wait_for("b");
-    // No probe after the thaw tells anything: what is answered then rests on what was known before.
+    // No probe gives evidence after the thaw: answers then rest on earlier evidence.
     stage.a.iris.set_mode(Mode::Hang).expect("the test's directory is writable");
     let whole = Asking::begin(stage.a.page, REQUEST);
     let half = Asking::begin(stage.a.page, &REQUEST[..20]);
-    eventually("the last evidence grows too old", || (frozen_at.elapsed() > STALE_AFTER).then_some(()));
+    eventually("the last evidence grows too old", || frozen_at.elapsed() > STALE_AFTER);
 
     stage.a.daemon().signal(Signal::CONT);
     for (asking, rest) in [(whole, ""), (half, &REQUEST[20..]), (early, REQUEST)] {
@@ -119,9 +107,9 @@ fn a_frozen_daemon_wakes_up_without_saying_success() {
 
     stage.a.becomes("Backup");
     stage.a.iris.set_mode(Mode::Answer).expect("the test's directory is writable");
-    eventually("the instance answers again", || (stage.a.status()["role"] == "backup").then_some(()));
+    eventually("the instance answers again", || stage.a.status()["role"] == "backup");
     assert_eq!(stage.balancer.wait_until_down("a").falls(), a.falls() + 1, "it was not up in between");
-    assert_eq!(clients.story(), ["a", NOBODY, "b"]);
+    assert_eq!(clients.story(), ["a", NO_MEMBER, "b"]);
 }
 
 #[test]
@@ -145,7 +133,7 @@ fn a_restart_fails_checks_from_the_order_to_stop_to_the_first_answer() {
     assert_eq!(risen.check_status(), "L7OK");
     assert_eq!(risen.falls(), a.falls() + 1, "it was down all the time in between");
     let status = stage.a.status();
-    assert_eq!((&status["epoch"], &status["origin"]), (&epoch, &"found".into()), "no promotion was made up");
+    assert_eq!((&status["epoch"], &status["origin"]), (&epoch, &"found".into()), "no promotion was counted");
 }
 
 /// As HAProxy asks: HTTP/1.0 and nothing but the request line.

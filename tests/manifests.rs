@@ -2,16 +2,15 @@
 //! are valid, and what they say about rights is what the code needs. Running them is the business of
 //! `tests/containers`, which has no Kubernetes: there the label is, in `tests/kubernetes`.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mirrorvip::config;
-use mirrorvip::config::steering::Target;
+use mirrorvip::provider;
+use mirrorvip::provider::Table as Target;
 use serde_json::{Value, json};
-use support::python::{program, script};
+
+use crate::support::python::{program, script};
 
 fn files(directory: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(directory);
@@ -21,13 +20,14 @@ fn files(directory: &str) -> Vec<PathBuf> {
 }
 
 /// The configurations in these files, which fit their schemas.
-fn configurations(files: &[PathBuf]) -> Vec<(String, config::Config)> {
+fn configurations(files: &[PathBuf]) -> Vec<(String, provider::Config)> {
     let output = Command::new(program("python")).arg(script("manifests.py")).args(files).output();
     let output = output.expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let found: Vec<(String, String)> = serde_json::from_slice(&output.stdout).expect("it prints JSON");
     let parse = |(file, text): (String, String)| {
-        let config = config::parse(&text, &file).unwrap_or_else(|report| panic!("{}", report.render(false)));
+        let config =
+            provider::parse(&text, &file).unwrap_or_else(|report| panic!("{}", report.render(false)));
         (file, config)
     };
     found.into_iter().map(parse).collect()

@@ -1,16 +1,16 @@
 //! Every interleaving of two members with the real role machine, up to a horizon.
 //!
-//! The model is IRIS and time: a primary that hangs, is isolated or hands over in order, a backup that takes
-//! over no earlier than IRIS lets it, probes that are answered early, late or never, and with the truth of any
+//! The model is IRIS and time: a primary that hangs, is isolated or hands over cleanly, a backup that takes
+//! over no earlier than IRIS lets it, probes that are answered early, late or never, and with the true role of any
 //! moment between asking and answering. The role machine in each member is the shipped one. What is checked:
 //!
 //! - `never two`: the pages of two members never say SUCCESS at the same moment, provided that a member that
 //!   fell silent is replaced no earlier than the QoS timeout, and that an orderly hand-over takes at least as
 //!   long as one question that was lost in it and the next one. (Without either proviso the checker finds the
 //!   overlap, of `stale_after` at most: an instance that is silent *while* it hands over in less time.)
-//! - `the end is near`: whatever happens, a page stops saying SUCCESS within `stale_after` of the moment at
+//! - `the end is near`: in every case, a page stops saying SUCCESS within `stale_after` of the moment at
 //!   which its instance stopped being the primary;
-//! - `good news arrive`: that the model is not empty: a takeover with the new primary serving is reached.
+//! - `a takeover succeeds`: that the model is not empty: a takeover with the new primary serving is reached.
 //!
 //! The checks can fail: with freshness counted from the answer, and with a `stale_after` beyond the QoS
 //! timeout, the checker finds the counterexample.
@@ -55,7 +55,7 @@ struct State {
     lost_at: Option<Tick>,
     /// From when on the backup may become primary.
     takeover_from: Option<Tick>,
-    /// Whether the old primary hands over in order, and so answers what it is asked from then on.
+    /// Whether the old primary hands over cleanly, and so answers what it is asked from then on.
     orderly: bool,
 }
 
@@ -145,7 +145,7 @@ impl Model for Mirror {
         }
         if state.lost_at.is_none() {
             actions.extend([Action::Silence, Action::InTrouble]);
-            // A frozen daemon on a member that hands over in order is two failures at once: out of scope.
+            // A frozen daemon on a member that hands over cleanly is two failures at once: out of scope.
             if old.daemon == Daemon::Running {
                 actions.extend([Action::HandOver, Action::FreezeDaemon]);
             }
@@ -194,7 +194,7 @@ impl Model for Mirror {
                     .lost_at
                     .is_none_or(|lost_at| state.now < lost_at + model.stale_after || !serves(state, 0))
             }),
-            Property::sometimes("good news arrive", |_, state: &State| serves(state, 1)),
+            Property::sometimes("a takeover succeeds", |_, state: &State| serves(state, 1)),
         ]
     }
 }

@@ -1,16 +1,15 @@
 //! What a container needs of the command: `publish`, whose files another daemon reads, `healthcheck`, and a
 //! configuration from the environment. Real processes, no container; those are in `tests/containers`.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
 use rustix::process::Signal;
-use support::certificate::Certificate;
-use support::node::{Node, change};
-use support::{Daemon, Guarded, eventually, mirrorvip};
+
+use crate::support::certificate::Certificate;
+use crate::support::node::{Node, change};
+use crate::support::{Daemon, Guarded, eventually, mirrorvip};
 
 /// Publishes what the node's instance says.
 fn publisher(node: &Node) -> Guarded {
@@ -92,17 +91,17 @@ fn a_silent_publisher_is_no_evidence() {
     daemon.wait_for_page(200);
 }
 
-/// Whoever may write to the volume can put a link to any file of this machine there.
+/// A user who may write to the volume can put a link to any file of this machine there.
 #[test]
 fn a_link_in_the_place_of_a_temporary_file_leads_nowhere() {
     let node = Node::primary();
     let (victim, shared) = (node.path().join("victim"), node.path().join("shared"));
     fs::write(&victim, "precious").expect("the test's directory is writable");
-    support::open_to_all(&victim, 0o600);
+    crate::support::open_to_all(&victim, 0o600);
     fs::create_dir(&shared).expect("the test's directory is writable");
     std::os::unix::fs::symlink(&victim, shared.join(".PROD.role.new")).expect("a link can be made");
     let _publisher = publisher(&node);
-    eventually("the first answer", || published(&node).starts_with("primary\n").then_some(()));
+    eventually("the first answer", || published(&node).starts_with("primary\n"));
     assert_eq!(fs::read_to_string(&victim).expect("it is there"), "precious");
     let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&victim).expect("it is there"));
     assert_eq!(mode & 0o777, 0o600);
@@ -111,10 +110,10 @@ fn a_link_in_the_place_of_a_temporary_file_leads_nowhere() {
 }
 
 #[test]
-fn a_second_publisher_is_told_who_writes_there() {
+fn a_second_publisher_learns_which_process_writes_there() {
     let node = Node::primary();
     let first = publisher(&node);
-    eventually("the first answer", || published(&node).starts_with("primary\n").then_some(()));
+    eventually("the first answer", || published(&node).starts_with("primary\n"));
     let other = Node::backup();
     other.write(&other.config());
     let log = other.path().join("log");
@@ -130,7 +129,7 @@ fn a_second_publisher_is_told_who_writes_there() {
 }
 
 #[test]
-fn a_volume_that_is_not_there_is_told() {
+fn a_missing_volume_is_reported() {
     let node = Node::primary();
     node.write(&node.config());
     let missing = node.path().join("nowhere");
@@ -140,13 +139,13 @@ fn a_volume_that_is_not_there_is_told() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("help: Mount the volume"), "{output:?}");
 
     let mut publisher = publisher(&node);
-    eventually("the first answer", || (!published(&node).is_empty()).then_some(()));
+    eventually("the first answer", || !published(&node).is_empty());
     fs::remove_dir_all(node.path().join("shared")).expect("it is ours");
     let log = || fs::read_to_string(node.path().join("publisher.log")).unwrap_or_default();
-    eventually("a complaint", || log().contains("failed to write the role file").then_some(()));
+    eventually("a complaint", || log().contains("failed to write the role file"));
     fs::create_dir(node.path().join("shared")).expect("the test's directory is writable");
-    eventually("the file", || published(&node).starts_with("primary\n").then_some(()));
-    eventually("the end of the episode", || log().contains("is written again").then_some(()));
+    eventually("the file", || published(&node).starts_with("primary\n"));
+    eventually("the end of the episode", || log().contains("is written again"));
     assert_eq!(log().matches("failed to write the role file").count(), 1, "once an episode: {}", log());
     publisher.signal(Signal::INT);
     assert!(publisher.wait().success());
@@ -180,10 +179,10 @@ fn the_environment_alone_configures_a_daemon() {
 }
 
 #[test]
-fn healthcheck_tells_a_live_listener_whatever_the_role() {
+fn healthcheck_finds_a_live_listener_whatever_the_role() {
     let node = Node::backup();
-    let address = support::address::own_address();
-    let port = support::address::free_port(address);
+    let address = crate::support::address::own_address();
+    let port = crate::support::address::free_port(address);
     let made = Certificate::new();
     let listen = format!("[\"{port}\"]");
     let plain = change(&node.config(), "[\"127.0.0.1:0\"]", &listen);
@@ -193,7 +192,7 @@ fn healthcheck_tells_a_live_listener_whatever_the_role() {
     for toml in [plain, strangers_only, secure, secure_strangers_only] {
         node.write(&toml);
         let silent = healthcheck(&node.config_file());
-        assert_eq!(silent.status.code(), Some(69), "nobody listens: {silent:?}");
+        assert_eq!(silent.status.code(), Some(69), "no process listens: {silent:?}");
         let daemon = Daemon::start(node.path(), &toml);
         let alive = healthcheck(&node.config_file());
         assert!(alive.status.success(), "{alive:?}");
@@ -201,7 +200,7 @@ fn healthcheck_tells_a_live_listener_whatever_the_role() {
         daemon.signal(Signal::STOP);
         eventually("a frozen daemon is noticed", || {
             // Connections wait in the kernel's queue; what was accepted before the freeze may still answer.
-            (healthcheck(&node.config_file()).status.code() == Some(69)).then_some(())
+            healthcheck(&node.config_file()).status.code() == Some(69)
         });
         daemon.signal(Signal::CONT);
         assert!(daemon.stop().success());

@@ -11,13 +11,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use mirrorvip::admin::status::Status;
-use mirrorvip::config;
-use mirrorvip::config::steering::Target;
+use mirrorvip::provider;
+use mirrorvip::provider::Table as Target;
 use serde_json::Value;
 use support::documents::{self, Block, Document, blocks};
 use support::{Daemon, mirrorvip};
 
-/// An introduction, in bytes. Whatever else there is to say has its place in `docs/`.
+/// An introduction, in bytes. All else has its place in `docs/`.
 const README_LIMIT: usize = 10_240;
 
 /// A fragment is a mirror's probe, its steering tables, or everything but the mirror.
@@ -40,7 +40,7 @@ fn configurations_are_valid() {
     let blocks = blocks("toml");
     let (mut probes, mut targets) = (BTreeSet::new(), BTreeSet::new());
     for block in &blocks {
-        let config = config::parse(&completed(block), "docs");
+        let config = provider::parse(&completed(block), "docs");
         let config = config.unwrap_or_else(|report| panic!("{}", report.render(false)));
         probes.extend(config.mirrors.iter().map(|mirror| mirror.probe.kind()));
         for table in config.mirrors.iter().flat_map(|mirror| &mirror.targets) {
@@ -247,40 +247,6 @@ fn log_messages_are_the_programs() {
         messages += 1;
     }
     assert!(messages >= 10, "only {messages} messages found");
-}
-
-/// What `src/lib.rs` says holds an invariant: files and directories of tests, and tests by their names.
-#[test]
-fn the_tests_of_the_invariants_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let library = fs::read_to_string(root.join("src/lib.rs")).expect("there is a library");
-    let (_, invariants) = library.split_once("# Invariants").expect("the invariants have a heading");
-    let (invariants, _) = invariants.split_once("\npub mod").expect("modules follow");
-    let sources = sources();
-    let mut found = 0;
-    for word in invariants.split('`').skip(1).step_by(2) {
-        if let Some(path) = word.strip_prefix("tests/") {
-            let (path, name) = path.split_once("::").unwrap_or((path, ""));
-            let stem = path.trim_end_matches('/').trim_end_matches(".rs").trim_end_matches('*');
-            let (parent, stem) = stem.rsplit_once('/').unwrap_or(("", stem));
-            let mut there = fs::read_dir(root.join("tests").join(parent)).expect("there are tests");
-            let exists = there.any(|entry| {
-                let name = entry.expect("readable").file_name();
-                name.to_str().is_some_and(|name| name.starts_with(stem))
-            });
-            assert!(exists, "there is no {word}");
-            let text = fs::read_to_string(root.join("tests").join(path)).unwrap_or_default();
-            assert!(name.is_empty() || text.contains(&format!("fn {name}(")), "{path} has no test {name}");
-        } else if word.contains('_') && word.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c)) {
-            let name = word.rsplit("::").next().unwrap_or(word);
-            let is_setting = matches!(name, "stale_after" | "disallowed_methods");
-            assert!(is_setting || sources.contains(&format!("fn {name}(")), "no source has the test {word}");
-        } else {
-            continue;
-        }
-        found += 1;
-    }
-    assert!(found >= 25, "only {found} names found");
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Reload by SIGHUP: what is wrong changes nothing, what is right changes what it says and nothing else.
 
-mod support;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,12 +9,13 @@ use std::thread::JoinHandle;
 
 use mirrorvip::simulation::Mode;
 use serde_json::Value;
-use support::certificate::Certificate;
-use support::node::{Node, change, without_timer};
-use support::{Daemon, PATIENCE, eventually, get};
+
+use crate::support::certificate::Certificate;
+use crate::support::node::{Node, change, without_timer};
+use crate::support::{Daemon, PATIENCE, eventually, get};
 
 const INVALID: &str = "the new configuration is invalid; the old one stays in force";
-const UNUSABLE: &str = "the new configuration cannot be put to work; the old one stays in force";
+const UNUSABLE: &str = "the new configuration cannot be applied; the old one stays in force";
 
 /// A daemon that serves in its second epoch, which no fresh start would give it.
 fn serving(node: &Node, config: &str) -> Daemon {
@@ -72,7 +71,7 @@ impl Poller {
 }
 
 #[test]
-fn what_is_wrong_changes_nothing() {
+fn an_invalid_configuration_changes_nothing() {
     let node = Node::primary();
     let good = node.config();
     let mut daemon = serving(&node, &good);
@@ -155,7 +154,7 @@ fn a_mirror_that_comes_and_goes_leaves_the_other_alone() {
     for _ in 0..5 {
         assert_eq!(daemon.reload(&both)["message"], "reloaded");
         eventually("the second mirror", || {
-            (get(daemon.health[0], "/test/mirror_status.cxw").ok()?.status == 200).then_some(())
+            get(daemon.health[0], "/test/mirror_status.cxw").is_ok_and(|answer| answer.status == 200)
         });
         assert_eq!(identity(&daemon), before);
         assert_eq!(daemon.reload(&alone)["message"], "reloaded");
@@ -167,7 +166,7 @@ fn a_mirror_that_comes_and_goes_leaves_the_other_alone() {
     }
 }
 
-/// Who has begun to ask when the configuration changes is answered.
+/// A client whose request has begun when the configuration changes is answered.
 #[test]
 fn requests_under_way_are_answered() {
     let node = Node::primary();
@@ -207,14 +206,14 @@ fn another_probe_starts_without_a_verdict_and_continues_the_epoch() {
         .config()
         .replace(&*node.iris.command().to_string_lossy(), &other.iris.command().to_string_lossy());
     assert_eq!(daemon.reload(&asked_elsewhere)["message"], "reloaded");
-    assert_eq!(daemon.page(), 503, "what the other command said is no evidence about this one");
+    assert_eq!(daemon.page(), 503, "the answer of the other command is no evidence about this one");
     assert_eq!(daemon.mirror("PROD")["epoch"], 2);
     other.iris.set_mode(Mode::Answer).unwrap();
     daemon.wait_for_page(200);
     assert_eq!(daemon.mirror("PROD")["epoch"], 2, "it was primary all along");
 }
 
-/// Whoever mends the probe of a daemon that never got an answer must not lose the epoch by it.
+/// A reload that corrects the probe of a daemon without an answer must not lose the epoch.
 #[test]
 fn a_probe_that_never_answered_hands_on_the_epoch_as_well() {
     let node = Node::primary();
@@ -230,7 +229,7 @@ fn a_probe_that_never_answered_hands_on_the_epoch_as_well() {
 }
 
 #[test]
-fn listeners_that_move_open_anew_before_the_old_ones_close() {
+fn listeners_that_move_open_before_the_old_ones_close() {
     let node = Node::primary();
     let mut daemon = serving(&node, &node.config());
     let (old_health, old_admin) = (daemon.health[0], daemon.admin);
@@ -240,7 +239,7 @@ fn listeners_that_move_open_anew_before_the_old_ones_close() {
     assert_eq!(daemon.page(), 200);
     assert_eq!(daemon.mirror("PROD")["epoch"], 2);
     for old in [old_health, old_admin] {
-        eventually("the old port to close", || TcpStream::connect(old).is_err().then_some(()));
+        eventually("the old port to close", || TcpStream::connect(old).is_err());
     }
     // Addresses are added and taken away one by one, too; the one that stays keeps its port.
     let kept = daemon.health[0];
@@ -256,10 +255,10 @@ fn a_certificate_that_is_replaced_is_taken_up_without_a_reload_and_a_bad_one_is_
     let made = Certificate::new();
     let mut daemon = Daemon::start(node.path(), &(node.config() + &made.table("health", node.path())));
     let page = |certificate: &Certificate| certificate.get(daemon.health[0], "/csp/bin/mirror_status.cxw");
-    eventually("the page over TLS", || (page(&made).ok()? == 200).then_some(()));
+    eventually("the page over TLS", || page(&made).is_ok_and(|status| status == 200));
 
     fs::write(node.path().join("tls.crt"), "no certificate").unwrap();
-    let refused = "failed to take over the new certificate, the old one stays in use";
+    let refused = "failed to load the new certificate, the old one stays in use";
     let warning =
         eventually("the warning", || daemon.log().into_iter().find(|line| line["message"] == refused));
     assert!(warning["error"].as_str().unwrap().contains("tls.crt"), "{warning}");
@@ -288,13 +287,13 @@ fn a_log_to_follow_is_taken_up() {
     eventually("the page to follow the file", || {
         round += 1;
         fs::write(&file, format!("{round}")).unwrap();
-        (daemon.page() == 503).then_some(())
+        daemon.page() == 503
     });
 }
 
 // === a file that is not complete ===
 
-const WAITS: &str = "a reload waits: the file removes something from the configuration in force; it is taken over once it has not changed for 2 s";
+const WAITS: &str = "a reload waits: the file removes something from the configuration in force; it is applied once it has not changed for 2 s";
 
 /// A daemon whose admin port asks for a token, and whose file says so at its end.
 fn protected(node: &Node) -> (Daemon, String, String) {
@@ -322,7 +321,7 @@ fn a_file_that_is_being_written_does_not_drop_its_protection() {
     daemon.signal(rustix::process::Signal::HUP);
     let waits = daemon.wait_for_log(WAITS);
     assert_eq!(waits["removes"], "[admin] token_file");
-    // Other orders are followed meanwhile.
+    // Other signals are obeyed meanwhile.
     let asked = |daemon: &Daemon| {
         let page = get(daemon.health[0], "/metrics").map(|answer| answer.status);
         (daemon.page(), page.is_ok())
@@ -349,7 +348,7 @@ fn a_file_whose_last_line_does_not_end_drops_no_protection() {
     assert_eq!(line["message"], "reloaded");
 }
 
-/// Somebody meant it: the file stays as it is.
+/// The change was intended: the file stays as it is.
 #[test]
 fn protection_that_is_removed_on_purpose_goes_and_is_named() {
     let node = Node::primary();

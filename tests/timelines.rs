@@ -16,14 +16,14 @@ use mirrorvip::role::{Remembered, Settings, Tracker, Verdict};
 #[test]
 fn every_timeline_holds() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/timelines");
-    let mut told = 0;
+    let mut played = 0;
     for entry in std::fs::read_dir(&directory).expect("the timelines are in the repository") {
         let path = entry.expect("readable directory").path();
         let text = std::fs::read_to_string(&path).expect("readable timeline");
         replay(&path.file_name().expect("a file").to_string_lossy(), &text);
-        told += 1;
+        played += 1;
     }
-    assert!(told >= 6, "only {told} timelines found in {}", directory.display());
+    assert!(played >= 6, "only {played} timelines found in {}", directory.display());
 }
 
 fn replay(name: &str, text: &str) {
@@ -46,7 +46,7 @@ fn replay(name: &str, text: &str) {
         );
         steps += 1;
     }
-    assert!(steps > 2, "{name} tells no story");
+    assert!(steps > 2, "{name} has too few steps");
 }
 
 fn tracker(settings: &str) -> Tracker {

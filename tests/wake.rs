@@ -30,7 +30,7 @@ struct Following {
 }
 
 impl Following {
-    /// Follows `names`, and a log beside them by which to tell that it has begun.
+    /// Follows `names`, and a log beside them that shows that it has begun.
     async fn start(names: &[&str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let begun = "begun.log";
@@ -56,7 +56,7 @@ impl Following {
         timeout(LONG, self.wake.notified()).await.expect("it wakes");
     }
 
-    /// Appends news until it wakes, and waits until nothing more comes of it.
+    /// Appends lines until it wakes, and waits until no wake-up follows.
     async fn until_followed(&self, name: &str) {
         let followed = async {
             while timeout(Duration::from_millis(50), self.wake.notified()).await.is_err() {
@@ -84,7 +84,7 @@ impl Stopped {
 }
 
 /// Stops the runtime's clock: a blocking task keeps a paused one from advancing by itself. After [`LONG`] it
-/// advances all the same, so that what waits for an event in vain does not hang.
+/// advances all the same, so that a test whose event does not come fails.
 fn stop_time() -> Stopped {
     let (running, hold) = mpsc::channel();
     tokio::time::pause();
@@ -155,7 +155,7 @@ async fn a_directory_that_comes_late_or_is_replaced_is_found_by_the_poll() {
     following.woken().await;
 }
 
-/// A program that writes without end costs little: wake-ups come no faster than probes may follow each other.
+/// A program that writes endlessly costs little: wake-ups come no faster than probes may follow each other.
 #[tokio::test]
 async fn a_log_that_never_stops_wakes_at_a_bounded_rate() {
     let following = Following::start(&["messages.log"]).await;

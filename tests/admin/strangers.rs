@@ -1,4 +1,4 @@
-//! Who may not ask, or asks too much: web pages, floods of connections, floods of wake-ups.
+//! Clients that may not ask, or ask too much: web pages, floods of connections, floods of wake-ups.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -68,7 +68,7 @@ fn behind_a_token_any_name_may_be_asked_for_and_pages_still_may_not() {
 /// More than the listener has seats.
 const CROWD: usize = 300;
 
-/// A connection from another address of this machine than everybody else's.
+/// A connection from another address of this machine than that of all other clients.
 fn connect_from(address: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor is left");
     bind(&socket, &SocketAddrV4::new(address, 0)).expect("all of 127.0.0.0/8 is ours");
@@ -97,7 +97,7 @@ fn next_status(stream: &mut TcpStream) -> Option<String> {
 }
 
 #[test]
-fn a_crowd_of_strangers_keeps_nobody_out_who_has_the_token() {
+fn a_crowd_of_strangers_keeps_no_token_holder_out() {
     let node = Node::primary();
     let daemon = Daemon::start(node.path(), &guarded(&node));
     daemon.wait_for_page(200);
@@ -129,7 +129,7 @@ fn silent_and_slow_clients_are_cut_and_do_not_keep_others_out() {
     let mut strangers = crowd(&daemon);
     let mut slow = connect_from(Ipv4Addr::LOCALHOST, daemon.admin);
     slow.write_all(b"GET /status HTTP/1.1\r\nHo").expect("the connection is open");
-    assert_eq!(get(daemon.admin, "/status").expect("an answer").status, 200, "who comes next");
+    assert_eq!(get(daemon.admin, "/status").expect("an answer").status, 200, "the next client");
     // Each of them is cut at once, or when its time is over.
     for stream in strangers.iter_mut().chain([&mut slow]) {
         let mut rest = Vec::new();
@@ -158,6 +158,6 @@ fn a_flood_of_wake_ups_is_answered_and_asks_ten_times_a_second() {
     let asked = probes() - before;
     let most = 60 + 11 * (now() - began).as_secs() + 12;
     assert!(asked <= most, "{asked} probes, and at most {most} are allowed");
-    eventually("the timer's probes", || (probes() > before + asked).then_some(()));
+    eventually("the timer's probes", || probes() > before + asked);
     assert_eq!(daemon.page(), 200);
 }

@@ -52,7 +52,7 @@ fn outcome(command: &mut Command) -> (Option<i32>, String, String) {
 fn decision_on_a_backup_is_refused_with_the_reason() {
     let node = Node::backup();
     let daemon = Daemon::start(node.path(), &beside_a_silent_peer(&node));
-    eventually("the backup", || (daemon.mirror("PROD")["state"] == "backup").then_some(()));
+    eventually("the backup", || daemon.mirror("PROD")["state"] == "backup");
     let asked = get(daemon.admin, "/take?mirror=prod").unwrap();
     assert_eq!(asked.status, 409);
     assert!(error(&asked).contains("not the primary"), "{asked:?}");
@@ -97,7 +97,7 @@ fn only_whole_decisions_of_programs_are_read() {
     let agreed = json!({"reason": "x", "user": "anna", "overrides": "something else"}).to_string();
     let answer = post(&daemon, "/take", JSON, &agreed);
     assert_eq!(answer.status, 409);
-    assert!(error(&answer).contains("the situation has changed"), "{answer:?}");
+    assert!(error(&answer).contains("the state has changed"), "{answer:?}");
     assert_eq!(daemon.mirror("PROD")["taken"], Value::Null, "nothing of this was a decision");
 }
 
@@ -148,7 +148,7 @@ fn decision_ends_a_doubt_and_is_recorded_until_the_role_is_lost() {
     assert!(stderr.contains("nothing to override"), "{stderr}");
 
     node.iris.set_role("Failover", "Backup").unwrap();
-    eventually("the end of the decision", || daemon.mirror("PROD")["taken"].is_null().then_some(()));
+    eventually("the end of the decision", || daemon.mirror("PROD")["taken"].is_null());
 }
 
 #[test]
@@ -158,8 +158,8 @@ fn mirror_is_named_where_there_are_several_and_has_members_to_override() {
     let daemon = Daemon::start(node.path(), &config);
     daemon.wait_for_page(200);
     for (mirror, code, words) in [
-        (None, 64, "several mirrors, so name one of PROD, TEST"),
-        (Some("NONE"), 64, "no mirror is named NONE; there is PROD, TEST"),
+        (None, 64, "several mirrors: name one of PROD, TEST"),
+        (Some("NONE"), 64, "no mirror is named NONE; the configuration has PROD, TEST"),
         (Some("TEST"), 64, "neither peers nor steering"),
         (Some("a b"), 64, "cannot be a mirror's name"),
         (Some("PROD"), 0, ""),

@@ -108,9 +108,9 @@ fn arguments() -> Result<Option<Arguments>> {
 /// One attack on a daemon of its own.
 fn run(attack: &Attack, arguments: &Arguments) -> Result<Row> {
     let directory = tempfile::tempdir().context("failed to make a directory")?;
-    let (stage, weapon) = attack.prepare(directory.path())?;
-    let target = Target::start(&arguments.daemon, directory.path(), &stage)?;
-    let client = stage.client()?;
+    let (setup, weapon) = attack.prepare(directory.path())?;
+    let target = Target::start(&arguments.daemon, directory.path(), &setup)?;
+    let client = setup.client()?;
     target.wait_until_serving(client.as_ref())?;
     let checkers = Checkers::start(target.page, client.as_ref(), lanes(arguments.wire));
     std::thread::sleep(BEFORE);

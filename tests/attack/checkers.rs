@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const FAR_NAMESPACE: &str = "/run/netns/mirrorvip-far";
 const FAR_PAGE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 66, 0, 1));
 
-/// Who checks while an attack is measured. Threads overlap: a far check takes several round trips.
+/// The checkers while an attack is measured. Threads overlap: a far check takes several round trips.
 const LANES: [Lane; 4] = [
     Lane::new("near", 10, 0, 4, 100),
     Lane::new("40 ms away", 11, 40, 7, 500),
@@ -52,7 +52,7 @@ pub(crate) struct Lane {
     pub(crate) by_wire: bool,
 }
 
-/// What a check was told.
+/// The answer to a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Success,
@@ -76,7 +76,7 @@ pub(crate) struct Record {
     pub(crate) checks: Vec<Check>,
 }
 
-/// What a lane was told by a page that should say SUCCESS.
+/// The answers to a lane of a page that should say SUCCESS.
 #[derive(Clone, Debug)]
 pub(crate) struct Checks {
     pub(crate) lane: Lane,

@@ -73,7 +73,7 @@ impl Flood {
         Self { words: b"GET /csp/bin/mirror_sta".to_vec(), ..Self::idle() }
     }
 
-    /// Floods `server` until it is told to stop; says what it did.
+    /// Floods `server` until it is stopped; returns what it did.
     pub(crate) fn run(&self, server: SocketAddr, stop: &AtomicBool) -> String {
         let (began, mut opened, mut most) = (now(), 0_u32, 0);
         let mut held = VecDeque::with_capacity(self.hold + 1);
@@ -128,7 +128,7 @@ impl Flood {
     }
 }
 
-/// Two hundred clients that send a byte a second, and come again whenever they are let go.
+/// Two hundred clients that send a byte a second, and come again whenever they are closed.
 pub(crate) fn drip(server: SocketAddr, stop: &AtomicBool) -> String {
     let head =
         b"GET /csp/bin/mirror_status.cxw HTTP/1.1\r\nHost: member\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

@@ -13,7 +13,7 @@ use crate::checkers::exchange;
 use crate::floods::{self, Flood, Sources};
 use crate::now;
 use crate::servers::{Manner, Server};
-use crate::target::{Stage, Target};
+use crate::target::{Setup, Target};
 use crate::tls::{self, Identity};
 
 /// Every attack, in the order of the table.
@@ -35,7 +35,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
         CHECKS,
         "the same from a /64 of IPv6, each connection from an address of its own; with --wire",
     ),
-    Attack::new("slow", CHECKS, "200 clients send a byte a second and come again when they are let go"),
+    Attack::new("slow", CHECKS, "200 clients send a byte a second and come again when they are closed"),
     Attack::new("partial-heads", CHECKS, "idle-flood, and each connection sends half of a request"),
     Attack::new("connect-storm", CHECKS, "one address opens and resets connections as fast as it can"),
     Attack::new("tls-idle", HANDSHAKES, "idle-flood at a page with TLS and a P-256 key"),
@@ -65,7 +65,7 @@ const PREFIX: &str = "idle-flood-prefix";
 const CHECKS: &str = "no client delays another's check";
 const HANDSHAKES: &str = "handshakes are bounded and expire";
 const RESERVES: &str = "the probe has its descriptors";
-const SCRAPES: &str = "strangers keep nobody from the admin listener";
+const SCRAPES: &str = "strangers keep no client from the admin listener";
 const PROBES: &str = "wake-ups are limited in rate";
 const MEMORY: &str = "every answer is bounded";
 const THREADS: &str = "no foreign answer delays a probe";
@@ -113,17 +113,17 @@ impl Attack {
     }
 
     /// Prepares files and servers; the daemon's setting, and what is done to it then.
-    pub(crate) fn prepare(&self, directory: &Path) -> Result<(Stage, Weapon)> {
-        let mut stage = Stage::default();
+    pub(crate) fn prepare(&self, directory: &Path) -> Result<(Setup, Weapon)> {
+        let mut setup = Setup::default();
         let weapon = match self.name {
             "idle-flood" => Weapon::Page(Flood::idle()),
             "idle-flood-stranger" => {
-                ALLOWED.clone_into(&mut stage.health);
+                ALLOWED.clone_into(&mut setup.health);
                 Weapon::Page(Flood::idle())
             }
             "idle-flood-many" => Weapon::Page(Flood { from: Sources::Many, ..Flood::idle() }),
             "idle-flood-many-strangers" => {
-                ALLOWED.clone_into(&mut stage.health);
+                ALLOWED.clone_into(&mut setup.health);
                 Weapon::Page(Flood { from: Sources::Many, ..Flood::idle() })
             }
             PREFIX => Weapon::Page(Flood { from: Sources::Prefix, ..Flood::idle() }),
@@ -131,43 +131,43 @@ impl Attack {
             "partial-heads" => Weapon::Page(Flood::partial()),
             "connect-storm" => Weapon::Page(Flood { hold: 0, ..Flood::idle() }),
             "descriptors" => {
-                stage.descriptors = Some((1_024, 20_000));
+                setup.descriptors = Some((1_024, 20_000));
                 Weapon::Page(Flood { hold: 5_000, pace: Some(5_000), ..Flood::idle() })
             }
             "admin-flood" => {
                 let path = directory.join("token");
                 fs::write(&path, TOKEN)?;
-                stage.admin = format!("token_file = \"{}\"", path.display());
+                setup.admin = format!("token_file = \"{}\"", path.display());
                 Weapon::Admin(Flood::idle())
             }
             "wake-flood" => Weapon::Wake,
-            "endless-answer" => cloud(&mut stage, Manner::Endless)?,
-            "wide-xml" => cloud(&mut stage, Manner::Wide)?,
-            "endless-metadata" => metadata(&mut stage)?,
-            "endless-peer" => peer(&mut stage)?,
+            "endless-answer" => cloud(&mut setup, Manner::Endless)?,
+            "wide-xml" => cloud(&mut setup, Manner::Wide)?,
+            "endless-metadata" => metadata(&mut setup)?,
+            "endless-peer" => peer(&mut setup)?,
             "big-log" => {
                 let path = directory.join("messages.log");
                 fs::write(&path, "")?;
-                stage.probe = format!("wake_on = \"{}\"", path.display());
+                setup.probe = format!("wake_on = \"{}\"", path.display());
                 Weapon::Log
             }
-            name => handshakes(name, directory, &mut stage)?,
+            name => handshakes(name, directory, &mut setup)?,
         };
-        Ok((stage, weapon))
+        Ok((setup, weapon))
     }
 }
 
 /// Steering through an endpoint that answers in this manner.
-fn cloud(stage: &mut Stage, manner: Manner) -> Result<Weapon> {
+fn cloud(setup: &mut Setup, manner: Manner) -> Result<Weapon> {
     let server = Server::start()?;
-    steer(stage, "peers = \"none\"", "10.0.1.12", &server);
+    steer(setup, "peers = \"none\"", "10.0.1.12", &server);
     Ok(Weapon::Answer(server, manner))
 }
 
-/// The same; how often the loop looks is chosen for a test of seconds.
-pub(crate) fn steer(stage: &mut Stage, mirror: &str, target_id: &str, endpoint: &Server) {
-    stage.mirror = format!("{}\n{mirror}\ndrift_interval = \"10s\"", stage.mirror);
-    stage.tables = format!(
+/// The same; how often the loop checks is chosen for a test of seconds.
+pub(crate) fn steer(setup: &mut Setup, mirror: &str, target_id: &str, endpoint: &Server) {
+    setup.mirror = format!("{}\n{mirror}\ndrift_interval = \"10s\"", setup.mirror);
+    setup.tables = format!(
         "[[mirror.elbv2]]\ntarget_group_arn = \
          \"arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/iris/0123456789abcdef\"\n\
          pool = \"primary-only\"\ntarget_id = \"{target_id}\"\nport = 1972\n\
@@ -176,7 +176,7 @@ pub(crate) fn steer(stage: &mut Stage, mirror: &str, target_id: &str, endpoint: 
          instance_id = \"i-0123456789abcdef0\"\n\
          owned_instances = [\"i-0123456789abcdef0\", \"i-0123456789abcdef1\"]\n"
     );
-    stage.environment = vec![
+    setup.environment = vec![
         ("AWS_ENDPOINT_URL", format!("http://{}", endpoint.address)),
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "of-no-value".to_owned()),
@@ -185,28 +185,28 @@ pub(crate) fn steer(stage: &mut Stage, mirror: &str, target_id: &str, endpoint: 
     ];
 }
 
-fn metadata(stage: &mut Stage) -> Result<Weapon> {
+fn metadata(setup: &mut Setup) -> Result<Weapon> {
     let server = Server::start()?;
-    steer(stage, "peers = \"none\"", "auto", &server);
-    stage.environment = vec![
+    steer(setup, "peers = \"none\"", "auto", &server);
+    setup.environment = vec![
         ("AWS_ENDPOINT_URL", format!("http://{}", server.address)),
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{}", server.address)),
     ];
     Ok(Weapon::Answer(server, Manner::Endless))
 }
 
-fn peer(stage: &mut Stage) -> Result<Weapon> {
+fn peer(setup: &mut Setup) -> Result<Weapon> {
     let (endpoint, server) = (Server::start()?, Server::start()?);
-    steer(stage, "", "10.0.1.12", &endpoint);
-    stage.tables = format!(
+    steer(setup, "", "10.0.1.12", &endpoint);
+    setup.tables = format!(
         "[[mirror.peer]]\naddress = \"10.0.2.12\"\npage = \"http://{}/csp/bin/mirror_status.cxw\"\n{}",
-        server.address, stage.tables
+        server.address, setup.tables
     );
     Ok(Weapon::Answer(server, Manner::Endless))
 }
 
 /// `tls-hello-KEY-COUNT` and `tls-idle`.
-fn handshakes(name: &str, directory: &Path, stage: &mut Stage) -> Result<Weapon> {
+fn handshakes(name: &str, directory: &Path, setup: &mut Setup) -> Result<Weapon> {
     let kind: &[&str] = match name.split('-').nth(2) {
         Some("rsa2048") => &["rsa:2048"],
         Some("rsa4096") => &["rsa:4096"],
@@ -214,7 +214,7 @@ fn handshakes(name: &str, directory: &Path, stage: &mut Stage) -> Result<Weapon>
     };
     let identity = Identity::make(directory, kind)?;
     let words = tls::hello(&identity.client()?)?;
-    stage.identity = Some(identity);
+    setup.identity = Some(identity);
     if name == "tls-idle" {
         return Ok(Weapon::Page(Flood::idle()));
     }
@@ -225,7 +225,7 @@ fn handshakes(name: &str, directory: &Path, stage: &mut Stage) -> Result<Weapon>
 // === impl Weapon ===
 
 impl Weapon {
-    /// Does it until it is told to stop; says what was done.
+    /// Does it until it is stopped; returns what was done.
     pub(crate) fn run(&self, target: &Target, stop: &AtomicBool) -> Result<String> {
         match self {
             Self::Page(flood) if flood.from == Sources::Prefix => Ok(flood.run(target.page_ipv6, stop)),
@@ -280,8 +280,8 @@ fn scraped(flood: &Flood, admin: SocketAddr, stop: &AtomicBool) -> String {
             }
         }
         let note = flooding.join().expect("a flood's thread does not panic");
-        let mark = if answered < scrapes { "**" } else { "" };
-        format!("{note}; {mark}{answered} of {scrapes} scrapes answered{mark}")
+        let bold = if answered < scrapes { "**" } else { "" };
+        format!("{note}; {bold}{answered} of {scrapes} scrapes answered{bold}")
     })
 }
 

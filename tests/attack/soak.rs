@@ -15,7 +15,7 @@ use crate::now;
 use crate::plans::{Weapon, steer};
 use crate::servers::{Manner, Server};
 use crate::table::{mebibytes, milliseconds};
-use crate::target::{Health, Stage, Target};
+use crate::target::{Health, Setup, Target};
 
 /// Between two flips of the role.
 const FLIP: Duration = Duration::from_secs(2);
@@ -51,11 +51,11 @@ struct Judged {
 pub(crate) fn run(program: &Path, duration: Duration) -> Result<String> {
     let directory = tempfile::tempdir().context("failed to make a directory")?;
     let endpoint = Server::start()?;
-    let mut stage = Stage { mirror: TIMES.to_owned(), ..Stage::default() };
+    let mut setup = Setup { mirror: TIMES.to_owned(), ..Setup::default() };
     // Slow clients are at 127.0.0.20, the flood that may ask at 127.0.0.66, that of strangers in 127.1.0.0/16.
-    "allowed_networks = [\"127.0.0.0/16\"]".clone_into(&mut stage.health);
-    steer(&mut stage, "peers = \"none\"", "10.0.1.12", &endpoint);
-    let target = Target::start(program, directory.path(), &stage)?;
+    "allowed_networks = [\"127.0.0.0/16\"]".clone_into(&mut setup.health);
+    steer(&mut setup, "peers = \"none\"", "10.0.1.12", &endpoint);
+    let target = Target::start(program, directory.path(), &setup)?;
     target.wait_until_serving(None)?;
 
     let (began, first) = (now(), target.health());
@@ -65,11 +65,11 @@ pub(crate) fn run(program: &Path, duration: Duration) -> Result<String> {
         let flipping = scope.spawn(|| flip(&target, began, &stop));
         let slow = scope.spawn(|| floods::drip(target.page, &stop));
         let attacking = scope.spawn(|| attack(&target, &endpoint, &stop));
-        let mut told = began;
+        let mut reported = began;
         while now() < began + duration {
             std::thread::sleep(Duration::from_millis(200));
-            if told.elapsed() > Duration::from_secs(60) {
-                told = now();
+            if reported.elapsed() > Duration::from_secs(60) {
+                reported = now();
                 let health = target.health();
                 eprintln!(
                     "{:>4} s: {}, {} descriptors",

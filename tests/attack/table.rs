@@ -9,7 +9,7 @@ use crate::figures::{kernel, processor, quantile};
 use crate::plans::ATTACKS;
 use crate::target::{Health, WATCHDOG};
 
-/// One attack, and what became of checks and daemon meanwhile.
+/// One attack, and its effect on checks and daemon.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: &'static str,

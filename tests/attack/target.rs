@@ -23,14 +23,14 @@ pub(crate) const WATCHDOG: Duration = Duration::from_secs(5);
 const TOO_LARGE: u64 = 1 << 30;
 /// Where the daemon is killed.
 const FAR_TOO_LARGE: u64 = 4 << 30;
-/// Between two looks at what the daemon costs.
+/// Between two samples of what the daemon costs.
 const SAMPLE: Duration = Duration::from_millis(100);
-/// How long the daemon may take to start, and its page to follow its instance, while nobody attacks.
+/// How long the daemon may take to start, and its page to follow its instance, without an attack.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How the daemon is set up for an attack.
 #[derive(Debug, Default)]
-pub(crate) struct Stage {
+pub(crate) struct Setup {
     /// Lines for the tables of these names.
     pub(crate) health: String,
     pub(crate) admin: String,
@@ -78,7 +78,7 @@ pub(crate) struct Health {
     /// Descriptors: at the end, and the most.
     pub(crate) descriptors: u64,
     pub(crate) most_descriptors: u64,
-    /// The longest time without a word to the watchdog.
+    /// The longest time without a message to the watchdog.
     pub(crate) longest_fast: Duration,
     /// Whether the attack was called off because of its memory.
     pub(crate) too_large: bool,
@@ -92,9 +92,9 @@ pub(crate) fn raise_descriptor_limit() -> Result<()> {
         .context("failed to raise the limit of descriptors")
 }
 
-// === impl Stage ===
+// === impl Setup ===
 
-impl Stage {
+impl Setup {
     /// How checkers speak to the page.
     pub(crate) fn client(&self) -> Result<Option<Client>> {
         self.identity.as_ref().map(Identity::client).transpose()
@@ -119,15 +119,15 @@ impl Target {
     /// Starts a daemon in `directory` whose instance is the primary.
     ///
     /// It dies with the thread that calls this.
-    pub(crate) fn start(program: &Path, directory: &Path, stage: &Stage) -> Result<Self> {
+    pub(crate) fn start(program: &Path, directory: &Path, setup: &Setup) -> Result<Self> {
         fs::create_dir(directory.join("state"))?;
         fs::write(directory.join("primary"), "")?;
         let config = directory.join("mirrorvip.toml");
-        fs::write(&config, stage.text(directory))?;
+        fs::write(&config, setup.text(directory))?;
         let manager = UnixDatagram::bind(directory.join("notify"))?;
         manager.set_read_timeout(Some(SAMPLE))?;
         let log = directory.join("log");
-        let (soft, hard) = stage.descriptors.unwrap_or((8_192, 8_192));
+        let (soft, hard) = setup.descriptors.unwrap_or((8_192, 8_192));
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "prlimit", &format!("--nofile={soft}:{hard}")])
             .arg(program)
@@ -136,7 +136,7 @@ impl Target {
             .env_remove("RUST_LOG")
             .env("NOTIFY_SOCKET", directory.join("notify"))
             .env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string())
-            .envs(stage.environment.iter().map(|(name, value)| (*name, value)))
+            .envs(setup.environment.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
@@ -300,7 +300,7 @@ impl Watch {
         }
         if resident > FAR_TOO_LARGE && !self.killed.swap(true, Ordering::Relaxed) {
             let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-            // Nobody reaps it before the target is dropped, so that the number is still its own.
+            // It is not reaped before the target is dropped, so that the number is still its own.
             let _ = pid.map(|pid| rustix::process::kill_process(pid, Signal::KILL));
         }
     }

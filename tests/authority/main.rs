@@ -1,5 +1,5 @@
 //! Three members with the shipped arbiter and the shipped role machine in each, and everything that can go wrong between
-//! them: who takes traffic from whom?
+//! them: which member takes traffic from which?
 //!
 //! The [world] knows which promotion is the latest; the members do not. Its moves are those of a mirror, of its machines,
 //! of networks, and of an attacker; each is bounded by a budget, so that the checker ends. What must hold:

@@ -1,4 +1,4 @@
-//! The world of the model: the mirror's truth, three members, what lies between them, and which moves there are.
+//! The world of the model: the true state of the mirror, three members, what lies between them, and which moves there are.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const HAND_OVER: Duration = STALE_AFTER;
 const TICK: u64 = 1_000;
 /// Longer than any answer may be believed, and than a mirror needs.
 const LONG: u64 = 5_000;
-/// A term that nobody believes.
+/// A term that no member accepts.
 const FAR: u64 = 5 * HIGHEST_FIRST;
 /// The member that has a status page and nothing else, in the world with one.
 const PLAIN: usize = 2;
@@ -49,10 +49,10 @@ pub(crate) struct State {
     cut: [[bool; MEMBERS]; MEMBERS],
     /// Members that cannot reach the cloud.
     no_cloud: [bool; MEMBERS],
-    /// What the first hears from the second is in the name of another.
+    /// The answers of the second to the first are in the name of another.
     confused: [[bool; MEMBERS]; MEMBERS],
     record: Record,
-    /// Who is registered at the load balancer.
+    /// The members that are registered at the load balancer.
     pool: [bool; MEMBERS],
     /// The member that the mirror takes for its primary, and the rank of the last promotion.
     acting: Option<usize>,
@@ -61,7 +61,7 @@ pub(crate) struct State {
     vacant_until: u64,
     /// When the last promotion was.
     promoted_at: u64,
-    /// Whether some answer was forged. That can withhold traffic, so it is asked whom it cannot send it to.
+    /// Whether some answer was forged. That can withhold traffic, so the properties say where it cannot send it.
     forged: bool,
     /// The property that a move violated, and how.
     wrong: Option<(&'static str, &'static str)>,
@@ -143,8 +143,8 @@ impl Model for World {
     type State = State;
     type Action = Action;
 
-    /// The first member is the primary of a promotion that everybody knows, and owns the object; or the second was promoted
-    /// when the first was cut off from the mirror, and the first has not asked anybody since (where they can ask).
+    /// The first member is the primary of a promotion that every member knows, and owns the object; or the second was promoted
+    /// when the first was cut off from the mirror, and the first has asked no member since (where they can ask).
     fn init_states(&self) -> Vec<State> {
         let member = || Member { truth: Truth::Backup, daemon: None, disk: None, snapshot: None };
         let mut state = State {
@@ -311,14 +311,15 @@ impl Model for World {
         match self.setup {
             Setup::Peers => properties.extend([
                 Property::always("S2", |_, state: &State| state.two_pages_end()),
-                Property::always("S3", |_, state: &State| state.silence_reinstates_nobody()),
+                Property::always("S3", |_, state: &State| state.silence_reinstates_no_member()),
                 Property::always("L1", |_, state: &State| state.a_lone_primary_takes_traffic()),
                 Property::always("L3", |_, state: &State| state.superseded_ends_with_its_cause()),
             ]),
-            Setup::Alone => properties
-                .extend([Property::always("L6", |_, state: &State| state.without_peers_nobody_is_awaited())]),
+            Setup::Alone => properties.extend([Property::always("L6", |_, state: &State| {
+                state.without_peers_no_answer_is_awaited()
+            })]),
             Setup::Plain => properties.extend([
-                Property::always("S3", |_, state: &State| state.silence_reinstates_nobody()),
+                Property::always("S3", |_, state: &State| state.silence_reinstates_no_member()),
                 Property::always("L3", |_, state: &State| state.superseded_ends_with_its_cause()),
             ]),
         }
@@ -342,7 +343,7 @@ impl State {
         self.setup == Setup::Plain && i == PLAIN
     }
 
-    /// Whether an operator who knows the mirror's truth decides for this member, and there is something to decide.
+    /// Whether an operator who knows the true primary decides for this member, and there is something to decide.
     fn may_take(&self, i: usize) -> bool {
         self.acting == Some(i)
             && self.rank_of(i) == self.rank

@@ -2,22 +2,8 @@
 
 use serde_json::Value;
 
-use crate::aws::{Endpoint, Reply, Request};
-use crate::cloud::{TARGETS, action, answer, assert_read_only, run, text};
-
-/// Messages about a subject that contains `subject`, with their severity.
-fn about(document: &Value, subject: &str) -> Vec<(String, String)> {
-    let word = |value: &Value| value.as_str().expect("a string").to_owned();
-    let findings = document["findings"].as_array().expect("findings").iter();
-    let ours = findings.filter(|finding| word(&finding["subject"]).contains(subject));
-    ours.map(|finding| (word(&finding["severity"]), word(&finding["message"]))).collect()
-}
-
-#[track_caller]
-fn assert_told(found: &[(String, String)], severity: &str, words: &str) {
-    let told = found.iter().any(|(known, message)| known == severity && message.contains(words));
-    assert!(told, "no {severity} with {words:?} in {found:#?}");
-}
+use super::aws::{Endpoint, Reply, Request};
+use super::cloud::{TARGETS, action, answer, assert_found, assert_read_only, found, run, text};
 
 #[tokio::test]
 async fn reads_everything_and_judges_it() {
@@ -45,39 +31,35 @@ async fn reads_everything_and_judges_it() {
 
     let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(output.status.code(), Some(78), "the group's errors are the configuration's");
-    assert_told(
-        &about(&document, "AWS credentials"),
+    assert_found(
+        &found(&output, "AWS credentials"),
         "good",
         "assumed-role/mirror/i-0 in account 123456789012",
     );
-    let mirror = about(&document, "mirror PROD");
-    assert_told(
+    let mirror = found(&output, "mirror PROD");
+    assert_found(
         &mirror,
         "good",
         "with drift_interval = 30s this member reads AWS about 480 times an hour for 4 s",
     );
-    assert_told(&mirror, "good", "keeps its connections warm");
-    assert_told(&about(&document, "peer 10.0.2.12"), "warning", "does not answer");
-    assert_told(&mirror, "good", "a promotion here today would take traffic, with term 8");
-    assert_told(&about(&document, "probe"), "good", "it is primary");
-    let group = about(&document, "elbv2 targetgroup/iris");
-    assert_told(&group, "good", "fails open");
-    assert_told(&group, "error", "an open port is healthy on every member");
-    assert_told(&group, "error", "lb has 2 zones and does not share them");
-    assert_told(&group, "warning", "140s later than need be");
-    assert_told(&group, "warning", "are not cut even then");
-    assert_told(&about(&document, "classic_elb iris"), "good", "every 5s, thresholds 2 up and 2 down");
-    assert_told(&about(&document, "route53 db.example.internal"), "warning", "time to live of 300 s");
-    assert_told(
-        &about(&document, "route 192.168.99.1/32"),
-        "warning",
-        "eni-0123456789abcdef1, which is gone",
-    );
+    assert_found(&mirror, "good", "keeps its connections warm");
+    assert_found(&found(&output, "peer 10.0.2.12"), "warning", "does not answer");
+    assert_found(&mirror, "good", "a promotion now would take traffic, with term 8");
+    assert_found(&found(&output, "probe"), "good", "it is primary");
+    let group = found(&output, "elbv2 targetgroup/iris");
+    assert_found(&group, "good", "fails open");
+    assert_found(&group, "error", "an open port is healthy on every member");
+    assert_found(&group, "error", "lb has 2 zones and does not share them");
+    assert_found(&group, "warning", "140s slower than necessary");
+    assert_found(&group, "warning", "are not cut even then");
+    assert_found(&found(&output, "classic_elb iris"), "good", "every 5s, thresholds 2 up and 2 down");
+    assert_found(&found(&output, "route53 db.example.internal"), "warning", "time to live of 300 s");
+    assert_found(&found(&output, "route 192.168.99.1/32"), "warning", "eni-0123456789abcdef1, which is gone");
 
-    assert_told(&about(&document, "route 192.168.99.1/32"), "error", "checks source and destination");
-    let classic = about(&document, "classic_elb iris");
-    assert_told(&classic, "warning", "i-0123456789abcdef0 is not registered");
-    assert_told(&classic, "warning", "drain for 300 s");
+    assert_found(&found(&output, "route 192.168.99.1/32"), "error", "checks source and destination");
+    let classic = found(&output, "classic_elb iris");
+    assert_found(&classic, "warning", "i-0123456789abcdef0 is not registered");
+    assert_found(&classic, "warning", "drain for 300 s");
 
     let recoveries = document["recoveries"].as_array().expect("recoveries");
     let seconds: Vec<_> =
@@ -110,7 +92,7 @@ async fn people_read_the_stages_below_each_other() {
          role seen                4s  up to 2s until the next question, and 2s for its answer\n  \
          page flipped             0s  with the answer\n  \
          API accepts              1s  one call over a warm connection\n  \
-         record INSYNC           60s  Route 53 tells all its servers, mostly faster\n  \
+         record INSYNC           60s  until all its servers have the change; usually faster\n  \
          caches expire          300s  time to live of the record as it is; clients that keep addresses for longer are not counted\n  \
          depends on Route 53's control plane in us-east-1, then resolvers and clients"
     );
@@ -119,16 +101,16 @@ async fn people_read_the_stages_below_each_other() {
 }
 
 #[tokio::test]
-async fn slower_looks_are_told_with_their_cost() {
+async fn slower_polls_are_reported_with_their_cost() {
     let endpoint = Endpoint::start(answer).await;
     let directory = tempfile::tempdir().expect("a temporary directory");
     let targets = "peers = 'none'\ndrift_interval = '4m'\n[[mirror.route53]]\nhosted_zone_id = 'Z0123456789ABCDEFGHIJ'\n\
                    record = 'db.example.internal'\ntype = 'A'\nvalue = '10.0.1.12'\n";
     let output = run(&endpoint, directory.path(), targets, &["check", "--offline"]).await;
     let shown = text(&output.stdout);
-    let told = "with drift_interval = 240s this member reads AWS about 15 times an hour for 1 steering table, \
+    let cost = "with drift_interval = 240s this member reads AWS about 15 times an hour for 1 steering table, \
                 between which its connections close";
-    assert!(shown.contains(told), "{shown}");
+    assert!(shown.contains(cost), "{shown}");
 }
 
 #[tokio::test]
@@ -143,7 +125,7 @@ async fn a_right_that_is_missing_is_found_before_it_is_needed() {
     let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(output.status.code(), Some(77), "{document:#}");
     for subject in ["elbv2", "classic_elb", "route53", "route 192"] {
-        assert_told(&about(&document, subject), "error", "AccessDenied");
+        assert_found(&found(&output, subject), "error", "AccessDenied");
     }
 }
 
@@ -160,14 +142,13 @@ async fn rights_that_are_used_after_a_write_only_are_tried_as_well() {
     let endpoint = Endpoint::start(denying).await;
     let directory = tempfile::tempdir().expect("a temporary directory");
     let output = run(&endpoint, directory.path(), TARGETS, &["check", "--json"]).await;
-    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_told(&about(&document, "route53"), "warning", "before it has spread");
-    assert_told(&about(&document, "route 192"), "error", "DescribeNetworkInterfaces");
-    assert_told(&about(&document, "route 192"), "warning", "which is gone");
+    assert_found(&found(&output, "route53"), "warning", "before it has spread");
+    assert_found(&found(&output, "route 192"), "error", "DescribeNetworkInterfaces");
+    assert_found(&found(&output, "route 192"), "warning", "which is gone");
 }
 
 #[tokio::test]
-async fn nobody_is_asked_off_line_or_without_targets() {
+async fn no_call_is_made_offline_or_without_targets() {
     let endpoint = Endpoint::start(answer).await;
     let directory = tempfile::tempdir().expect("a temporary directory");
     let offline = run(&endpoint, directory.path(), TARGETS, &["check", "--offline", "--json"]).await;

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use serde_json::Value;
 use tokio::process::Command;
 
-use crate::aws::{Endpoint, Reply, Request};
+use super::aws::{Endpoint, Reply, Request};
 
 pub(crate) const ARN: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/iris/0123456789abcdef";
 
-/// Every kind of target that AWS has, and a peer that is down: nobody listens there.
+/// Every kind of target that AWS has, and a peer that is down: no process listens there.
 pub(crate) const TARGETS: &str = r#"
 [[mirror.peer]]
 address = "10.0.2.12"
@@ -180,12 +181,12 @@ fn records(request: &Request) -> Reply {
              <Value>{value}</Value></ResourceRecord></ResourceRecords></ResourceRecordSet>"
         )
     };
-    let mark = "&quot;mirrorvip1 owner=db2 epoch=7 at=2026-11-21T02:40:00Z&quot;";
+    let ownership = "&quot;mirrorvip1 owner=db2 epoch=7 at=2026-11-21T02:40:00Z&quot;";
     // A zone's list begins with the records of its own name.
     let sets = if request.parameter("name").is_none() && !request.path.contains("name=") {
         set("example.internal", "NS", 172_800, "ns-1.example.net.")
     } else if request.path.contains("_mirrorvip") {
-        set("_mirrorvip.db.example.internal", "TXT", 300, mark)
+        set("_mirrorvip.db.example.internal", "TXT", 300, ownership)
     } else {
         set("db.example.internal", "A", 300, "10.0.2.12")
     };
@@ -193,4 +194,22 @@ fn records(request: &Request) -> Reply {
         "<ListResourceRecordSetsResponse xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ResourceRecordSets>{sets}\
          </ResourceRecordSets><IsTruncated>false</IsTruncated><MaxItems>100</MaxItems></ListResourceRecordSetsResponse>"
     ))
+}
+
+/// What `check --json` found on subjects that contain `subject`, as severity and message.
+pub(crate) fn found(output: &Output, subject: &str) -> Vec<(String, String)> {
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let word = |value: &Value| value.as_str().expect("a text").to_owned();
+    let findings = document["findings"].as_array().expect("findings").iter();
+    let ours = findings.filter(|finding| word(&finding["subject"]).contains(subject));
+    ours.map(|finding| (word(&finding["severity"]), word(&finding["message"]))).collect()
+}
+
+#[track_caller]
+pub(crate) fn assert_found(found: &[(String, String)], severity: &str, words: &str) {
+    assert!(has(found, severity, words), "no {severity} with {words:?} in {found:#?}");
+}
+
+pub(crate) fn has(found: &[(String, String)], severity: &str, words: &str) -> bool {
+    found.iter().any(|(known, message)| known == severity && message.contains(words))
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::aws::{Endpoint, Reply};
-use crate::cloud::{ARN, TARGETS, answer, assert_read_only, run, text};
+use super::aws::{Endpoint, Reply};
+use super::cloud::{ARN, TARGETS, answer, assert_read_only, run, text};
 
 fn target<'a>(document: &'a Value, kind: &str) -> &'a Value {
     let targets = document.as_array().expect("a list of targets");
@@ -85,7 +85,7 @@ async fn people_see_what_follows_once_this_member_is_healthy() {
         format!(
             "PROD, elbv2 targetgroup/iris/0123456789abcdef\n  \
              1. RegisterTargets TargetGroupArn={ARN} Targets=[{{Id=10.0.1.12, Port=1972}}]\n  \
-             then waits for 10.0.1.12:1972 to be healthy, before 10.0.2.12:1972 is taken out, and plans anew\n  \
+             then waits for 10.0.1.12:1972 to be healthy, before 10.0.2.12:1972 is taken out, and plans again\n  \
              then, once healthy:\n  \
              2. DeregisterTargets TargetGroupArn={ARN} Targets=[{{Id=10.0.2.12, Port=1972}}]\n"
         )
@@ -93,7 +93,7 @@ async fn people_see_what_follows_once_this_member_is_healthy() {
 }
 
 #[tokio::test]
-async fn says_why_an_object_cannot_be_looked_at() {
+async fn says_why_an_object_cannot_be_read() {
     let endpoint = Endpoint::start(|_| Reply::query_error(403, "AccessDenied", "not you \u{202e}")).await;
     let directory = tempfile::tempdir().expect("a temporary directory");
     let targets = TARGETS.split("[[mirror.classic_elb]]").next().expect("the beginning");
@@ -106,17 +106,17 @@ async fn says_why_an_object_cannot_be_looked_at() {
 }
 
 #[tokio::test]
-async fn who_steers_nothing_is_told_so() {
+async fn a_configuration_without_targets_is_reported() {
     let endpoint = Endpoint::start(answer).await;
     let directory = tempfile::tempdir().expect("a temporary directory");
     let output = run(&endpoint, directory.path(), "", &["plan"]).await;
     assert!(output.status.success());
-    assert!(text(&output.stdout).contains("nothing would be called"));
+    assert!(text(&output.stdout).contains("no call would be made"));
     assert_eq!(endpoint.take().len(), 0);
 }
 
 #[tokio::test]
-async fn the_policy_is_json_and_asks_nobody() {
+async fn the_policy_is_json_and_makes_no_call() {
     let endpoint = Endpoint::start(answer).await;
     let directory = tempfile::tempdir().expect("a temporary directory");
     let output = run(&endpoint, directory.path(), TARGETS, &["iam-policy"]).await;
@@ -146,5 +146,5 @@ async fn the_policy_is_json_and_asks_nobody() {
 
     let nothing = run(&endpoint, directory.path(), "", &["iam-policy"]).await;
     assert!(nothing.status.success() && nothing.stdout.is_empty());
-    assert!(text(&nothing.stderr).contains("needs a right"));
+    assert!(text(&nothing.stderr).contains("needs permissions"));
 }

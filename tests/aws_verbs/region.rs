@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::aws::{Endpoint, Request};
-use crate::cloud::{answer, command, run};
+use super::aws::{Endpoint, Request};
+use super::cloud::{answer, command, run};
 
 const RECORD: &str = "peers = 'none'\n[[mirror.route53]]\nhosted_zone_id = 'Z0123456789ABCDEFGHIJ'\nrecord = 'db.example.internal'\n\
                       type = 'A'\nvalue = '10.0.1.12'\n";
@@ -41,16 +41,16 @@ async fn of_a_daemon(endpoint: &Endpoint, targets: &str) -> Vec<String> {
     };
     let asked = tokio::time::timeout(Duration::from_secs(30), asked).await;
     drop(daemon);
-    asked.expect("the daemon looks at its record")
+    asked.expect("the daemon reads its record")
 }
 
 #[tokio::test]
-async fn any_table_tells_the_partition_to_verbs_and_daemon_alike() {
+async fn any_table_names_the_partition_for_verbs_and_daemon_alike() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     for (targets, region) in
         [(RECORD.to_owned(), "us-east-1"), (format!("{RECORD}{IN_GOVCLOUD}"), "us-gov-west-1")]
     {
-        // One each: what the daemon before it still sends belongs to nobody.
+        // One each: what the daemon before it still sends goes nowhere.
         let endpoint = Endpoint::start(answer).await;
         run(&endpoint, directory.path(), &targets, &["check"]).await;
         let requests = endpoint.take();

@@ -1,13 +1,12 @@
-//! The check against the simulated cloud, on an instance that knows who it is and whose network interface still
+//! The check against the simulated cloud, on an instance that knows its identity and whose network interface still
 //! checks addresses.
 
 use mirrorvip::simulation::cloud::{ClassicBalancer, HealthCheck, Settings, SimulatedCloud};
-use serde_json::Value;
 
-use crate::cloud::command;
+use super::cloud::{command, found, has};
 
 #[tokio::test]
-async fn an_instance_is_told_what_is_wrong_with_itself() {
+async fn each_instance_gets_its_own_finding() {
     let mut settings = Settings::default();
     settings.members[0].source_dest_check = true;
     let cloud = SimulatedCloud::start(settings).expect("loopback ports are free");
@@ -34,14 +33,7 @@ async fn an_instance_is_told_what_is_wrong_with_itself() {
             .output()
             .await
             .expect("the command under test starts");
-        let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let findings = document["findings"].as_array().expect("findings").iter();
-        let word = |value: &Value| value.as_str().expect("a text").to_owned();
-        let told = findings.map(|finding| (word(&finding["severity"]), word(&finding["message"])));
-        told.collect::<Vec<_>>()
-    };
-    let has = |told: &[(String, String)], severity: &str, words: &str| {
-        told.iter().any(|(known, message)| known == severity && message.contains(words))
+        found(&output, "")
     };
 
     let careless = check("a").await;
@@ -60,5 +52,5 @@ async fn an_instance_is_told_what_is_wrong_with_itself() {
     assert!(!has(&careless, "error", &format!("the hosted zone {zone}")), "{careless:#?}");
 
     let ready = check("b").await;
-    assert!(has(&ready, "good", "takes what is sent to the overlay address"), "{ready:#?}");
+    assert!(has(&ready, "good", "accepts packets to the overlay address"), "{ready:#?}");
 }

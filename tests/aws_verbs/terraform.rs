@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::aws::{Endpoint, Reply, Request};
-use crate::cloud::{ARN, action, answer, run, text};
-use crate::python::{program, script};
+use super::aws::{Endpoint, Reply, Request};
+use super::cloud::{ARN, action, answer, run, text};
+use crate::support::python::{program, script};
 
 /// The table from the example's output, on one of its members.
 const TARGETS: &str = "[[mirror.elbv2]]\n\
@@ -24,7 +24,7 @@ fn example() -> Value {
     serde_json::from_slice(&output.stdout).expect("it prints JSON")
 }
 
-/// A setting as the API tells it.
+/// A setting as the API reports it.
 fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -98,7 +98,7 @@ impl Daemon {
         Ok(answer.ends_with("SUCCESS"))
     }
 
-    /// Looks at the page of `lane` once each `pause` until it says what it should.
+    /// Polls the page of `lane` once each `pause` until it answers as expected.
     pub(crate) fn wait_for(&self, lane: &Lane, primary: bool, pause: Duration) -> Result<()> {
         let deadline = now() + PATIENCE;
         while self.serves(lane)? != primary {

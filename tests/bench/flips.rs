@@ -27,7 +27,7 @@ pub(crate) struct Series {
     /// How long an instance keeps its role: at least this, and at most this and `spread`.
     pub(crate) rest: Duration,
     pub(crate) spread: Duration,
-    /// How long to wait between two looks at the page.
+    /// How long to wait between two polls of the page.
     pub(crate) pause: Duration,
 }
 

@@ -122,7 +122,7 @@ impl Run {
 impl Check {
     fn begin(server: SocketAddr, request: &str) -> Result<Self> {
         let asked = now();
-        // On loopback a connection is there or refused at once: nobody else is kept waiting.
+        // On loopback a connection is there or refused at once: no other client is kept waiting.
         let mut stream = TcpStream::connect(server)?;
         stream.write_all(request.as_bytes())?;
         Ok(Self { stream, asked, answer: [0; ANSWER_SIZE], length: 0 })

@@ -2,7 +2,7 @@
 //! AWS command line and beside two bare HTTP calls; what becomes of each when the cloud is in trouble; and what
 //! steering costs while nothing happens.
 //!
-//! The cloud is the simulated one, in this process: it answers everybody alike, from memory, over plain HTTP on
+//! The cloud is the simulated one, in this process: it answers every client alike, from memory, over plain HTTP on
 //! loopback. So its times are what the programs themselves take. A real region adds to each call its own
 //! time and the network's.
 

@@ -23,7 +23,7 @@ fn checked() -> Checked {
     let node = Node::primary();
     let state = node.path().join("state");
     fs::create_dir(&state).expect("the test's directory is writable");
-    // As `/tmp` is: the ordinary user writes there, and nobody replaces another's files.
+    // As `/tmp` is: the ordinary user writes there, and no user replaces another's files.
     open_to_all(&state, 0o1777);
     let checked = Checked { node };
     checked.node.write(&checked.good());
@@ -112,24 +112,26 @@ fn the_peers() {
     peer("/csp/bin/mirrorstatus.cxw");
     assert_eq!(checked.findings(), (0, vec![]));
     peer("/csp/user/mirrorstatus.cxw");
-    checked.expect(0, "warning", &["mirror PROD, peer db2", "answers 404 and is no status page"]);
+    checked.expect(0, "warning", &["mirror PROD, peer db2", "answers 404 and is not a status page"]);
 
     peer("/csp/bin/mirrorstatus.cxw");
     daemon.reload(&config.replace("\"PROD\"", "\"OTHER\""));
-    checked.expect(78, "error", &["no mirror of the name PROD", "the same `name` on every member"]);
+    checked.expect(78, "error", &["has no mirror PROD", "the same `name` on every member"]);
     let closed = config.replace("[health]\n", "[health]\nallowed_networks = \"192.0.2.1\"\n");
     daemon.reload(&closed);
     checked.expect(78, "error", &["refuses this member", "`allowed_networks` there"]);
     daemon.stop();
     checked.expect(0, "warning", &["does not answer", "Check that mirrorvip runs there"]);
 
-    // Off line nobody is asked.
+    // Offline, no call is made.
     let offline = as_ordinary_user(checked.node.path())
         .args(["check", "--offline", "--config"])
         .arg(checked.node.config_file())
         .output()
         .expect("the command starts");
-    assert!(!String::from_utf8_lossy(&offline.stdout).contains("db2"), "{offline:?}");
+    let offline = String::from_utf8_lossy(&offline.stdout);
+    assert!(!offline.contains("db2"), "{offline}");
+    assert!(offline.contains("note     peers: not tested: 1 other member (--offline)"), "{offline}");
 }
 
 #[test]
@@ -141,12 +143,33 @@ fn the_instance() {
     checked.expect(69, "error", &["/nonexistent/iris", "no evidence"]);
     checked.node.write(&checked.good());
     open_to_all(&checked.node.iris.command(), if rustix::process::geteuid().is_root() { 0o700 } else { 0 });
-    checked.expect(77, "error", &["may execute the command"]);
+    checked.expect(77, "error", &["may not execute", "; `ch"]);
     open_to_all(&checked.node.iris.command(), 0o755);
     checked.node.iris.set_role("Failover", "In Trouble").unwrap();
     checked.expect(69, "error", &["in trouble", "Mirror Monitor"]);
     checked.node.iris.set_role("Failover", "Backup").unwrap();
     assert_eq!(checked.findings(), (0, Vec::new()));
+}
+
+#[test]
+fn misspelt_instance_lists_those_there_are() {
+    let checked = checked();
+    checked.node.write(&checked.good().replace("instance = \"IRIS\"", "instance = \"IRISS\""));
+    checked.expect(
+        69,
+        "error",
+        &["no evidence", "The instance here is IRIS: write instance = \\\"IRIS\\\"."],
+    );
+}
+
+/// Each table would fail for the same reason.
+#[test]
+fn missing_credentials_are_reported_once() {
+    let checked = checked();
+    let table = "\n[[mirror.route53]]\nhosted_zone_id = \"Z1\"\nrecord = \"db.example.internal\"\ntype = \"A\"\nvalue = \"10.0.1.12\"\n";
+    let config = change(&checked.good(), "name = \"PROD\"", "name = \"PROD\"\npeers = \"none\"");
+    checked.node.write(&format!("{config}{table}"));
+    checked.expect(69, "error", &["no AWS credentials found", "Attach an instance role"]);
 }
 
 #[test]
@@ -159,9 +182,9 @@ fn files() {
     checked.node.write(&wake_on(&log.to_string_lossy()));
     assert_eq!(checked.findings(), (0, Vec::new()));
     open_to_all(&log, 0o000);
-    checked.expect(77, "error", &["cannot be read", "access control list"]);
+    checked.expect(77, "error", &["cannot be read", "`chgrp "]);
     checked.node.write(&wake_on(&checked.node.path().to_string_lossy()));
-    checked.expect(78, "error", &["not a file"]);
+    checked.expect(78, "error", &["not a regular file"]);
 
     let token = checked.node.path().join("token");
     checked.node.write(&change(
@@ -228,7 +251,7 @@ fn pipes_in_the_place_of_files() {
     assert_eq!(check.wait().code(), Some(78));
     let mut text = String::new();
     check.0.stdout.take().expect("it is piped").read_to_string(&mut text).unwrap();
-    assert!(text.contains("is not a file, so that no line"), "{text}");
+    assert!(text.contains("is not a regular file: no line"), "{text}");
     assert!(text.contains("it is not a regular file"), "{text}");
 }
 
@@ -250,7 +273,7 @@ fn addresses() {
 }
 
 #[test]
-fn what_others_can_read_or_forge() {
+fn files_that_others_can_read_or_forge_are_reported() {
     let checked = checked();
     let token = checked.node.path().join("token");
     fs::write(&token, "0123456789abcdef0123456789abcdef\n").unwrap();
@@ -289,14 +312,14 @@ fn certificates() {
     open_to_all(&checked.node.path().join("tls.key"), 0o644);
     checked.expect(0, "warning", &["tls.key", "every user of this machine can read the private key"]);
     reconfigure(&Certificate::valid((1975, 1, 1), (2001, 1, 1)));
-    checked.expect(78, "error", &["ended at 2001-01-01", "Renew it"]);
+    checked.expect(78, "error", &["expired at 2001-01-01", "Renew it"]);
     reconfigure(&Certificate::valid((3001, 1, 1), (4096, 1, 1)));
     checked.expect(78, "error", &["not valid before 3001-01-01"]);
     let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 9);
     let day = soon.to_zoned(jiff::tz::TimeZone::UTC).date();
     let part = |part: i8| u8::try_from(part).expect("months and days are positive");
     reconfigure(&Certificate::valid((1975, 1, 1), (day.year().into(), part(day.month()), part(day.day()))));
-    checked.expect(0, "warning", &["ends in 8 days", "Renew it"]);
+    checked.expect(0, "warning", &["expires in 8 days", "Renew it"]);
 
     let (one, other) = (Certificate::new(), Certificate::new());
     reconfigure(&Certificate { certificate: one.certificate, key: other.key });

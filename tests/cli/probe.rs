@@ -136,7 +136,7 @@ fn a_command_that_this_user_may_not_run_is_77() {
     }
 }
 
-/// What a child prints may steer the terminal of whoever reads about it. It does not get there.
+/// What a child prints could control the terminal of the reader. It does not get there.
 #[test]
 fn what_children_print_is_made_harmless() {
     let asked = asked("unused");

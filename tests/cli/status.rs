@@ -46,7 +46,7 @@ fn of_a_running_daemon() {
     assert_eq!(document.pid, u32::try_from(pid.get()).unwrap());
     assert!(document.mirrors[0].serving);
 
-    // Without --url the configuration tells where the daemon is.
+    // Without --url the configuration says where the daemon is.
     let config =
         change(&node.config(), "127.0.0.1:0\"\n\n[[mirror]]", &format!("{}\"\n\n[[mirror]]", daemon.admin));
     let elsewhere = node.path().join("elsewhere.toml");
@@ -58,7 +58,7 @@ fn of_a_running_daemon() {
     let gone = mirrorvip().args(["status", "--config"]).arg(&elsewhere).output().unwrap();
     assert_eq!(gone.status.code(), Some(69));
     let complaint = String::from_utf8_lossy(&gone.stderr);
-    assert!(complaint.contains("Is the daemon running"), "{complaint}");
+    assert!(complaint.contains("Check that the daemon runs"), "{complaint}");
     assert_eq!(gone.stdout, b"");
 }
 
@@ -85,7 +85,7 @@ fn watch(daemon: &Daemon) -> Guarded {
 }
 
 #[test]
-fn watching_goes_on_until_it_is_interrupted_or_nobody_reads() {
+fn watch_runs_until_it_is_interrupted_or_its_output_is_closed() {
     let node = Node::primary();
     let daemon = Daemon::start(node.path(), &node.config());
 

@@ -11,7 +11,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::support::node::Node;
 use crate::support::{Daemon, Guarded, eventually, mirrorvip, request};
 
-/// How a role that serves looks in colour.
+/// A role that serves, in colour.
 const GREEN: &str = "\x1b[1m\x1b[32mprimary\x1b[0m";
 
 /// The two ends of a terminal: ours, and the one that a program writes to.
@@ -53,6 +53,38 @@ fn colour_is_for_terminals() {
     assert!(piped(&["--color", "always"]).contains(GREEN));
     assert!(on_a_terminal(&mut probe(&[])).contains(GREEN));
     assert!(!on_a_terminal(&mut probe(&["--color", "never"])).contains('\x1b'));
+}
+
+#[test]
+fn watching_uses_the_alternate_screen_and_fits_it() {
+    use rustix::termios::{Winsize, tcsetwinsize};
+
+    let node = Node::primary();
+    let daemon = Daemon::start(node.path(), &node.config());
+    daemon.wait_for_page(200);
+    let (mut ours, theirs) = terminal();
+    let size = Winsize { ws_row: 12, ws_col: 40, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&theirs, size).expect("the terminal is ours");
+    let mut command = mirrorvip();
+    command.env("TERM", "xterm").args(["status", "--watch", "--url", &format!("http://{}", daemon.admin)]);
+    let mut child = Guarded::start(command.stdout(OwnedFd::from(theirs)).stderr(Stdio::null()));
+    command.stdout(Stdio::null());
+    let (mut text, mut chunk) = (Vec::new(), [0; 1024]);
+    while String::from_utf8_lossy(&text).matches("\x1b[2J").count() < 2 {
+        let count = ours.read(&mut chunk).expect("the command runs");
+        text.extend_from_slice(&chunk[..count]);
+    }
+    child.signal(Signal::INT);
+    let _end = ours.read_to_end(&mut text);
+    child.wait();
+    let text = String::from_utf8(text).expect("what is printed is UTF-8");
+    let (begin, frames) = text.split_once("\x1b[H\x1b[2J").expect("a first screen");
+    assert!(begin.contains("\x1b[?1049h"), "{begin:?}");
+    assert!(frames.ends_with("\x1b[?25h\x1b[?1049l"), "the terminal is as it was: {frames:?}");
+    let first = frames.split("\x1b[H\x1b[2J").next().expect("a screen");
+    let first = anstream::adapter::strip_str(first).to_string();
+    assert!(first.contains("PROD  primary"), "{first}");
+    assert!(first.lines().count() <= 12 && first.lines().all(|line| line.chars().count() <= 40), "{first}");
 }
 
 /// Starts a daemon with its log on a terminal, ends it, and gives the log.
@@ -98,8 +130,8 @@ fn log_and_rust_log_set_the_level_and_log_wins() {
             command.env("RUST_LOG", variable);
         }
         let mut daemon = Daemon::launch(node.path(), command);
-        // A silent daemon tells by its state file that it runs.
-        eventually("the first verdict", || node.path().join("state/PROD.json").exists().then_some(()));
+        // The state file of a silent daemon shows that it runs.
+        eventually("the first verdict", || node.path().join("state/PROD.json").exists());
         daemon.signal(Signal::TERM);
         assert!(daemon.wait_for_end().success());
         fs::remove_file(node.path().join("state/PROD.json")).unwrap();

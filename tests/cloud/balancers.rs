@@ -3,7 +3,7 @@
 use mirrorvip::simulation::cloud::{ClassicBalancer, Health, HealthCheck, Target, TargetGroup};
 use serde_json::{Value, json};
 
-use crate::harness::{Boto3, Page, aws, eventually, fast_cloud};
+use super::harness::{Boto3, Page, aws, eventually, fast_cloud};
 
 /// State and reason of the target of this id, as boto3 sees them.
 fn state(boto3: &mut Boto3, arn: &str, id: &str) -> Option<(String, String)> {
@@ -16,7 +16,7 @@ fn state(boto3: &mut Boto3, arn: &str, id: &str) -> Option<(String, String)> {
 
 fn wait_for_state(boto3: &mut Boto3, arn: &str, id: &str, expected: &str) {
     eventually(&format!("{id} {expected}"), || {
-        state(boto3, arn, id).is_some_and(|(state, _)| state == expected).then_some(())
+        state(boto3, arn, id).is_some_and(|(state, _)| state == expected)
     });
 }
 
@@ -25,8 +25,8 @@ fn boto3_takes_a_target_from_registering_to_gone() {
     let cloud = fast_cloud();
     let arn = cloud.create_target_group(TargetGroup::network("iris"));
     let (a, b) = (Page::start(true), Page::start(false));
-    cloud.place("a", 8080, a.address);
-    cloud.place("b", 8080, b.address);
+    cloud.place("a", 8080, a.address());
+    cloud.place("b", 8080, b.address());
     let mut boto3 = Boto3::start(cloud.environment("a"));
 
     let groups = boto3.ok("elbv2", "describe_target_groups", &json!({ "TargetGroupArns": [arn] }));
@@ -69,7 +69,7 @@ fn boto3_takes_a_target_from_registering_to_gone() {
     boto3.ok("elbv2", "register_targets", &one);
     assert_ne!(state(&mut boto3, &arn, "10.0.1.11").expect("it is registered").0, "draining");
     boto3.ok("elbv2", "deregister_targets", &one);
-    eventually("the target is gone", || state(&mut boto3, &arn, "10.0.1.11").is_none().then_some(()));
+    eventually("the target is gone", || state(&mut boto3, &arn, "10.0.1.11").is_none());
     boto3.ok("elbv2", "deregister_targets", &one);
     let asked = boto3.ok("elbv2", "describe_target_health", &one);
     assert_eq!(asked["TargetHealthDescriptions"][0]["TargetHealth"]["Reason"], "Target.NotRegistered");
@@ -83,7 +83,20 @@ fn boto3_takes_a_target_from_registering_to_gone() {
 }
 
 #[test]
-fn whoever_empties_a_pool_is_noticed() {
+fn an_address_outside_the_network_needs_all_zones() {
+    let cloud = fast_cloud();
+    let arn = cloud.create_target_group(TargetGroup::network("iris"));
+    let mut boto3 = Boto3::start(cloud.environment("a"));
+    let mut target = json!({ "Id": "192.168.1.1", "Port": 1972 });
+    let register = |target: &Value| json!({ "TargetGroupArn": arn, "Targets": [target] });
+    assert_eq!(boto3.call("elbv2", "register_targets", &register(&target))["error"], "InvalidTarget");
+    target["AvailabilityZone"] = json!("all");
+    boto3.ok("elbv2", "register_targets", &register(&target));
+    assert_eq!(cloud.target_health(&arn).len(), 1);
+}
+
+#[test]
+fn an_emptied_pool_is_noticed() {
     let cloud = fast_cloud();
     let arn = cloud.create_target_group(TargetGroup::network("iris"));
     cloud.know_primary(|| Some("b".to_owned()));
@@ -104,14 +117,14 @@ fn the_command_line_registers_describes_and_deregisters() {
     let cloud = fast_cloud();
     let arn = cloud.create_target_group(TargetGroup::network("iris"));
     let page = Page::start(true);
-    cloud.place("a", 8080, page.address);
+    cloud.place("a", 8080, page.address());
     let aws = |arguments: &[&str]| aws(cloud.environment("a"), arguments);
     let target = ["--target-group-arn", &arn, "--targets", "Id=10.0.1.11,Port=1972"];
     aws(&[&["elbv2", "register-targets"], &target[..]].concat()).expect("it is registered");
     eventually("the target is healthy", || {
         let health =
             aws(&["elbv2", "describe-target-health", "--target-group-arn", &arn]).expect("an answer");
-        (health["TargetHealthDescriptions"][0]["TargetHealth"]["State"] == "healthy").then_some(())
+        health["TargetHealthDescriptions"][0]["TargetHealth"]["State"] == "healthy"
     });
     let balancers = aws(&["elbv2", "describe-load-balancers"]).expect("an answer");
     let balancer = balancers["LoadBalancers"][0]["LoadBalancerArn"].as_str().expect("it has one").to_owned();
@@ -134,7 +147,7 @@ fn the_command_line_registers_describes_and_deregisters() {
 fn a_classic_load_balancer_works_by_instance_id() {
     let cloud = fast_cloud();
     let page = Page::start(true);
-    cloud.place("a", 8080, page.address);
+    cloud.place("a", 8080, page.address());
     let health_check = HealthCheck::default();
     let name = "iris".to_owned();
     cloud.create_classic_balancer(ClassicBalancer {
@@ -152,7 +165,7 @@ fn a_classic_load_balancer_works_by_instance_id() {
     assert_eq!(registered["Instances"], json!([{ "InstanceId": a }]));
     eventually("the instance is in service", || {
         let health = boto3.ok("elb", "describe_instance_health", &json!({ "LoadBalancerName": "iris" }));
-        (health["InstanceStates"][0]["State"] == "InService").then_some(())
+        health["InstanceStates"][0]["State"] == "InService"
     });
     let other = json!({ "LoadBalancerName": "iris", "Instances": [{ "InstanceId": b }] });
     let health = boto3.ok("elb", "describe_instance_health", &other);

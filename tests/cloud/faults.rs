@@ -1,11 +1,11 @@
-//! What each fault looks like on the wire, over raw connections.
+//! What each fault does on the wire, over raw connections.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use mirrorvip::simulation::cloud::{Effect, Fault, Service, SimulatedCloud, TargetGroup};
 
-use crate::harness::{connect, eventually, fast_cloud, read_answer, send_query};
+use super::harness::{connect, eventually, fast_cloud, read_answer, send_query};
 
 /// How long a test watches that nothing comes. What fails here fails by getting an answer, so a machine that
 /// is slow cannot make it fail.
@@ -53,9 +53,9 @@ fn a_request_is_carried_out_whether_or_not_its_client_waits() {
     let (cloud, register, _) = cloud();
     cloud.fault(Fault::new(Effect::Delay(Duration::from_millis(100))).times(1));
     let stream = send(&cloud, &register);
-    eventually("the request has arrived", || (cloud.faults_left() == 0).then_some(()));
+    eventually("the request has arrived", || cloud.faults_left() == 0);
     drop(stream);
-    eventually("the change is made", || (cloud.mutations().len() == 1).then_some(()));
+    eventually("the change is made", || cloud.mutations().len() == 1);
     cloud.fault(Fault::new(Effect::HangAfter).times(1));
     assert!(is_silent(&mut send(&cloud, &register)));
     assert_eq!(cloud.mutations().len(), 2);
@@ -91,7 +91,7 @@ fn a_request_can_be_overtaken() {
     let deregister = register.replace("Action=Register", "Action=Deregister");
     cloud.fault(Fault::new(Effect::Overtaken).action("RegisterTargets").times(1));
     let mut slow = send(&cloud, &register);
-    eventually("the request has arrived", || (cloud.faults_left() == 0).then_some(()));
+    eventually("the request has arrived", || cloud.faults_left() == 0);
     assert_eq!(read_answer(&mut send(&cloud, &deregister)).expect("an answer").0, 200);
     assert_eq!(read_answer(&mut slow).expect("an answer, later").0, 200);
     let actions: Vec<_> = cloud.mutations().into_iter().map(|mutation| mutation.action).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mirrorvip::simulation::cloud::{Effect, Fault, Service, Settings, SimulatedCloud, TargetGroup};
 use serde_json::{Value, json};
 
-use crate::harness::{Boto3, aws, eventually, fast_cloud};
+use super::harness::{Boto3, aws, eventually, fast_cloud};
 
 fn change(action: &str, record_type: &str, name: &str, value: &str) -> Value {
     json!({ "Action": action, "ResourceRecordSet": {
@@ -90,7 +90,7 @@ fn the_command_line_swaps_a_record_and_loses_a_swap() {
     };
     let swapped = swap("10.0.1.11", "10.0.1.12").expect("it was read a moment ago");
     assert_eq!(swapped["ChangeInfo"]["Status"], "PENDING");
-    let lost = swap("10.0.1.11", "10.0.1.13").expect_err("somebody was faster");
+    let lost = swap("10.0.1.11", "10.0.1.13").expect_err("another client was faster");
     assert!(lost.contains("(InvalidChangeBatch)"), "{lost}");
     assert!(lost.contains("but the values provided do not match the current values]"), "{lost}");
     let listed =
@@ -193,23 +193,22 @@ fn network_interfaces_are_found_by_id_and_by_instance() {
 }
 
 #[test]
-fn a_metric_arrives_in_either_encoding() {
+fn a_metric_of_each_member_arrives() {
     let cloud = fast_cloud();
     let mut boto3 = Boto3::start(cloud.environment("a"));
-    let data = json!({ "Namespace": "mirrorvip", "MetricData": [
-        { "MetricName": "Primary", "Dimensions": [{ "Name": "Member", "Value": "a" }], "Value": 1.0 }
-    ] });
-    boto3.ok("cloudwatch", "put_metric_data", &data);
-    let metric =
-        ["--namespace", "mirrorvip", "--metric-name", "Primary", "--dimensions", "Member=b", "--value", "0"];
-    aws(cloud.environment("b"), &[&["cloudwatch", "put-metric-data"], &metric[..]].concat())
-        .expect("it is taken");
+    let data = |member: &str, value: f64| {
+        let dimensions = json!([{ "Name": "Member", "Value": member }]);
+        let datum = json!({ "MetricName": "Primary", "Dimensions": dimensions, "Value": value });
+        json!({ "Namespace": "mirrorvip", "MetricData": [datum] })
+    };
+    boto3.ok("cloudwatch", "put_metric_data", &data("a", 1.0));
+    Boto3::start(cloud.environment("b")).ok("cloudwatch", "put_metric_data", &data("b", 0.0));
     let metrics = cloud.metrics();
     let seen: Vec<_> = metrics.iter().map(|datum| (datum.member.as_str(), datum.value)).collect();
     assert_eq!(seen, [("a", 1.0), ("b", 0.0)]);
     assert!(metrics.iter().all(|datum| datum.dimensions.get("Member") == Some(&datum.member)));
     cloud.fault(Fault::new(Effect::Throttle).on(Service::CloudWatch).times(3));
-    assert_eq!(boto3.call("cloudwatch", "put_metric_data", &data)["error"], "Throttling");
+    assert_eq!(boto3.call("cloudwatch", "put_metric_data", &data("a", 1.0))["error"], "Throttling");
 }
 
 #[test]
@@ -232,7 +231,7 @@ fn credentials_come_from_the_instance_metadata_and_expire() {
 }
 
 #[test]
-fn who_has_the_wrong_key_or_region_is_refused() {
+fn a_wrong_key_or_region_is_refused() {
     let cloud = fast_cloud();
     let with = |key: &str, value: &str| {
         let mut environment = cloud.environment("a");
@@ -241,7 +240,7 @@ fn who_has_the_wrong_key_or_region_is_refused() {
         environment
     };
     let describe = ["elbv2", "describe-target-groups"];
-    let error = aws(with("AWS_ACCESS_KEY_ID", "AKIANOBODY"), &describe).expect_err("nobody's key");
+    let error = aws(with("AWS_ACCESS_KEY_ID", "AKIANOBODY"), &describe).expect_err("an unknown key");
     assert!(error.contains("(InvalidClientTokenId)"), "{error}");
     let error = aws(with("AWS_DEFAULT_REGION", "us-east-1"), &describe).expect_err("another region");
     assert!(error.contains("(SignatureDoesNotMatch)"), "{error}");

@@ -1,47 +1,33 @@
 //! A page that says what a test wants, a boto3 that makes calls, the AWS command line, and raw requests.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mirrorvip::simulation::cloud::{Settings, SimulatedCloud};
+use mirrorvip::simulation::cloud::SimulatedCloud;
 use serde_json::Value;
 
-#[path = "../support/python.rs"]
-mod python;
+pub(crate) use crate::support::cloud::fast_cloud;
+use crate::support::python;
+pub(crate) use crate::support::python::Boto3;
+use crate::support::server::Server;
+use crate::support::{Condition, eventually_within};
 
-pub(crate) use python::Boto3;
-
-/// No honest step takes this long on any machine.
+/// No step takes this long on any machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A status page on a port of its own; its thread ends with it.
+/// A status page on a port of its own.
 pub(crate) struct Page {
-    pub(crate) address: SocketAddr,
     serves: Arc<AtomicBool>,
-    stopping: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-/// A cloud that runs fifty times as fast as AWS.
-pub(crate) fn fast_cloud() -> SimulatedCloud {
-    let settings = Settings { second: Duration::from_millis(20), ..Settings::default() };
-    SimulatedCloud::start(settings).expect("loopback ports are free")
+    server: Server,
 }
 
 /// Waits until `condition` gives something, and fails with `what` if it never does.
-pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+pub(crate) fn eventually<C: Condition>(what: &str, condition: impl FnMut() -> C) -> C::Value {
+    eventually_within(PATIENCE, what, condition)
 }
 
 /// Runs the AWS command line; its answer as JSON (null if there is none), or what it wrote to standard error.
@@ -58,7 +44,7 @@ pub(crate) fn aws(environment: Vec<(String, String)>, arguments: &[&str]) -> Res
     Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
 }
 
-/// Sends a signed-looking request of the Query protocol; the connection can be used further.
+/// Sends a request with the form of a signature of the Query protocol; the connection can be used further.
 pub(crate) fn send_query(stream: &mut TcpStream, key: &str, service: &str, body: &str) {
     let region = if service == "route53" { "us-east-1" } else { "eu-west-1" };
     let scope = format!("{key}/20260101/{region}/{service}/aws4_request");
@@ -107,40 +93,25 @@ pub(crate) fn read_answer(stream: &mut TcpStream) -> std::io::Result<(u16, Strin
 impl Page {
     /// A page that says SUCCESS or FAILED.
     pub(crate) fn start(serves: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback ports are free");
-        let address = listener.local_addr().expect("it is bound");
-        let (serves, stopping) = (Arc::new(AtomicBool::new(serves)), Arc::new(AtomicBool::new(false)));
-        let (says, stop) = (Arc::clone(&serves), Arc::clone(&stopping));
-        let thread = std::thread::spawn(move || {
-            while let Ok((mut client, _)) = listener.accept() {
-                if stop.load(Ordering::Relaxed) {
-                    return;
-                }
-                let mut head = [0; 1024];
-                let _request = client.read(&mut head);
-                let answer: &[u8] = if says.load(Ordering::Relaxed) {
-                    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 7\r\n\r\nSUCCESS"
-                } else {
-                    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 6\r\n\r\nFAILED"
-                };
-                let _answered = client.write_all(answer);
+        let serves = Arc::new(AtomicBool::new(serves));
+        let says = Arc::clone(&serves);
+        let page = Server::http(move |_| {
+            if says.load(Ordering::Relaxed) {
+                ("200 OK", "text/plain", "SUCCESS".to_owned())
+            } else {
+                ("503 Service Unavailable", "text/plain", "FAILED".to_owned())
             }
         });
-        Self { address, serves, stopping, thread: Some(thread) }
+        Self { serves, server: page }
+    }
+
+    /// Where it answers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// Changes what it says.
     pub(crate) fn say(&self, serves: bool) {
         self.serves.store(serves, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        let _wake_up = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ended = thread.join();
-        }
     }
 }

@@ -1,12 +1,12 @@
 //! The image: what is in it and what is not, and that a wrong configuration is reported as everywhere.
 
-use crate::images::{MIRRORVIP, build_mirrorvip};
-use crate::support::containers::{Docker, possible};
-use crate::support::documents;
+use super::images::{MIRRORVIP, build_mirrorvip};
+use crate::support::docker::{Docker, is_root};
+use crate::support::{documents, eventually};
 
 #[test]
 fn the_image_has_one_program_and_an_ordinary_user() {
-    if !possible() {
+    if !is_root() {
         return;
     }
     let docker = Docker::start();
@@ -19,15 +19,14 @@ fn the_image_has_one_program_and_an_ordinary_user() {
     );
     assert_eq!(inspect("{{json .Config.Healthcheck.Test}}"), r#"["CMD","/usr/bin/mirrorvip","healthcheck"]"#);
 
-    // What runs is what was built, as the user that is no one special, on a file system that cannot be written to.
+    // What runs is what was built, as an ordinary user, on a file system that cannot be written to.
     let version = docker.run(&["run", "--rm", "--read-only", "--cap-drop=ALL", MIRRORVIP, "--version"]);
     assert_eq!(version, concat!("mirrorvip ", env!("CARGO_PKG_VERSION")));
-    let shell =
-        docker.docker(&["run", "--rm", "--entrypoint", "/bin/sh", MIRRORVIP]).output().expect("it runs");
+    let shell = docker.try_run(&["run", "--rm", "--entrypoint", "/bin/sh", MIRRORVIP]);
     assert_eq!(shell.status.code(), Some(127), "there is no shell: {shell:?}");
 
     let wrong = "MIRRORVIP_CONFIG_TOML=[health]\nlisten = 8080\n";
-    let output = docker.docker(&["run", "--rm", "--env", wrong, MIRRORVIP]).output().expect("it runs");
+    let output = docker.try_run(&["run", "--rm", "--env", wrong, MIRRORVIP]);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(78), "{complaint}");
     assert!(complaint.contains("--> MIRRORVIP_CONFIG_TOML:2:10"), "{complaint}");
@@ -35,10 +34,10 @@ fn the_image_has_one_program_and_an_ordinary_user() {
     let configured =
         "MIRRORVIP_CONFIG_TOML=[[mirror]]\nname = \"PROD\"\n[mirror.probe.file]\npath = \"/role\"\n";
     let container = docker.run(&["run", "--detach", "--network=none", "--env", configured, MIRRORVIP]);
-    // The same that Docker calls every ten seconds; with no instance in sight the listener answers all the same.
-    crate::support::eventually("a healthy daemon", || {
-        let check = docker.docker(&["exec", &container, "/usr/bin/mirrorvip", "healthcheck"]).output();
-        check.is_ok_and(|check| check.status.success()).then_some(())
+    // The same that Docker calls every ten seconds; the listener answers without an instance, too.
+    eventually("a healthy daemon", || {
+        let check = docker.try_run(&["exec", &container, "/usr/bin/mirrorvip", "healthcheck"]);
+        check.status.success()
     });
     let documents = tempfile::tempdir().expect("a temporary directory");
     let copied = documents.path().join("copied");
@@ -49,5 +48,5 @@ fn the_image_has_one_program_and_an_ordinary_user() {
     docker.run(&["unpause", &container]);
     docker.run(&["stop", &container]);
     let ended = docker.run(&["inspect", "--format", "{{.State.ExitCode}}", &container]);
-    assert_eq!(ended, "0", "it stops in order: {}", docker.run(&["logs", &container]));
+    assert_eq!(ended, "0", "it shuts down cleanly: {}", docker.run(&["logs", &container]));
 }

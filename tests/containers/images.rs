@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::containers::{Docker, Root, done, repository, which};
+use crate::support::docker::{Docker, Root, output_of, repository, which};
 
 /// What the image of Rust has: `cargo`, which checks that it is called as the Dockerfile should, for all that is
 /// needed and nothing else.
@@ -17,8 +17,8 @@ cp /binary target/release/mirrorvip
 "#;
 
 /// What matters of `iris-main`: it calls the hook `--after`, waits until the hook and everything that holds its
-/// output have ended, says that the instance is up, and stays until it is told to stop. The instance's directory
-/// `/instance` is the test's; its web server tells the line of `iris qlist`, for the stand-in of the gateway.
+/// output have ended, says that the instance is up, and runs until it is stopped. The instance's directory
+/// `/instance` is the test's; its web server serves the line of `iris qlist`, for the stand-in of the gateway.
 const IRIS_MAIN: &str = r#"#!/bin/sh
 trap 'exit 0' TERM INT
 while [ $# -gt 0 ]; do
@@ -63,7 +63,7 @@ pub(crate) fn build_mirrorvip(docker: &Docker) {
     // Without what only a debugger reads, which is nine tenths.
     let stripped = tempfile::NamedTempFile::new().expect("a temporary file");
     let binary = Path::new(env!("CARGO_BIN_EXE_mirrorvip"));
-    done(Command::new("objcopy").arg("--strip-debug").arg(binary).arg(stripped.path()));
+    output_of(Command::new("objcopy").arg("--strip-debug").arg(binary).arg(stripped.path()));
 
     let rust = Root::with_shell();
     rust.write("usr/local/bin/cargo", CARGO);

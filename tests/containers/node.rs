@@ -8,16 +8,18 @@ use std::path::PathBuf;
 use mirrorvip::simulation::FakeIris;
 use tempfile::TempDir;
 
-use crate::images::HAPROXY;
-use crate::support::containers::{Docker, repository};
+use super::images::{HAPROXY, build_mirrorvip, make_others};
+use crate::support::docker::{Docker, is_root, output_of, repository};
 use crate::support::eventually;
+use crate::support::haproxy::Server;
 
-/// The network between HAProxy and the pages.
+/// The network between HAProxy and the pages, with addresses that RFC 2544 reserves for tests.
 const LB: &str = "lb";
+const SUBNET: &str = "198.18.0.0/24";
 
 /// Both members and HAProxy.
-pub(crate) struct Stage<'a> {
-    docker: &'a Docker,
+pub(crate) struct Stage {
+    pub(crate) docker: Docker,
     /// The compose file.
     file: PathBuf,
     /// The service whose container answers the page.
@@ -50,15 +52,21 @@ impl Member {
     }
 
     fn address(self) -> String {
-        Docker::chosen_address([11, 12][self.index()])
+        format!("198.18.0.{}", 11 + self.index())
     }
 }
 
 // === impl Stage ===
 
-impl<'a> Stage<'a> {
-    /// Starts both members of `config/docker/FILE`, whose `page` service answers, the first as the primary.
-    pub(crate) fn start(docker: &'a Docker, file: &str, page: &'static str) -> Self {
+impl Stage {
+    /// Starts both members of `config/docker/FILE`, whose `page` service answers, the first as the primary; only root can.
+    pub(crate) fn start(file: &str, page: &'static str) -> Option<Self> {
+        if !is_root() {
+            return None;
+        }
+        let docker = Docker::start();
+        build_mirrorvip(&docker);
+        make_others(&docker);
         let directory = TempDir::new().expect("a temporary directory");
         let instance = |member: Member| {
             let path = directory.path().join(member.project());
@@ -68,13 +76,13 @@ impl<'a> Stage<'a> {
         let file = repository("config/docker").join(file);
         let stage = Self { docker, file, page, directory, members };
         stage.promote(Member::First);
-        docker.make_network(LB);
+        stage.docker.run(&["network", "create", "--subnet", SUBNET, LB]);
         for member in Member::ALL {
             stage.compose(member, &["up", "--detach", "--no-build"]);
             stage.heal(member);
         }
         stage.start_haproxy();
-        stage
+        Some(stage)
     }
 
     /// Makes one the primary and the other the backup, the old primary first, as in an orderly hand-over.
@@ -121,7 +129,7 @@ impl<'a> Stage<'a> {
     /// The process of this name in the container of a member's service, which has a shell's tools.
     pub(crate) fn process(&self, member: Member, service: &str, name: &str) -> Option<String> {
         let container = self.container(member, service);
-        let output = self.docker.docker(&["exec", &container, "pidof", name]).output().expect("docker runs");
+        let output = self.docker.try_run(&["exec", &container, "pidof", name]);
         let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         (!found.is_empty()).then_some(found)
     }
@@ -132,18 +140,18 @@ impl<'a> Stage<'a> {
         let arrived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             eventually("HAProxy's choice", || {
                 last = self.up();
-                (last == expected).then_some(())
+                last == expected
             });
         }));
         assert!(arrived.is_ok(), "traffic goes to {last:?}, not to {expected:?}\n{}", self.logs());
     }
 
-    /// Waits until Docker says of a service that it is healthy.
+    /// Waits until Docker reports that a service is healthy.
     pub(crate) fn wait_until_healthy(&self, member: Member, service: &str) {
         let container = self.container(member, service);
         eventually("a healthy container", || {
             let health = self.docker.run(&["inspect", "--format", "{{.State.Health.Status}}", &container]);
-            (health == "healthy").then_some(())
+            health == "healthy"
         });
     }
 
@@ -183,15 +191,15 @@ impl<'a> Stage<'a> {
             return Vec::new();
         };
         let mut text = String::new();
-        let told = stats.write_all(b"show stat\n").and_then(|()| stats.read_to_string(&mut text));
-        // Before its first check a server counts as up, with a status that says so: only a check's word is taken.
+        let asked = stats.write_all(b"show stat\n").and_then(|()| stats.read_to_string(&mut text));
+        let servers = if asked.is_ok() { Server::read_all(&text) } else { Vec::new() };
+        // Before its first check a server counts as up, with a status that says so: only a check counts here.
         let is_up = |member: &Member| {
-            let line = text.lines().find(|line| line.starts_with(&format!("iris,{},", member.project())));
-            line.is_some_and(|line| {
-                line.contains(",L7OK,") && line.split(',').nth(17).is_some_and(|s| s.starts_with("UP"))
+            servers.iter().any(|server| {
+                server.text("svname") == member.project() && server.check_status() == "L7OK" && server.is_up()
             })
         };
-        if told.is_err() { Vec::new() } else { Member::ALL.into_iter().filter(is_up).collect() }
+        Member::ALL.into_iter().filter(is_up).collect()
     }
 
     fn compose(&self, member: Member, arguments: &[&str]) -> String {
@@ -206,18 +214,17 @@ impl<'a> Stage<'a> {
         let mut whole = vec!["--project-name", member.project(), "--file", &file, "--file", &extra];
         whole.extend(arguments);
         // Both members are on one machine here: a port that the system chooses.
-        let mut command = self.docker.compose(&whole);
-        crate::support::containers::done(command.env("HEALTH_PORT", "127.0.0.1:"))
+        output_of(self.docker.compose().args(whole).env("HEALTH_PORT", "127.0.0.1:"))
     }
 
-    /// What everybody said, for messages of failing tests.
+    /// The logs of both members, for messages of failing tests.
     fn logs(&self) -> String {
         let logs = |member| self.compose(member, &["logs", "--no-color", "--tail", "30"]);
         Member::ALL.map(logs).join("\n")
     }
 }
 
-impl Drop for Stage<'_> {
+impl Drop for Stage {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             for member in Member::ALL {

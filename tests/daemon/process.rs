@@ -16,8 +16,8 @@ use crate::support::{Daemon, Guarded, PATIENCE, as_ordinary_user, eventually, mi
 /// How often a signal is sent in the first milliseconds. Without protection about one of seven such starts dies.
 const STARTS: usize = 40;
 
-/// Waits until a daemon has opened its configuration or its event queue, which is as soon as anybody can see that it is
-/// past its first instructions. Other files do not tell: while it is executed it holds those of its starter, and then
+/// Waits until a daemon has opened its configuration or its event queue, which is the first sign that it is
+/// past its first instructions. Other files are no sign: while it is executed it holds those of its starter, and then
 /// those of the loader. Spins: there is less than a millisecond to hit.
 fn wait_for_first_file(daemon: Pid, node: &Node) {
     let deadline = now() + PATIENCE;
@@ -70,7 +70,7 @@ fn publisher_survives_signals_in_its_first_milliseconds() {
         let publisher = Guarded::start(&mut command);
         wait_for_first_file(Pid::from_child(&publisher.0), &node);
         publisher.signal(if start % 2 == 0 { Signal::HUP } else { Signal::USR1 });
-        eventually("the role", || role.exists().then_some(()));
+        eventually("the role", || role.exists());
         publisher.signal(Signal::TERM);
         let mut publisher = publisher;
         assert!(publisher.wait().success());
@@ -91,7 +91,7 @@ fn stop_in_the_first_milliseconds_is_orderly() {
     }
 }
 
-/// A FIFO without a writer stands for a file system that hangs. Refusing to read it is good, too.
+/// A FIFO without a writer stands for a file system that hangs. A refusal to read it is correct as well.
 #[test]
 fn stop_ends_a_start_that_hangs_in_a_file() {
     let node = Node::primary();
@@ -103,9 +103,7 @@ fn stop_ends_a_start_that_hangs_in_a_file() {
         &format!("[admin]\ntoken_file = \"{}\"\n", token.display()),
     ));
     let mut daemon = Daemon::launch(node.path(), mirrorvip());
-    eventually("the start to hang, or to be refused", || {
-        (daemon.has_ended() || blocks(daemon.pid())).then_some(())
-    });
+    eventually("the start to hang, or to be refused", || daemon.has_ended() || blocks(daemon.pid()));
     let _refused_already = kill_process(daemon.pid(), Signal::TERM);
     let end = daemon.wait_for_end();
     assert!(matches!(end.code(), Some(0 | 78)), "{end}: {}", daemon.log_text());
@@ -122,7 +120,7 @@ fn blocks(pid: Pid) -> bool {
     field("State:").starts_with('S') && caught & (1 << 14) != 0
 }
 
-/// A verb is told from an argument that looks like one.
+/// A verb is distinguished from an argument that has its name.
 #[test]
 fn a_command_that_is_no_daemon_ends_at_a_hang_up() {
     let node = Node::primary();
@@ -165,7 +163,7 @@ fn children_and_their_children_die_with_a_killed_daemon() {
         let text = eventually("the script", || fs::read_to_string(&pids).ok());
         let running: Vec<_> = text.split_whitespace().collect();
         assert!(running.len() == 2 && running.iter().all(|pid| lives(pid)), "{text}");
-        // Who ends a daemon by its terminal or control group reaches its guard as well, which must stay.
+        // A signal to the terminal or the control group of a daemon reaches its guard as well, which must stay.
         for guard in guards(daemon.pid()) {
             for also in [Signal::TERM, Signal::INT, Signal::HUP, Signal::USR1] {
                 kill_process(guard, also).expect("it is there");
@@ -173,9 +171,7 @@ fn children_and_their_children_die_with_a_killed_daemon() {
         }
         daemon.signal(signal);
         daemon.wait_for_end();
-        eventually("the end of the script and its child", || {
-            (!running.iter().any(|pid| lives(pid))).then_some(())
-        });
+        eventually("the end of the script and its child", || !running.iter().any(|pid| lives(pid)));
         fs::remove_file(&pids).expect("it is there");
     }
 }
@@ -215,8 +211,8 @@ fn a_guard_that_was_killed_is_replaced_and_knows_what_runs() {
     assert!(lives(&hook));
     daemon.signal(Signal::KILL);
     daemon.wait_for_end();
-    eventually("the end of the hook", || (!lives(&hook)).then_some(()));
-    eventually("the guard's end", || (!lives(&second.as_raw_nonzero().to_string())).then_some(()));
+    eventually("the end of the hook", || !lives(&hook));
+    eventually("the guard's end", || !lives(&second.as_raw_nonzero().to_string()));
 }
 
 #[test]
@@ -226,7 +222,7 @@ fn the_guard_ends_with_a_daemon_that_is_stopped() {
     daemon.wait_for_page(200);
     let [guard] = guards(daemon.pid())[..] else { panic!("there is one guard") };
     assert!(daemon.stop().success());
-    eventually("its end", || (!lives(&guard.as_raw_nonzero().to_string())).then_some(()));
+    eventually("its end", || !lives(&guard.as_raw_nonzero().to_string()));
 }
 
 // === secrets ===
@@ -242,7 +238,7 @@ fn commands_see_nothing_of_the_daemon() {
     );
     let config = asked_by(&node, &script);
     let secret = node.path().join("inherited");
-    fs::write(&secret, "a descriptor that somebody left open").expect("the test's directory is writable");
+    fs::write(&secret, "a descriptor that the caller left open").expect("the test's directory is writable");
     let ordinary = as_ordinary_user(node.path());
     open_to_all(node.path(), 0o777);
     let mut command = Command::new("sh");

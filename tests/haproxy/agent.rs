@@ -1,11 +1,11 @@
-//! HAProxy's agent check: the daemon says more than up and down there, and a new daemon takes back what the
-//! one before it said.
+//! HAProxy's agent check: the daemon says more than up and down there, and a new daemon revokes what the
+//! one before it reported.
 
 use rustix::process::Signal;
 
-use crate::balancer::Checks;
-use crate::clients::{NOBODY, Session};
-use crate::stage::{Member, Stage};
+use super::balancer::Checks;
+use super::clients::{NO_MEMBER, Session};
+use super::stage::{Member, Stage};
 
 /// The agent alone decides.
 fn agent_only(name: &str, member: &Member) -> String {
@@ -30,11 +30,11 @@ fn says_up_and_down_and_why() {
     let fallen = stage.balancer.wait_until_down("a");
     assert_eq!(fallen.status(), "DOWN (agent)");
     stage.balancer.wait_for("a", "with its reason", |server| server.agent_reason() == "synchronizing");
-    clients.wait_for(NOBODY);
+    clients.wait_for(NO_MEMBER);
     stage.b.becomes("Primary");
     stage.balancer.wait_until_up("b");
     clients.wait_for("b");
-    assert_eq!(clients.story(), ["a", NOBODY, "b"]);
+    assert_eq!(clients.story(), ["a", NO_MEMBER, "b"]);
 }
 
 #[test]
@@ -47,17 +47,17 @@ fn a_stop_drains_and_the_next_daemon_is_ready() {
 
     stage.a.daemon().signal(Signal::TERM);
     stage.balancer.wait_for("a", "draining", |server| server.status().starts_with("DRAIN"));
-    clients.wait_for(NOBODY);
+    clients.wait_for(NO_MEMBER);
     assert_eq!(session.ask().as_deref(), Some("a"), "a restart of the daemon ends no session");
     stage.a.hurry_to_the_end();
     let alone = stage.balancer.wait_for("a", "without its agent", |server| server.agent_status() == "L4CON");
-    assert!(alone.status().starts_with("DRAIN"), "nobody has taken it back: {alone:?}");
+    assert!(alone.status().starts_with("DRAIN"), "the drain was not undone: {alone:?}");
 
     stage.a.start_again();
     stage.balancer.wait_until_up("a");
     clients.wait_for("a");
     assert_eq!(session.ask().as_deref(), Some("a"), "the session outlives the restart");
-    assert_eq!(clients.story(), ["a", NOBODY, "a"]);
+    assert_eq!(clients.story(), ["a", NO_MEMBER, "a"]);
 }
 
 #[test]
@@ -73,11 +73,11 @@ fn a_backup_that_drained_is_taken_in_when_it_is_promoted() {
     stage.balancer.wait_for("b", "down as backup", |server| server.agent_reason() == "backup");
 
     stage.a.becomes("Backup");
-    clients.wait_for(NOBODY);
+    clients.wait_for(NO_MEMBER);
     stage.b.becomes("Primary");
     stage.balancer.wait_until_up("b");
     clients.wait_for("b");
-    assert_eq!(clients.story(), ["a", NOBODY, "b"]);
+    assert_eq!(clients.story(), ["a", NO_MEMBER, "b"]);
 }
 
 #[test]
@@ -87,14 +87,14 @@ fn a_member_that_left_the_mirror_is_in_maintenance_until_it_is_primary() {
     clients.wait_for("a");
     stage.a.iris.set_role("Not Member", "").expect("the test's directory is writable");
     stage.balancer.wait_for("a", "in maintenance", |server| server.status() == "MAINT");
-    clients.wait_for(NOBODY);
+    clients.wait_for(NO_MEMBER);
     stage.a.becomes("Backup");
     let back = stage.balancer.wait_for("a", "a member again", |server| server.agent_reason() == "backup");
     assert_eq!(back.status(), "MAINT", "being a member alone brings it to no client");
     stage.a.becomes("Primary");
     stage.balancer.wait_until_up("a");
     clients.wait_for("a");
-    assert_eq!(clients.story(), ["a", NOBODY, "a"]);
+    assert_eq!(clients.story(), ["a", NO_MEMBER, "a"]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn agent_and_page_agree_through_restart_and_failover() {
     clients.wait_for("a");
     stage.a.daemon().signal(Signal::TERM);
     stage.balancer.wait_for("a", "out", |server| !server.is_up());
-    clients.wait_for(NOBODY);
+    clients.wait_for(NO_MEMBER);
     stage.a.hurry_to_the_end();
     stage.a.start_again();
     stage.balancer.wait_until_up("a");
@@ -112,9 +112,9 @@ fn agent_and_page_agree_through_restart_and_failover() {
 
     stage.a.becomes("Waiting");
     stage.balancer.wait_until_down("a");
-    clients.wait_for(NOBODY);
+    clients.wait_for(NO_MEMBER);
     stage.b.becomes("Primary");
     stage.balancer.wait_until_up("b");
     clients.wait_for("b");
-    assert_eq!(clients.story(), ["a", NOBODY, "a", NOBODY, "b"]);
+    assert_eq!(clients.story(), ["a", NO_MEMBER, "a", NO_MEMBER, "b"]);
 }

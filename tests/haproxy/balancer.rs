@@ -1,10 +1,8 @@
-//! A real HAProxy: a child process with a configuration of its own, and what its statistics say.
+//! A real HAProxy: a child process with a configuration of its own, and its statistics.
 //!
-//! Its statistics are the witness of these tests: what a load balancer saw and did, whatever the daemons
-//! think that they told it.
+//! Its statistics are the evidence of these tests: what a load balancer saw and did, whatever the daemons
+//! report that they answered.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -13,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::haproxy::Server;
 use crate::support::{PATIENCE, eventually};
 
 /// A running HAProxy that forwards one TCP port; killed when it is dropped.
@@ -32,17 +31,14 @@ pub(crate) struct Checks {
     pub(crate) timeout: Duration,
 }
 
-/// One server's line of `show stat`, by the names of HAProxy's management guide, section 9.1.
-pub(crate) struct Server(HashMap<String, String>);
-
 // === impl Checks ===
 
 impl Checks {
-    /// As quick as is useful. Two checks in a row have to fail, so a busy machine seems down to nobody.
+    /// As quick as is useful. Two checks in a row have to fail, so that a busy machine does not count as down.
     pub(crate) const QUICK: Self =
         Self { inter: Duration::from_millis(200), timeout: Duration::from_secs(5) };
 
-    /// For tests in which not one check may fail: nobody but a daemon at fault is late.
+    /// For tests in which not one check may fail: only a daemon at fault is late.
     pub(crate) const PATIENT: Self = Self { inter: Duration::from_secs(1), timeout: Duration::from_secs(10) };
 }
 
@@ -76,7 +72,7 @@ listen iris
         let file = directory.join("haproxy.cfg");
         fs::write(&file, configuration).expect("the test's directory is writable");
         let log = File::create(directory.join("haproxy.log")).expect("the test's directory is writable");
-        // Debian has it in /usr/sbin, which is not in everybody's PATH.
+        // Debian has it in /usr/sbin, which is not in every user's PATH.
         let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
         let child = Command::new("haproxy")
             .env("PATH", path)
@@ -109,7 +105,7 @@ listen iris
         found.unwrap_or_else(|| panic!("HAProxy has no server {name}"))
     }
 
-    /// Waits until HAProxy says of the server what `is_so` looks for.
+    /// Waits until the state of the server in HAProxy satisfies `is_so`.
     pub(crate) fn wait_for(&self, name: &str, what: &str, is_so: impl Fn(&Server) -> bool) -> Server {
         eventually(&format!("HAProxy sees server {name} {what}"), || {
             let server = self.server(name);
@@ -153,98 +149,4 @@ impl Drop for Balancer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-// === impl Server ===
-
-impl Server {
-    /// Reads the answer to `show stat`: a line of names, `# pxname,svname,...`, and a line for each server and
-    /// for the sums before and behind them.
-    fn read_all(text: &str) -> Vec<Self> {
-        let mut lines = text.trim_start_matches("# ").lines().map(fields);
-        let names = lines.next().unwrap_or_default();
-        let servers = lines.map(|line| Self(names.iter().cloned().zip(line).collect()));
-        servers.filter(|server| !matches!(server.text("svname"), "FRONTEND" | "BACKEND")).collect()
-    }
-
-    /// A field, empty when HAProxy has nothing to say.
-    pub(crate) fn text(&self, field: &str) -> &str {
-        self.0.get(field).unwrap_or_else(|| panic!("HAProxy has no field {field}"))
-    }
-
-    /// A field that counts.
-    pub(crate) fn count(&self, field: &str) -> u64 {
-        self.text(field).parse().unwrap_or_else(|_| panic!("{field} of {self:?} counts nothing"))
-    }
-
-    /// `UP`, `DOWN`, `DRAIN`, `MAINT`, some with how far a change has come or who asked for it.
-    pub(crate) fn status(&self) -> &str {
-        self.text("status")
-    }
-
-    /// Whether new clients are sent to it. `UP 1/2` is up, and one check more has to fail; a server that only its
-    /// agent checks is called `no check` while it is up.
-    pub(crate) fn is_up(&self) -> bool {
-        self.status().starts_with("UP") || self.status() == "no check"
-    }
-
-    /// What the last health check ended with: `L7OK` with SUCCESS, `L7RSP` with an answer without it,
-    /// `L7TOUT` without an answer, `L4CON` without a connection.
-    pub(crate) fn check_status(&self) -> &str {
-        // `* L7OK` while the next one is under way.
-        self.text("check_status").trim_start_matches("* ")
-    }
-
-    /// What the last agent check ended with: `L7OK` after `up`, `L7STS` after `down`, `CHECKED` after words that
-    /// say neither, `L4CON` without a connection.
-    pub(crate) fn agent_status(&self) -> &str {
-        self.text("agent_status").trim_start_matches("* ")
-    }
-
-    /// Why its agent says that it is down; empty as well while the next agent check is under way.
-    pub(crate) fn agent_reason(&self) -> &str {
-        self.text("last_agt").strip_prefix("via agent : down (").map_or("", |rest| rest.trim_end_matches(')'))
-    }
-
-    /// Checks that failed while it was up.
-    pub(crate) fn failed_checks(&self) -> u64 {
-        self.count("chkfail")
-    }
-
-    /// How often it went from up to down.
-    pub(crate) fn falls(&self) -> u64 {
-        self.count("chkdown")
-    }
-}
-
-impl fmt::Debug for Server {
-    /// What these tests look at.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            "svname",
-            "status",
-            "check_status",
-            "last_chk",
-            "chkfail",
-            "chkdown",
-            "agent_status",
-            "last_agt",
-        ];
-        f.debug_map().entries(names.map(|name| (name, self.text(name)))).finish()
-    }
-}
-
-/// One line of CSV: fields with a comma or a quote stand in quotes, quotes in them are doubled.
-fn fields(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    for character in line.chars() {
-        match character {
-            // The second of a doubled quote opens what the first closed; the text between them is empty.
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            other => fields.last_mut().expect("there is always one").push(other),
-        }
-    }
-    fields
 }

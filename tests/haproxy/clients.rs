@@ -1,4 +1,4 @@
-//! Clients of the database: they connect to the load balancer and ask who answers.
+//! Clients of the database: they connect to the load balancer and ask which member answers.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::support::{PATIENCE, eventually};
 
 /// What is noted when HAProxy has no server for a client.
-pub(crate) const NOBODY: &str = "nobody";
+pub(crate) const NO_MEMBER: &str = "no member";
 
 /// Between two clients: many times in the life of a state that HAProxy could be in.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// One session with a database.
 pub(crate) struct Session(BufReader<TcpStream>);
 
-/// One client after the other, each on a connection of its own, and whom they reached.
+/// One client after the other, each on a connection of its own, and the members that they reached.
 pub(crate) struct Clients {
     story: Arc<Mutex<Vec<String>>>,
     ended: Arc<AtomicBool>,
@@ -35,7 +35,7 @@ impl Session {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// Asks who answers; `None` when the session has been cut.
+    /// Asks which member answers; `None` when the session has been cut.
     pub(crate) fn ask(&mut self) -> Option<String> {
         let mut name = String::new();
         self.0.get_mut().write_all(b"who\n").ok()?;
@@ -50,12 +50,12 @@ impl Clients {
     /// Clients that begin to come.
     pub(crate) fn start(front: SocketAddr) -> Self {
         let (story, ended) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
-        let (written, told) = (Arc::clone(&story), Arc::clone(&ended));
+        let (written, stopped) = (Arc::clone(&story), Arc::clone(&ended));
         let thread = std::thread::spawn(move || {
-            while !told.load(Ordering::Relaxed) {
+            while !stopped.load(Ordering::Relaxed) {
                 let met = Session::open(front).ok().and_then(|mut session| session.ask());
-                let met = met.unwrap_or_else(|| NOBODY.to_owned());
-                let mut story = written.lock().expect("nobody panics with it");
+                let met = met.unwrap_or_else(|| NO_MEMBER.to_owned());
+                let mut story = written.lock().expect("no thread panics with it");
                 if story.last() != Some(&met) {
                     story.push(met);
                 }
@@ -66,16 +66,16 @@ impl Clients {
         Self { story, ended, thread: Some(thread) }
     }
 
-    /// Waits until clients meet this one.
-    pub(crate) fn wait_for(&self, who: &str) {
-        eventually(&format!("clients meet {who}; so far {:?}", self.story()), || {
-            self.story().last().is_some_and(|last| last == who).then_some(())
+    /// Waits until clients meet this member.
+    pub(crate) fn wait_for(&self, member: &str) {
+        eventually(&format!("clients meet {member}; so far {:?}", self.story()), || {
+            self.story().last().is_some_and(|last| last == member)
         });
     }
 
-    /// Whom they met, in order, each once for as long as it lasted.
+    /// The members that they met, in order, without repetitions.
     pub(crate) fn story(&self) -> Vec<String> {
-        self.story.lock().expect("nobody panics with it").clone()
+        self.story.lock().expect("no thread panics with it").clone()
     }
 }
 

@@ -2,9 +2,9 @@
 
 use mirrorvip::simulation::Mode;
 
-use crate::balancer::Balancer;
-use crate::clients::NOBODY;
-use crate::stage::Stage;
+use super::balancer::Balancer;
+use super::clients::NO_MEMBER;
+use super::stage::Stage;
 use crate::support::eventually;
 
 /// How many processes one probe may show at a glance: the command, a subshell of it, and the next probe's.
@@ -16,7 +16,7 @@ fn a_command_that_hangs() {
 }
 
 #[test]
-fn a_command_that_prints_rubbish() {
+fn a_command_that_prints_garbage() {
     fails_closed(Mode::Corrupt, "unparsable");
 }
 
@@ -48,7 +48,7 @@ fn a_command_whose_child_holds_the_pipe_keeps_its_member_in_service() {
     let (probes, checks) = (asked(&stage), stage.a.checks());
     stage.a.iris.set_mode(Mode::Grandchild).expect("the test's directory is writable");
     eventually("twenty probes and ten checks", || {
-        (asked(&stage) >= probes + 20 && stage.a.checks() >= checks + 10).then_some(())
+        asked(&stage) >= probes + 20 && stage.a.checks() >= checks + 10
     });
     let running = stage.a.commands_running();
     assert!(running <= AT_A_GLANCE, "{running} processes are left of twenty probes");
@@ -56,7 +56,7 @@ fn a_command_whose_child_holds_the_pipe_keeps_its_member_in_service() {
     assert!(after.is_up(), "{after:?}");
     assert_eq!(after.falls(), before.falls());
     assert_eq!(stage.a.status()["evidence"]["outcome"], "primary");
-    // The mode stays: nothing tells the grandchildren to end but the daemon.
+    // The mode stays: only the daemon ends the grandchildren.
     stage.a.hurry_to_the_end();
     leaves_no_process(&stage);
 }
@@ -72,7 +72,7 @@ fn fails_closed(mode: Mode, outcome: &str) {
     stage.a.iris.set_mode(mode).expect("the test's directory is writable");
     let fallen = stage.balancer.wait_until_down("a");
     assert_eq!(fallen.check_status(), "L7RSP", "the daemon answers, without SUCCESS");
-    clients.wait_for(NOBODY);
+    clients.wait_for(NO_MEMBER);
     let status = stage.a.status();
     assert_eq!(status["evidence"]["outcome"], outcome, "{status}");
     let running = stage.a.commands_running();
@@ -82,11 +82,11 @@ fn fails_closed(mode: Mode, outcome: &str) {
     stage.balancer.wait_until_up("a");
     clients.wait_for("a");
     assert_eq!(stage.a.status()["epoch"], epoch, "silence is no promotion");
-    assert_eq!(clients.story(), ["a", NOBODY, "a"]);
+    assert_eq!(clients.story(), ["a", NO_MEMBER, "a"]);
     assert_eq!(falls(&stage.balancer), (a.falls() + 1, b.falls()), "the backup was never up");
 
     stage.a.iris.set_mode(mode).expect("the test's directory is writable");
-    eventually("a probe fails", || (stage.a.status()["evidence"]["outcome"] == outcome).then_some(()));
+    eventually("a probe fails", || stage.a.status()["evidence"]["outcome"] == outcome);
     stage.a.hurry_to_the_end();
     leaves_no_process(&stage);
 }
@@ -95,7 +95,7 @@ fn falls(balancer: &Balancer) -> (u64, u64) {
     (balancer.server("a").falls(), balancer.server("b").falls())
 }
 
-/// The mode still is what it was: a command that hangs would hang for ever.
+/// The mode is unchanged: a command that hangs would hang for ever.
 fn leaves_no_process(stage: &Stage) {
-    eventually("the daemon's commands end with it", || (stage.a.commands_running() == 0).then_some(()));
+    eventually("the daemon's commands end with it", || stage.a.commands_running() == 0);
 }

@@ -1,4 +1,4 @@
-//! Clients that keep the page's port busy: two thousand that say nothing, and two hundred that never come to
+//! Clients that keep the page's port busy: two thousand that send nothing, and two hundred that never come to
 //! the end of a sentence.
 
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -15,7 +15,7 @@ use crate::support::{PATIENCE, eventually};
 const IDLE: usize = 2000;
 const SLOW: usize = 200;
 
-/// Between two rounds, in each of which every slow one writes a byte and everybody turned out comes back.
+/// Between two rounds, in each of which every slow one writes a byte and every client that was closed comes back.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// This process holds the crowd's end of each connection, its daemon the other.
@@ -77,9 +77,7 @@ impl Crowd {
 
     /// Waits until each has had this many turns.
     pub(crate) fn wait_for_rounds(&self, rounds: u64) {
-        eventually("the crowd's rounds", || {
-            (self.tally.rounds.load(Ordering::Relaxed) >= rounds).then_some(())
-        });
+        eventually("the crowd's rounds", || self.tally.rounds.load(Ordering::Relaxed) >= rounds);
     }
 
     /// How often the daemon closed a connection of theirs.
@@ -101,7 +99,7 @@ impl Drop for Crowd {
 
 impl Nuisance {
     fn come(page: SocketAddr, slow: bool) -> Self {
-        let stream = TcpStream::connect_timeout(&page, PATIENCE).expect("the daemon accepts everybody");
+        let stream = TcpStream::connect_timeout(&page, PATIENCE).expect("the daemon accepts every client");
         stream.set_nonblocking(true).expect("a connected socket");
         Self { stream, slow, written: 0 }
     }

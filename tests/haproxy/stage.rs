@@ -1,24 +1,23 @@
 //! Two members of a mirror behind an HAProxy: each has a simulated `iris` command, a real daemon and a stand-in
-//! for the database that tells its name to whoever connects.
+//! for the database that sends its name to every client.
 //!
 //! Each member and the load balancer have a loopback address of their own, as hosts do.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mirrorvip::simulation::{FakeIris, INSTANCE_NAME};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::balancer::{Balancer, Checks};
-use crate::clients::Clients;
+use super::balancer::{Balancer, Checks};
+use super::clients::Clients;
 use crate::support::Daemon;
 use crate::support::address::{free_port, own_address};
+use crate::support::server::Server;
 
 /// After this long without an answer the members under test stop saying SUCCESS.
 pub(crate) const STALE_AFTER: Duration = Duration::from_millis(1500);
@@ -30,7 +29,7 @@ const PATIENT_TIMING: &str = "interval = \"50ms\"\ntimeout = \"5s\"\nstale_after
 
 /// Two members, `a` the primary and `b` the backup, and the load balancer before them.
 pub(crate) struct Stage {
-    // Fields are dropped in this order: the witness first, the directory last.
+    // Fields are dropped in this order: the load balancer first, the directory last.
     pub(crate) balancer: Balancer,
     pub(crate) a: Member,
     pub(crate) b: Member,
@@ -41,7 +40,7 @@ pub(crate) struct Stage {
 pub(crate) struct Member {
     pub(crate) iris: FakeIris,
     pub(crate) database: Database,
-    /// Where the page answers, whether or not anybody is there.
+    /// The address of the page, whether or not the daemon runs.
     pub(crate) page: SocketAddr,
     /// Where the agent check answers.
     pub(crate) agent: SocketAddr,
@@ -52,8 +51,7 @@ pub(crate) struct Member {
 /// A TCP port that answers each line with the name of its member.
 pub(crate) struct Database {
     pub(crate) address: SocketAddr,
-    listener: Arc<TcpListener>,
-    thread: Option<JoinHandle<()>>,
+    _server: Server,
 }
 
 // === impl Stage ===
@@ -142,13 +140,13 @@ impl Member {
         self.daemon.as_mut().expect("its daemon runs")
     }
 
-    /// Kills the daemon as a crash would: no chance to say anything to anybody.
+    /// Kills the daemon as a crash would, without a last message.
     pub(crate) fn kill(&mut self) {
         self.daemon().signal(Signal::KILL);
         self.daemon = None;
     }
 
-    /// Waits for the end of a daemon that was told to stop, and tells it to hurry.
+    /// Waits for the end of a daemon that is stopping, after a second signal.
     pub(crate) fn hurry_to_the_end(&mut self) {
         let daemon = self.daemon.take().expect("its daemon runs");
         assert!(daemon.stop().success(), "an orderly end is a success");
@@ -211,27 +209,14 @@ impl Drop for Member {
 
 impl Database {
     fn start(address: IpAddr, name: &str) -> Self {
-        let listener =
-            Arc::new(TcpListener::bind(free_port(address)).expect("a loopback address can be bound"));
-        let address = listener.local_addr().expect("a bound socket has an address");
-        let (accepting, name) = (Arc::clone(&listener), name.to_owned());
-        let thread = std::thread::spawn(move || {
-            while let Ok((session, _client)) = accepting.accept() {
-                let name = name.clone();
-                std::thread::spawn(move || answer(&session, &name));
-            }
+        let name = name.to_owned();
+        let server = Server::start(free_port(address), move |session| {
+            // A session may be idle for as long as its client likes.
+            let _ = session.set_read_timeout(None);
+            let name = name.clone();
+            std::thread::spawn(move || answer(&session, &name));
         });
-        Self { address, listener, thread: Some(thread) }
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        // Wakes the thread out of `accept`.
-        let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        Self { address: server.address(), _server: server }
     }
 }
 

@@ -1,13 +1,13 @@
-//! What no check may notice: reloads, and clients that mean no good.
+//! What no check may notice: reloads, and hostile clients.
 //!
 //! Many servers of one HAProxy stand for the same page, so that checks come in close succession while each
 //! has a second to connect and ten to be answered: a check that fails is the daemon's fault.
 
 use tempfile::TempDir;
 
-use crate::balancer::{Balancer, Checks};
-use crate::crowd::Crowd;
-use crate::stage::Member;
+use super::balancer::{Balancer, Checks};
+use super::crowd::Crowd;
+use super::stage::Member;
 use crate::support::address::{free_port, own_address};
 use crate::support::eventually;
 
@@ -38,7 +38,7 @@ fn reloads_fail_no_check() {
         (&slower, "reloaded"),
         (&wider, "reloaded"),
         (&renamed, "the new configuration is invalid; the old one stays in force"),
-        (&homeless, "the new configuration cannot be put to work; the old one stays in force"),
+        (&homeless, "the new configuration cannot be applied; the old one stays in force"),
         (&guarded, "reloaded"),
         (&plain, "reloaded"),
         (&plain, "reloaded"),
@@ -67,14 +67,14 @@ fn a_crowd_beyond_the_limits_delays_no_check() {
 
 /// Lets the crowd in, and HAProxy check each of its servers twice meanwhile.
 fn withstands(health: &str, judge: impl Fn(&Crowd)) {
-    crate::crowd::raise_descriptor_limit();
+    super::crowd::raise_descriptor_limit();
     let watched = Watched::start(health);
     let transitions = watched.member.status()["transitions"].take();
     let crowd = Crowd::gather(watched.member.page);
     watched.wait_for_checks(2 * SERVERS);
     crowd.wait_for_rounds(10);
     watched.assert_no_check_failed();
-    assert_eq!(watched.member.status()["transitions"], transitions, "no probe was held up");
+    assert_eq!(watched.member.status()["transitions"], transitions, "no probe was delayed");
     judge(&crowd);
 }
 
@@ -93,7 +93,7 @@ impl Watched {
         let front = free_port(own_address());
         let balancer = Balancer::start(directory.path(), front, Checks::PATIENT, &servers);
         eventually("a first check of each server", || {
-            balancer.servers().iter().all(|server| server.check_status() == "L7OK").then_some(())
+            balancer.servers().iter().all(|server| server.check_status() == "L7OK")
         });
         Self { balancer, member, _directory: directory }
     }
@@ -101,7 +101,7 @@ impl Watched {
     /// Waits until the daemon has answered this many more.
     fn wait_for_checks(&self, more: usize) {
         let wanted = self.member.checks() + u64::try_from(more).expect("a small number");
-        eventually("further checks", || (self.member.checks() >= wanted).then_some(()));
+        eventually("further checks", || self.member.checks() >= wanted);
     }
 
     fn assert_no_check_failed(&self) {

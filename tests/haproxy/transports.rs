@@ -1,13 +1,11 @@
-//! The same page in other clothes: checks over TLS, and checks with a PROXY header, as HAProxy sends them where
+//! The same page over other transports: checks over TLS, and checks with a PROXY header, as HAProxy sends them where
 //! the servers themselves expect it.
-
-use std::fs;
-use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::balancer::Checks;
-use crate::stage::Stage;
+use super::balancer::Checks;
+use super::stage::Stage;
+use crate::support::certificate::Certificate;
 
 #[test]
 fn checks_with_a_proxy_header() {
@@ -21,15 +19,14 @@ fn checks_with_a_proxy_header_of_version_2() {
 
 #[test]
 fn checks_over_tls() {
-    let identity = Identity::make();
-    follows_a_failover(&identity.tls(), &identity.check());
+    let (_files, table, words) = tls();
+    follows_a_failover(&table, &words);
 }
 
 #[test]
 fn checks_over_tls_with_a_proxy_header() {
-    let identity = Identity::make();
-    let health = format!("proxy_protocol = true\n{}", identity.tls());
-    follows_a_failover(&health, &format!("check-send-proxy {}", identity.check()));
+    let (_files, table, words) = tls();
+    follows_a_failover(&format!("proxy_protocol = true\n{table}"), &format!("check-send-proxy {words}"));
 }
 
 /// HAProxy, with these further words for each server, finds the primary, and the next one.
@@ -39,43 +36,17 @@ fn follows_a_failover(health: &str, words: &str) {
         format!("{name} {database} check addr {} port {} {words}", page.ip(), page.port())
     });
     assert_eq!(stage.balancer.server("a").check_status(), "L7OK");
-    assert_eq!(stage.balancer.server("b").check_status(), "L7RSP", "it understood, and said no");
+    assert_eq!(stage.balancer.server("b").check_status(), "L7RSP", "it understood, and answered FAILED");
     stage.a.becomes("Backup");
     stage.balancer.wait_until_down("a");
     stage.b.becomes("Primary");
     assert_eq!(stage.balancer.wait_until_up("b").check_status(), "L7OK");
 }
 
-/// A certificate that vouches for itself.
-struct Identity(TempDir);
-
-// === impl Identity ===
-
-impl Identity {
-    fn make() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let made = rcgen::generate_simple_self_signed(["mirrorvip.test".to_owned()]).expect("a certificate");
-        let write = |name: &str, text: String| {
-            fs::write(directory.path().join(name), text).expect("the test's directory is writable");
-        };
-        write("certificate.pem", made.cert.pem());
-        write("key.pem", made.signing_key.serialize_pem());
-        Self(directory)
-    }
-
-    /// The daemons' table.
-    fn tls(&self) -> String {
-        let path = |name: &str| self.path().join(name).display().to_string();
-        let (certificate, key) = (path("certificate.pem"), path("key.pem"));
-        format!("[health.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"")
-    }
-
-    /// HAProxy's words.
-    fn check(&self) -> String {
-        format!("check-ssl verify required ca-file {}", self.path().join("certificate.pem").display())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
+/// The daemons' table of a certificate, and the words with which HAProxy trusts it alone; both name files in the directory.
+fn tls() -> (TempDir, String, String) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let table = Certificate::new().table("health", directory.path());
+    let authority = directory.path().join("tls.crt");
+    (directory, table, format!("check-ssl verify required ca-file {}", authority.display()))
 }

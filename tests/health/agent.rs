@@ -10,7 +10,7 @@ use std::time::Duration;
 use mirrorvip::config::Health;
 use mirrorvip::observation::{OtherRole, Role};
 
-use crate::harness::{FOR_EVER, Rig, ask, ask_and_shut, connect, eventually, read_all, settings};
+use super::harness::{FOR_EVER, Rig, ask, ask_and_shut, connect, eventually, read_all, settings};
 
 fn with_agent(mirrors: &[(&str, &str)], settings: Health) -> (Rig, SocketAddr) {
     let agent_check = Some("127.0.0.1:0".parse().unwrap());
@@ -20,7 +20,7 @@ fn with_agent(mirrors: &[(&str, &str)], settings: Health) -> (Rig, SocketAddr) {
 }
 
 #[test]
-fn one_mirror_is_told_at_once() {
+fn one_mirror_is_answered_at_once() {
     let (rig, address) = with_agent(&[("PROD", "/csp/bin")], settings());
     let line = || read_all(connect(address));
     assert_eq!(line(), "down #starting\n");
@@ -34,7 +34,7 @@ fn one_mirror_is_told_at_once() {
     assert_eq!(line(), "maint\n");
     rig.stopping();
     assert_eq!(line(), "drain\n");
-    assert!(rig.server().checkers().asked("PROD").is_some(), "whoever uses it directs writers");
+    assert!(rig.server().checkers().asked("PROD").is_some(), "its clients direct writers");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_line_without_its_end_counts_at_the_deadline() {
 }
 
 #[test]
-fn strangers_are_told_nothing() {
+fn strangers_learn_nothing() {
     let allowed_networks = vec!["10.0.0.0/8".parse().unwrap()];
     let (_rig, address) = with_agent(&[("PROD", "/")], Health { allowed_networks, ..settings() });
     assert_eq!(read_all(connect(address)), "");

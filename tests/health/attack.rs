@@ -1,21 +1,18 @@
 //! Floods: one address, or many, that take every seat they can get, and checkers whose bytes come later.
 //!
 //! Nothing here is timed. A checker is distant because its request is sent after the whole flood was accepted,
-//! which a check from next door shows: connections are accepted in the order in which they came.
+//! which a check from a neighbour shows: connections are accepted in the order in which they came.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 
 use mirrorvip::config::{Health, Tls};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketType};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 
-use crate::harness::{CHECK, Rig, SUCCESS, eventually, serving, settings};
+use super::harness::{CHECK, Rig, SUCCESS, eventually, serving, settings};
 use crate::support::certificate::Certificate;
 
 /// A load balancer that has checked before, far away.
@@ -41,7 +38,7 @@ fn connect(to: SocketAddr, from: Ipv4Addr) -> TcpStream {
 }
 
 /// All that the server sends before it closes, or why that is not known.
-fn heard(mut client: impl Read) -> String {
+fn answer(mut client: impl Read) -> String {
     let mut text = Vec::new();
     match client.read_to_end(&mut text) {
         Ok(_) => String::from_utf8(text).unwrap(),
@@ -52,11 +49,11 @@ fn heard(mut client: impl Read) -> String {
 fn check(to: SocketAddr, from: Ipv4Addr) -> String {
     let mut client = connect(to, from);
     client.write_all(CHECK.as_bytes()).unwrap();
-    heard(client)
+    answer(client)
 }
 
 /// Asserts that the server closes, or resets, without having sent anything.
-fn closed_without_a_word(mut client: TcpStream) {
+fn closed_without_an_answer(mut client: TcpStream) {
     let mut text = Vec::new();
     if let Err(error) = client.read_to_end(&mut text) {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "closed, and not kept waiting for its request");
@@ -88,7 +85,7 @@ fn flood(rig: &Rig, from: impl Fn(usize) -> Ipv4Addr) -> Vec<TcpStream> {
 /// Waits until every connection so far was accepted.
 fn all_accepted(rig: &Rig) {
     for _ in 0..2 {
-        assert_eq!(check(rig.address(), NEIGHBOUR), SUCCESS, "a check from next door is answered");
+        assert_eq!(check(rig.address(), NEIGHBOUR), SUCCESS, "a check from a neighbour is answered");
     }
 }
 
@@ -107,7 +104,7 @@ fn distant_checks_are_answered(from: impl Fn(usize) -> Ipv4Addr) {
         all_accepted(&rig);
         assert!(is_open(&distant), "round {round}: the checker was shed while its request was on its way");
         distant.write_all(&CHECK.as_bytes()[sent..]).unwrap();
-        assert_eq!(heard(distant), SUCCESS, "round {round}");
+        assert_eq!(answer(distant), SUCCESS, "round {round}");
     }
 }
 
@@ -139,7 +136,7 @@ fn one_address_cannot_take_every_seat() {
     all_accepted(&rig);
     for mut client in others {
         client.write_all(CHECK.as_bytes()).unwrap();
-        assert_eq!(heard(client), SUCCESS, "the flood sheds its own");
+        assert_eq!(answer(client), SUCCESS, "the flood sheds its own");
     }
 }
 
@@ -149,15 +146,15 @@ fn guarded() -> Health {
 }
 
 #[test]
-fn strangers_are_told_at_once_or_closed() {
+fn strangers_are_answered_at_once_or_closed() {
     let rig = serving(guarded());
-    closed_without_a_word(connect(rig.address(), FLOODER));
+    closed_without_an_answer(connect(rig.address(), FLOODER));
     let asking: Vec<_> = (0..3)
         .map(|_| {
             let mut asking = connect(rig.address(), FLOODER);
             // It may be closed before this arrives.
             let _ = asking.write_all(CHECK.as_bytes());
-            heard(asking)
+            answer(asking)
         })
         .collect();
     assert!(asking.iter().any(|answer| answer.starts_with("HTTP/1.1 403 ")), "{asking:?}");
@@ -174,7 +171,7 @@ fn strangers_hold_no_seat() {
     all_accepted(&rig);
     for mut client in checkers {
         client.write_all(CHECK.as_bytes()).unwrap();
-        assert_eq!(heard(client), SUCCESS, "nobody was shed for a stranger");
+        assert_eq!(answer(client), SUCCESS, "no client was shed for a stranger");
     }
     soon("closed strangers", || !strangers.iter().any(is_open));
 }
@@ -182,7 +179,7 @@ fn strangers_hold_no_seat() {
 /// A page with TLS and a key of P-256.
 struct Secured {
     rig: Rig,
-    client: Arc<ClientConfig>,
+    made: Certificate,
     _directory: tempfile::TempDir,
 }
 
@@ -192,27 +189,18 @@ impl Secured {
         let made = Certificate::new();
         let (certificate, key) = made.write(directory.path());
         let rig = serving(Health { tls: Some(Tls { certificate, key }), ..settings });
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(made.certificate.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Self { rig, client: Arc::new(client), _directory: directory }
+        Self { rig, made, _directory: directory }
     }
 
     fn session(&self) -> ClientConnection {
-        let name = ServerName::try_from("localhost").unwrap();
-        ClientConnection::new(Arc::clone(&self.client), name).unwrap()
+        self.made.session().unwrap()
     }
 
     /// Goes on from wherever the handshake is; all that comes.
     fn finish(session: ClientConnection, socket: TcpStream) -> String {
         let mut stream = StreamOwned::new(session, socket);
         match stream.write_all(CHECK.as_bytes()) {
-            Ok(()) => heard(stream),
+            Ok(()) => answer(stream),
             Err(error) => error.to_string(),
         }
     }
@@ -247,7 +235,7 @@ fn replayed_hellos_do_not_shed_a_distant_checkers_handshake() {
             session.write_tls(&mut distant).unwrap();
         }
         _held = page.replay(2 * SEATS);
-        assert_eq!(page.check(NEIGHBOUR), SUCCESS, "a check from next door is answered");
+        assert_eq!(page.check(NEIGHBOUR), SUCCESS, "a check from a neighbour is answered");
         assert_eq!(Secured::finish(session, distant), SUCCESS, "its handshake had begun: {shakes_hands}");
     }
 }
@@ -259,7 +247,7 @@ fn unanswered_handshakes_give_their_seats_back() {
     eventually("an answer beside them", || page.check(CHECKER) == SUCCESS);
     eventually("their end", || {
         held.iter().all(|client| {
-            // Of what is closed, the server's own words can be read to their end.
+            // Of what is closed, what the server sent can be read to its end.
             let mut words = [0; 4096];
             matches!(
                 rustix::net::recv(client, &mut words, RecvFlags::DONTWAIT),

@@ -57,7 +57,7 @@ fn probes_go_on(limits: [u64; 2], max_connections: usize, clients: usize) {
     let before = asked();
     eventually("ten more probes", || {
         assert_eq!(daemon.page(), 200, "the page of a primary: {}", daemon.log_text());
-        (asked() >= before + 10).then_some(())
+        asked() >= before + 10
     });
     assert_eq!(daemon.page(), 200);
 }
@@ -67,7 +67,7 @@ fn the_soft_limit_is_no_limit() {
     probes_go_on([1_024, 4_096], 3_000, 2_000);
 }
 
-/// The limit is given back just after the start, so the command looks until it sees that.
+/// The limit is given back just after the start, so the command polls until it sees that.
 #[test]
 fn a_command_gets_the_limit_that_the_daemon_was_started_with() {
     let directory = tempfile::tempdir().unwrap();
@@ -114,6 +114,6 @@ fn connections_beyond_the_hard_limit_are_reported() {
 }
 
 #[test]
-fn connections_within_the_hard_limit_are_not_worth_a_word() {
+fn connections_within_the_hard_limit_are_not_reported() {
     assert_eq!(warnings([1_024, 4_096], 2_048), [false, false], "in the log, and by `check`");
 }

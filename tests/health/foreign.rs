@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::harness::{CHECK, SUCCESS, serving, settings};
+use super::harness::{CHECK, SUCCESS, serving, settings};
 
 fn run(command: &str, arguments: &[&str], input: &str) -> Option<String> {
     let spawned = Command::new(command)

@@ -186,7 +186,7 @@ pub(crate) fn read_all(mut client: TcpStream) -> String {
     text
 }
 
-/// Sends, tells the server that nothing more comes, and reads until it closes.
+/// Sends, shuts down its side, and reads until it closes.
 pub(crate) fn ask_and_shut(address: SocketAddr, request: &str) -> String {
     let mut client = connect(address);
     client.write_all(request.as_bytes()).unwrap();

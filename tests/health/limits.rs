@@ -11,7 +11,7 @@ use mirrorvip::clock::Clock;
 use mirrorvip::health::Server;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
-use crate::harness::{
+use super::harness::{
     CHECK, FOR_EVER, SUCCESS, ask, connect, eventually, read_all, serving, settings, status,
 };
 
@@ -46,7 +46,7 @@ fn a_head_has_a_longest_length() {
     assert_eq!(ask(rig.address(), padded(8 * 1024)), SUCCESS);
     assert_eq!(status(&ask(rig.address(), padded(8 * 1024 + 1))), 431);
     let endless = CHECK.trim_end().to_owned() + &"a".repeat(30_000);
-    assert_eq!(status(&ask(rig.address(), endless)), 431, "told though the head never ends");
+    assert_eq!(status(&ask(rig.address(), endless)), 431, "answered though the head never ends");
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn a_process_without_descriptors_answers_all_the_same() {
     if std::env::var_os(Driven::ROLE).is_some() {
         return serve_with_few_descriptors();
     }
-    let mut server = Driven::start("limits::a_process_without_descriptors_answers_all_the_same");
-    let address: SocketAddr = server.told("address").parse().unwrap();
+    let mut server = Driven::start("health::limits::a_process_without_descriptors_answers_all_the_same");
+    let address: SocketAddr = server.word("address").parse().unwrap();
 
     let idle: Vec<_> = (0..200).map(|_| connect(address)).collect();
     for _ in 0..50 {
@@ -128,7 +128,7 @@ fn a_process_without_descriptors_answers_all_the_same() {
     for _ in 0..50 {
         assert_eq!(ask(address, CHECK), SUCCESS, "the reserve is enough for one at a time");
     }
-    // One who sits on the reserve makes room for the next.
+    // A client on the reserve makes room for the next.
     let sitting = connect(address);
     assert_eq!(ask(address, CHECK), SUCCESS);
     drop(sitting);
@@ -161,7 +161,7 @@ fn serve_with_few_descriptors() {
     }
 }
 
-/// A thread that has died must not leave a port open that nobody answers.
+/// A thread that has died must not leave a port open that no process serves.
 #[test]
 fn a_panic_of_the_health_thread_ends_the_process() {
     if std::env::var_os(Driven::ROLE).is_some() {
@@ -171,15 +171,15 @@ fn a_panic_of_the_health_thread_ends_the_process() {
         std::thread::sleep(FOR_EVER);
         return;
     }
-    let mut server = Driven::start("limits::a_panic_of_the_health_thread_ends_the_process");
-    let address: SocketAddr = server.told("address").parse().unwrap();
+    let mut server = Driven::start("health::limits::a_panic_of_the_health_thread_ends_the_process");
+    let address: SocketAddr = server.word("address").parse().unwrap();
     connect(address).write_all(CHECK.as_bytes()).unwrap();
     let ended = server.child.wait().unwrap();
     assert_eq!(ended.signal(), Some(Signal::ABORT.as_raw()), "{ended}");
 }
 
 /// This binary once more, running one test alone, which finds the variable and becomes a server that answers
-/// lines with lines. Killed at the end whatever happens.
+/// lines with lines. Killed at the end in any case.
 struct Driven {
     child: Child,
     lines: io::Lines<BufReader<std::process::ChildStdout>>,
@@ -203,10 +203,10 @@ impl Driven {
 
     fn ask(&mut self, word: &str) -> String {
         writeln!(self.child.stdin.as_mut().unwrap(), "{word}").unwrap();
-        self.told(word)
+        self.word(word)
     }
 
-    fn told(&mut self, word: &str) -> String {
+    fn word(&mut self, word: &str) -> String {
         loop {
             let line = self.lines.next().expect("the server process lives").unwrap();
             if let Some(("", answer)) = line.split_once(word) {
@@ -226,7 +226,7 @@ impl Drop for Driven {
 }
 
 #[test]
-fn a_reset_is_nobodys_problem() {
+fn a_reset_harms_no_other_client() {
     let rig = serving(settings());
     for _ in 0..50 {
         let client = TcpStream::connect(rig.address()).unwrap();

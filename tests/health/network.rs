@@ -1,11 +1,11 @@
-//! Addresses: who may ask, from where, and what a PROXY header is worth.
+//! Addresses: which clients may ask, and what a PROXY header is worth.
 
 use std::io::Write;
 use std::net::{Ipv6Addr, TcpListener};
 
 use mirrorvip::config::Health;
 
-use crate::harness::{CHECK, Rig, SUCCESS, ask, connect, eventually, read_all, serving, settings, status};
+use super::harness::{CHECK, Rig, SUCCESS, ask, connect, eventually, read_all, serving, settings, status};
 use mirrorvip::observation::Role;
 
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\x0a\x00\x00\x07\x0a\x00\x00\x08\x10\x00\x00\x50";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mirrorvip::observation::{AsyncKind, NoEvidence, Role};
 
-use crate::harness::{
+use super::harness::{
     CHECK, FAILED, Rig, STALE_AFTER, SUCCESS, UNANSWERABLE, ask, ask_and_shut, connect, eventually, read_all,
     serving, settings, status,
 };
@@ -65,14 +65,14 @@ fn pieces_pipelines_and_bodies() {
 }
 
 #[test]
-fn the_answer_expires_with_nobody_writing() {
+fn the_answer_expires_without_a_writer() {
     let rig = serving(settings());
     rig.pass(STALE_AFTER.checked_sub(Duration::from_millis(1)).unwrap());
     assert_eq!(rig.check(), SUCCESS);
     rig.pass(Duration::from_millis(1));
     assert_eq!(rig.check(), FAILED);
-    let told = ask(rig.address(), "GET /primary HTTP/1.1\r\n\r\n");
-    assert!(told.ends_with("\r\n\r\nthe last evidence is too old\n"), "{told}");
+    let answer = ask(rig.address(), "GET /primary HTTP/1.1\r\n\r\n");
+    assert!(answer.ends_with("\r\n\r\nthe last evidence is too old\n"), "{answer}");
 }
 
 #[test]
@@ -93,11 +93,11 @@ fn several_mirrors() {
 }
 
 #[test]
-fn what_is_no_request_is_told_so() {
+fn input_that_is_no_request_is_answered_with_an_error() {
     let rig = serving(settings());
     // Nothing times out in this server: the answers below come because they are due.
     assert_eq!(status(&ask(rig.address(), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")), 400, "TLS");
-    assert_eq!(status(&ask(rig.address(), "\r\n\r\n\0\r\nQUIT\n")), 400, "a PROXY header nobody asked for");
+    assert_eq!(status(&ask(rig.address(), "\r\n\r\n\0\r\nQUIT\n")), 400, "an unexpected PROXY header");
     assert_eq!(status(&ask(rig.address(), "GET /live\r\n")), 400, "HTTP/0.9");
     assert_eq!(status(&ask(rig.address(), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")), 400);
     let answer = ask(rig.address(), "GET / HTTP/1.1\r\n\r\n");
@@ -107,7 +107,7 @@ fn what_is_no_request_is_told_so() {
 }
 
 #[test]
-fn clients_that_leave_early_harm_nobody() {
+fn clients_that_leave_early_harm_no_other() {
     let rig = serving(settings());
     for bytes in ["", "GET", CHECK] {
         for _ in 0..20 {
@@ -122,11 +122,11 @@ fn clients_that_leave_early_harm_nobody() {
 }
 
 #[test]
-fn remembers_who_asks() {
+fn remembers_each_checker() {
     let rig = serving(settings());
     assert_eq!(rig.server().checkers().asked("PROD"), None);
     ask(rig.address(), "GET /backup HTTP/1.1\r\n\r\n");
-    // It is taken down just after the answer has gone out.
+    // It is recorded just after the answer was sent.
     eventually("row", || !rig.server().checkers().snapshot().is_empty());
     assert_eq!(rig.server().checkers().asked("PROD"), None);
     rig.check();

@@ -7,7 +7,7 @@ use mirrorvip::clock::Clock;
 use mirrorvip::config::Health;
 use mirrorvip::health::Server;
 
-use crate::harness::{CHECK, SUCCESS, ask, connect, eventually, read_all, serving, settings, status};
+use super::harness::{CHECK, SUCCESS, ask, connect, eventually, read_all, serving, settings, status};
 
 #[test]
 fn sockets_of_addresses_that_stay_are_kept() {
@@ -54,7 +54,7 @@ fn no_check_is_lost_over_reloads() {
 }
 
 #[test]
-fn what_cannot_be_taken_over_changes_nothing() {
+fn settings_that_cannot_be_taken_over_change_nothing() {
     let mut rig = serving(settings());
     let address = rig.address();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -10,7 +10,7 @@ use mirrorvip::config::{Health, Tls};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::harness::{CHECK, SUCCESS, connect, eventually, read_all, serving, settings};
+use super::harness::{CHECK, SUCCESS, connect, eventually, read_all, serving, settings};
 
 struct Files {
     directory: tempfile::TempDir,
@@ -76,7 +76,7 @@ fn the_page_over_tls_follows_its_certificate() {
     eventually("renewed", || ask_trusting(&second, address, b"").is_ok_and(|answer| answer == SUCCESS));
     assert!(ask_trusting(&first, address, b"").is_err());
 
-    fs::write(&files.tls.key, "rubbish").unwrap();
+    fs::write(&files.tls.key, "garbage").unwrap();
     let settings = Health { tls: Some(files.tls.clone()), ..settings() };
     assert!(rig.reconfigure(&settings).is_err());
     assert_eq!(ask_trusting(&second, address, b"").unwrap(), SUCCESS, "the old one stays");
@@ -95,7 +95,7 @@ fn a_proxy_header_stands_before_the_handshake() {
 }
 
 #[test]
-fn whoever_does_not_shake_hands_is_let_go() {
+fn a_client_without_a_handshake_is_closed() {
     let (files, certificate) = Files::new();
     let header_timeout = Duration::from_millis(500);
     let rig = serving(Health { tls: Some(files.tls.clone()), header_timeout, ..settings() });

@@ -1,17 +1,15 @@
-//! An API server of Kubernetes that has one pod, and looks hard at every request.
+//! An API server of Kubernetes that has one pod, and checks every request strictly.
 //!
-//! Like the real one it answers `PATCH` of a pod with the pod that comes of it, refuses tokens that it does not know
-//! (401) and whatever the role does not allow (403), refuses a patch whose `resourceVersion` is not the pod's (409),
-//! raises that version at each change and at no other patch, and answers the metadata alone to who asks for that.
+//! Like the real one it answers `PATCH` of a pod with the resulting pod, refuses tokens that it does not know
+//! (401) and calls that the role does not allow (403), refuses a patch whose `resourceVersion` is not the pod's (409),
+//! raises that version at each change and at no other patch, and answers the metadata alone to a client that asks for that.
 //! Unlike it, it knows one role: to patch this one pod, and there the label under test alone. What goes beyond
-//! that is refused *and* recorded as a [violation](ApiServer::violations), so that no test passes by not looking.
+//! that is refused *and* recorded as a [violation](ApiServer::violations), so that no test passes by ignoring it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead as _, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,16 +17,15 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::support::certificate::Certificate;
+use crate::support::server::Server;
 
 pub(crate) const LABEL: &str = "intersystems.com/mirrorRole";
 const PATH: &str = "/api/v1/namespaces/prod/pods/iris-0?fieldManager=mirrorvip";
 
-/// The server; ends with its threads when it is dropped.
+/// The server; ends with its value.
 pub(crate) struct ApiServer {
-    pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    server: Server,
 }
 
 /// What the next write meets.
@@ -40,7 +37,7 @@ pub(crate) enum Fault {
     Silence,
     /// The change is made, and the connection ends before the answer.
     LostAnswer,
-    /// Somebody else changes the pod just before.
+    /// Another client changes the pod just before.
     Overtaken,
 }
 
@@ -53,7 +50,7 @@ struct State {
     faults: VecDeque<Fault>,
     /// Every value that the label has had through a patch.
     written: Vec<String>,
-    looks: usize,
+    reads: usize,
     violations: Vec<String>,
 }
 
@@ -66,7 +63,7 @@ struct Request {
 // === impl ApiServer ===
 
 impl ApiServer {
-    /// Starts one that `certificate` stands for. Its pod has a label of somebody else's.
+    /// Starts one with this `certificate`. Its pod has a label of another tool.
     pub(crate) fn start(certificate: &Certificate, token: &str) -> Self {
         let chain = CertificateDer::from_pem_slice(certificate.certificate.as_bytes()).expect("made as PEM");
         let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).expect("made as PEM");
@@ -84,17 +81,26 @@ impl ApiServer {
             labels: BTreeMap::from([("app".to_owned(), "iris".to_owned())]),
             faults: VecDeque::new(),
             written: Vec::new(),
-            looks: 0,
+            reads: 0,
             violations: Vec::new(),
         }));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let ended = Arc::new(AtomicBool::new(false));
-        let thread = {
-            let (state, ended, tls) = (Arc::clone(&state), Arc::clone(&ended), Arc::new(tls));
-            std::thread::spawn(move || serve(&listener, &tls, &state, &ended))
-        };
-        Self { address, state, ended, thread: Some(thread) }
+        let (shared, tls) = (Arc::clone(&state), Arc::new(tls));
+        // Connections that are never answered stay open here, and end with the server.
+        let mut silent = Vec::new();
+        let server = Server::anywhere(move |stream| {
+            let connection = ServerConnection::new(Arc::clone(&tls)).expect("the configuration is good");
+            let mut stream = StreamOwned::new(connection, stream);
+            // One after the other: the client has one call in flight.
+            if let Ok(None) = answer(&mut stream, &shared) {
+                silent.push(stream);
+            }
+        });
+        Self { state, server }
+    }
+
+    /// Where it answers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// What the label says.
@@ -108,11 +114,11 @@ impl ApiServer {
     }
 
     /// How often the pod was patched with nothing.
-    pub(crate) fn looks(&self) -> usize {
-        self.state().looks
+    pub(crate) fn reads(&self) -> usize {
+        self.state().reads
     }
 
-    /// Changes the pod as somebody else does.
+    /// Changes the pod as another client does.
     pub(crate) fn relabel(&self, key: &str, value: &str) {
         self.state().change(key, value);
     }
@@ -146,39 +152,6 @@ impl ApiServer {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread panics with it")
-    }
-}
-
-impl Drop for ApiServer {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn serve(
-    listener: &TcpListener,
-    tls: &Arc<ServerConfig>,
-    state: &Arc<Mutex<State>>,
-    ended: &Arc<AtomicBool>,
-) {
-    // Connections that are never answered stay open here, and end with the server.
-    let mut silent = Vec::new();
-    for stream in listener.incoming() {
-        if ended.load(Ordering::Relaxed) {
-            return;
-        }
-        let Ok(stream) = stream else { continue };
-        let _ = stream.set_read_timeout(Some(crate::support::PATIENCE));
-        let connection = ServerConnection::new(Arc::clone(tls)).expect("the configuration is good");
-        let mut stream = StreamOwned::new(connection, stream);
-        // One after the other: the client has one call in flight.
-        if let Ok(None) = answer(&mut stream, state) {
-            silent.push(stream);
-        }
     }
 }
 
@@ -251,7 +224,7 @@ impl State {
             return refusal(400, "the body is not JSON");
         };
         if patch == json!({}) {
-            self.looks += 1;
+            self.reads += 1;
             return Some((200, self.pod(header("accept"))));
         }
         let (version, value) = (&patch["metadata"]["resourceVersion"], &patch["metadata"]["labels"][LABEL]);

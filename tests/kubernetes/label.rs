@@ -4,10 +4,10 @@ use std::fs;
 
 use mirrorvip::simulation::Mode;
 
-use crate::api_server::{ApiServer, Fault, LABEL};
+use super::api_server::{ApiServer, Fault, LABEL};
 use crate::support::certificate::Certificate;
-use crate::support::node::Node;
-use crate::support::{Daemon, PATIENCE, eventually, mirrorvip};
+use crate::support::node::{Node, change};
+use crate::support::{Daemon, eventually, mirrorvip};
 
 const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.first.token";
 
@@ -35,7 +35,7 @@ impl Pod {
 
     fn config(&self) -> String {
         let directory = self.node.path().display();
-        // A silence of the instance is told within a second.
+        // A silence of the instance is reported within a second.
         let fast = self
             .node
             .config()
@@ -43,7 +43,7 @@ impl Pod {
         format!(
             "{fast}\n[[mirror.kubernetes]]\npod = \"iris-0\"\nnamespace = \"prod\"\nserver = \"https://{}\"\n\
              ca_file = \"{directory}/tls.crt\"\ntoken_file = \"{directory}/token\"\n",
-            self.server.address
+            self.server.address()
         )
     }
 
@@ -53,7 +53,7 @@ impl Pod {
 
     fn wait_for_label(&self, value: &str) {
         eventually(&format!("label {value}; written: {:?}", self.server.written()), || {
-            (self.server.label().as_deref() == Some(value)).then_some(())
+            self.server.label().as_deref() == Some(value)
         });
     }
 
@@ -61,7 +61,7 @@ impl Pod {
         self.node.iris.set_role("Failover", status).expect("the role can be set");
     }
 
-    /// What every story must hold to.
+    /// What must hold in every story.
     fn check(&self) {
         assert_eq!(self.server.violations(), Vec::<String>::new());
         assert_eq!(self.server.other_labels()["app"], "iris", "the labels of others stay");
@@ -87,11 +87,11 @@ fn the_label_follows_the_role_and_a_restart_leaves_it() {
     let again = Daemon::start_again(pod.node.path());
     again.wait_for_page(200);
     again.crash();
-    let looks = pod.server.looks();
+    let reads = pod.server.reads();
     let last = Daemon::start_again(pod.node.path());
     last.wait_for_page(200);
-    eventually("a look", || (pod.server.looks() > looks).then_some(()));
-    eventually("a report", || (steering(&last)["state"] == "fulfilled").then_some(()));
+    eventually("a read", || pod.server.reads() > reads);
+    eventually("a report", || last.target()["state"] == "fulfilled");
     assert_eq!(pod.server.written().len(), 4);
     pod.check();
 }
@@ -116,7 +116,7 @@ fn silence_is_unknown_until_the_role_is_known_again() {
 
 /// A daemon that starts beside a silent instance finds what another left.
 #[test]
-fn what_a_daemon_before_said_of_a_silent_instance_does_not_stay() {
+fn the_label_that_an_earlier_daemon_gave_a_silent_instance_does_not_stay() {
     let pod = Pod::of(Node::primary());
     pod.server.relabel(LABEL, "primary");
     pod.node.iris.set_mode(Mode::Hang).expect("the mode can be set");
@@ -126,7 +126,7 @@ fn what_a_daemon_before_said_of_a_silent_instance_does_not_stay() {
     pod.check();
 }
 
-/// Whatever goes wrong at the worst moment, the label becomes what the role is.
+/// After a fault at the worst moment, too, the label becomes that of the role.
 #[test]
 fn faults_of_the_server_delay_the_label_and_no_more() {
     let pod = Pod::of(Node::backup());
@@ -136,12 +136,12 @@ fn faults_of_the_server_delay_the_label_and_no_more() {
     pod.set_role("Primary");
     daemon.wait_for_page(200);
     pod.wait_for_label("primary");
-    // The answer is lost, the change is made: looking again tells.
+    // The answer is lost, the change is made: the next read shows it.
     pod.server.meet(&[Fault::LostAnswer]);
     pod.set_role("Backup");
     pod.wait_for_label("backup");
-    eventually("a report", || (steering(&daemon)["state"] == "fulfilled").then_some(()));
-    // Never answered: given up after its deadline, and tried again.
+    eventually("a report", || daemon.target()["state"] == "fulfilled");
+    // Never answered: abandoned after its deadline, and tried again.
     pod.server.meet(&[Fault::Silence]);
     pod.set_role("Primary");
     pod.wait_for_label("primary");
@@ -149,7 +149,7 @@ fn faults_of_the_server_delay_the_label_and_no_more() {
     pod.check();
 }
 
-/// The kubelet replaces the token long before it runs out; nobody has to restart anything.
+/// The kubelet replaces the token long before it runs out; no restart is needed.
 #[test]
 fn a_new_token_is_used_at_once() {
     let pod = Pod::of(Node::backup());
@@ -163,30 +163,27 @@ fn a_new_token_is_used_at_once() {
 }
 
 #[test]
-fn what_others_changed_is_put_right() {
+fn an_external_change_is_reverted() {
     let pod = Pod::of(Node::primary());
-    let daemon = pod.start();
+    let config = change(&pod.config(), "name = \"PROD\"\n", "name = \"PROD\"\ndrift_interval = \"5s\"\n");
+    let daemon = Daemon::start(pod.node.path(), &config);
     pod.wait_for_label("primary");
-    eventually("a report", || (steering(&daemon)["state"] == "fulfilled").then_some(()));
+    eventually("a report", || daemon.target()["state"] == "fulfilled");
     pod.server.relabel(LABEL, "backup");
-    // At the next drift check, within half a minute and a tenth.
-    let deadline = crate::support::now() + 2 * PATIENCE;
-    while pod.server.label().as_deref() != Some("primary") {
-        assert!(crate::support::now() < deadline, "{:?}", steering(&daemon));
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    eventually("a count", || (steering(&daemon)["drift_repaired"] == 1).then_some(()));
+    // At the next drift check.
+    pod.wait_for_label("primary");
+    eventually("a count", || daemon.target()["drift_repaired"] == 1);
     pod.check();
 }
 
 #[test]
-fn a_missing_right_is_told_and_does_not_touch_the_page() {
+fn a_missing_right_is_reported_and_does_not_touch_the_page() {
     let pod = Pod::of(Node::primary());
     pod.server.allow(false);
     let daemon = pod.start();
     daemon.wait_for_page(200);
     let error = eventually("the refusal", || {
-        let error = steering(&daemon)["last_error"].clone();
+        let error = daemon.target()["last_error"].clone();
         (!error.is_null()).then_some(error)
     });
     assert_eq!(error["class"], "stop");
@@ -210,8 +207,4 @@ fn a_missing_right_is_told_and_does_not_touch_the_page() {
     assert!(text.contains("PatchPod metadata.labels intersystems.com/mirrorRole=primary"), "{text}");
     assert_eq!(pod.server.written(), Vec::<String>::new(), "neither of them writes");
     pod.check();
-}
-
-fn steering(daemon: &Daemon) -> serde_json::Value {
-    daemon.mirror("PROD")["steering"][0].clone()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Host, Stage, steering, text, until_led};
+use super::stage::{Host, Stage, text, until_led};
 use crate::support::eventually;
 use crate::support::python::Boto3;
 
@@ -40,7 +40,7 @@ pub(crate) fn primary_only(arn: &str, host: &Host, hosts: &[Host]) -> String {
     )
 }
 
-/// Who is registered, with the port, sorted.
+/// The registered targets, with the port, sorted.
 fn registered(administrator: &mut Boto3, arn: &str) -> Vec<String> {
     let health = administrator.ok("elbv2", "describe_target_health", &json!({ "TargetGroupArn": arn }));
     let targets = health["TargetHealthDescriptions"].as_array().expect("a list");
@@ -84,7 +84,7 @@ fn a_pool_of_the_primary_alone_follows_it_and_leaves_strangers() {
     until_led(&daemon_b, 1);
     expect(&hosts[1]);
 
-    // Back again: a swap of what was there before.
+    // Back again.
     b.demote(&daemon_b);
     a.promote();
     until_led(&daemon_a, 2);
@@ -107,13 +107,13 @@ fn every_member_of_a_pool_of_all_registers_itself() {
     expected.sort();
     let daemons = [a.start(), b.start()];
     for daemon in &daemons {
-        eventually("the registration", || (steering(daemon)["state"] == "fulfilled").then_some(()));
+        eventually("the registration", || daemon.target()["state"] == "fulfilled");
     }
     assert_eq!(registered(&mut stage.administrator, &arn), expected);
 
     b.promote();
     until_led(&daemons[1], 1);
-    assert_eq!(registered(&mut stage.administrator, &arn), expected, "nobody is ever removed");
+    assert_eq!(registered(&mut stage.administrator, &arn), expected, "no target is ever removed");
 }
 
 #[test]

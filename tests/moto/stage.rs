@@ -3,13 +3,12 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::node::{Node, change};
 use crate::support::python::{self, Boto3};
-use crate::support::{self, Daemon, PATIENCE, eventually, mirrorvip, now};
+use crate::support::{self, Daemon, eventually, mirrorvip};
 
 const REGION: &str = "eu-west-1";
 const USER: &str = "mirrorvip";
@@ -58,44 +57,33 @@ pub(crate) fn text(answer: &Value, pointer: &str) -> String {
     value.unwrap_or_else(|| panic!("no text at {pointer} in {answer}")).to_owned()
 }
 
-/// What the daemon says of its only steering target.
-pub(crate) fn steering(daemon: &Daemon) -> Value {
-    daemon.mirror("PROD")["steering"][0].clone()
-}
-
-/// Waits until the daemon, as the primary of this epoch of its own, has made its only target as it wishes.
-#[track_caller]
+/// Waits until the daemon, as the primary of this epoch of its own, has made its only target as it wants it.
 pub(crate) fn until_led(daemon: &Daemon, epoch: u64) {
-    let deadline = now() + PATIENCE;
-    loop {
-        let target = steering(daemon);
+    eventually(&format!("clients led in epoch {epoch}"), || {
+        let target = daemon.target();
         let ladder = &target["ladder"];
-        if target["state"] == "fulfilled" && ladder["epoch"] == epoch && !ladder["fulfilled"].is_null() {
-            return;
-        }
-        assert!(now() < deadline, "not led in epoch {epoch}: {target:#}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+        target["state"] == "fulfilled" && ladder["epoch"] == epoch && ladder["fulfilled"].is_string()
+    });
 }
 
 // === impl Stage ===
 
 impl Stage {
-    /// Starts moto and builds the network. Whoever asks is served, up to [`check_signatures`](Self::check_signatures).
+    /// Starts moto and builds the network. Every client is served, up to [`check_signatures`](Self::check_signatures).
     pub(crate) fn build() -> Self {
         let moto = Moto::start();
-        let mut anybody =
+        let mut anyone =
             Boto3::start(moto.environment(&Keys { id: "AKIAANYBODY".into(), secret: "x".into() }));
         let mut user = |name: &str| {
-            anybody.ok("iam", "create_user", &json!({ "UserName": name }));
-            let key = anybody.ok("iam", "create_access_key", &json!({ "UserName": name }));
+            anyone.ok("iam", "create_user", &json!({ "UserName": name }));
+            let key = anyone.ok("iam", "create_access_key", &json!({ "UserName": name }));
             Keys {
                 id: text(&key, "/AccessKey/AccessKeyId"),
                 secret: text(&key, "/AccessKey/SecretAccessKey"),
             }
         };
         let (administrator, keys) = (user("administrator"), user(USER));
-        allow(&mut anybody, "administrator", &["*".to_owned()]);
+        allow(&mut anyone, "administrator", &["*".to_owned()]);
         let mut administrator = Boto3::start(moto.environment(&administrator));
         let network = administrator.ok("ec2", "create_vpc", &json!({ "CidrBlock": "10.0.0.0/16" }));
         let network = text(&network, "/Vpc/VpcId");
@@ -137,7 +125,7 @@ impl Stage {
         members
     }
 
-    /// A member with these `tables`, who signs with these `keys`.
+    /// A member with these `tables` that signs with these `keys`.
     pub(crate) fn member(&self, tables: &str, keys: &Keys) -> Member {
         let node = Node::backup();
         let config = change(&node.config(), "name = \"PROD\"\n", "name = \"PROD\"\npeers = \"none\"\n");
@@ -179,7 +167,7 @@ impl Member {
         let daemon = Daemon::start_with(self.node.path(), &config, self.command());
         eventually("the first answer of the instance", || {
             let state = daemon.mirror("PROD")["state"].clone();
-            (state == "backup" || state == "primary").then_some(())
+            state == "backup" || state == "primary"
         });
         daemon
     }
@@ -222,8 +210,8 @@ impl Moto {
             .expect("Python starts");
         let mut port = String::new();
         let mut says = BufReader::new(child.stdout.take().expect("it is piped"));
-        says.read_line(&mut port).expect("moto tells its port");
-        let port: u16 = port.trim().parse().expect("moto tells its port, unless it failed: see above");
+        says.read_line(&mut port).expect("moto prints its port");
+        let port: u16 = port.trim().parse().expect("moto prints its port, unless it failed: see above");
         Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)) }
     }
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::haproxy::Balancer;
@@ -34,7 +33,7 @@ const ACCOUNTS: &str = "getent passwd mirrorvip || :; getent group mirrorvip || 
 
 /// A member without mirrorvip, whose instance is the primary.
 fn member(docker: &Docker) -> Container<'_> {
-    let container = docker.boot(Docker::BASE, &["--network", "none"]);
+    let container = docker.boot();
     container.write("/usr/local/bin/sudo", "755", SUDO);
     container.write("/usr/local/bin/sudoedit", "755", "#!/bin/sh\nexec test -w \"$1\"\n");
     container.write("/etc/apt/apt.conf.d/yes", "644", "APT::Get::Assume-Yes \"true\";\n");
@@ -56,29 +55,11 @@ fn install(container: &Container<'_>, package: &Path) -> String {
     container.shell(&format!("cd {directory}; exec 2>&1; {apt}"))
 }
 
-fn property(container: &Container<'_>, unit: &str, name: &str) -> String {
-    container.exec(&["systemctl", "show", "--value", "--property", name, unit])
-}
-
-fn status_text(container: &Container<'_>) -> String {
-    property(container, "mirrorvip.service", "StatusText")
-}
-
-fn pid(container: &Container<'_>) -> String {
-    property(container, "mirrorvip.service", "MainPID")
-}
-
-fn journal(container: &Container<'_>) -> String {
-    container.exec(&["journalctl", "--unit=mirrorvip", "--no-pager", "--output=short-precise", "--lines=60"])
-}
-
 /// Waits until another process than `old` is ready and has been checked.
 fn wait_for_another(container: &Container<'_>, old: &str) {
-    eventually(&format!("another process: {}", journal(container)), || {
-        let status = container.try_exec(&["curl", "--silent", "http://127.0.0.1:9180/status"]).stdout;
-        let status: Value = serde_json::from_slice(&status).ok()?;
-        let checked = !status["mirrors"][0]["last_checked_at"].is_null();
-        (checked && pid(container) != old).then_some(())
+    eventually(&format!("another process: {}", container.journal()), || {
+        let status = container.status().unwrap_or_default();
+        status["mirrors"][0]["last_checked_at"].is_string() && container.pid() != old
     });
 }
 
@@ -86,7 +67,7 @@ fn wait_for_another(container: &Container<'_>, old: &str) {
 fn assert_idle(container: &Container<'_>) {
     assert_eq!(container.exec(&["systemctl", "is-system-running"]), "running");
     for unit in ["mirrorvip.service", "mirrorvip.socket"] {
-        assert_eq!(property(container, unit, "ActiveState"), "inactive");
+        assert_eq!(container.property(unit, "ActiveState"), "inactive");
         assert!(!container.try_exec(&["systemctl", "is-enabled", unit]).status.success());
     }
     assert!(!container.try_exec(&["pgrep", "--exact", "mirrorvip"]).status.success());
@@ -104,12 +85,12 @@ fn commands(block: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_package_lives_as_readme_says() {
+fn a_package_installs_upgrades_and_is_removed_as_readme_says() {
     let (first, later) = (Packages::build(1, ""), Packages::build(2, ""));
-    let docker = Docker::start();
+    let docker = Docker::with_debian();
     let container = member(&docker);
 
-    // Installed: it says what the documents say, and nothing runs, even when somebody starts it.
+    // Installed: it prints what the documents say, and nothing runs, even when the units are started.
     let said = install(&container, &first.deb());
     let [configure] = &blocks(INSTALL, "## Configure and start", "sh")[..] else {
         panic!("there is one way to start")
@@ -127,43 +108,43 @@ fn a_package_lives_as_readme_says() {
     // Configured and started, to the letter.
     container.shell(configure);
     assert_eq!(
-        status_text(&container),
+        container.status_text(),
         "PROD: SUCCESS, the instance is primary, epoch 1",
         "{}",
-        journal(&container)
+        container.journal()
     );
     let page = "http://127.0.0.1:8080/csp/bin/mirror_status.cxw";
     assert_eq!(container.exec(&["curl", "--silent", page]), "SUCCESS");
     container.exec(&["systemd-analyze", "security", "--no-pager", "--threshold=25", "mirrorvip.service"]);
 
-    // Upgraded under checks: the socket stays, the process is another, and nobody is refused.
+    // Upgraded under checks: the socket stays, the process is another, and no check is refused.
     let balancer = Balancer::start(&container);
     let failed = || balancer.statistics().failed();
     let before = failed();
     container.shell(&format!("echo '# ours' >>{CONFIG}"));
-    let (config, old) = (container.exec(&["cat", CONFIG]), pid(&container));
-    let since = || property(&container, "mirrorvip.socket", "ActiveEnterTimestampMonotonic");
+    let (config, old) = (container.exec(&["cat", CONFIG]), container.pid());
+    let since = || container.property("mirrorvip.socket", "ActiveEnterTimestampMonotonic");
     let listening = since();
     let said = install(&container, &later.deb());
     assert!(!said.contains("What to do next"), "{said}");
     wait_for_another(&container, &old);
     balancer.wait_for_success();
     assert!(container.exec(&["dpkg-query", "--show", "mirrorvip"]).ends_with("-2"));
-    assert_eq!(failed(), before, "{:?}: {}", balancer.statistics().outcomes(), journal(&container));
+    assert_eq!(failed(), before, "{:?}: {}", balancer.statistics().outcomes(), container.journal());
     assert_eq!((container.exec(&["cat", CONFIG]), since()), (config.clone(), listening));
-    assert_eq!(status_text(&container), "PROD: SUCCESS, the instance is primary, epoch 1");
+    assert_eq!(container.status_text(), "PROD: SUCCESS, the instance is primary, epoch 1");
 
     // A configuration that this version refuses: the running daemon keeps running until it is corrected.
-    let old = pid(&container);
+    let old = container.pid();
     container.shell(&format!("echo 'unheard = \"of\"' >>{CONFIG}"));
     let said = container.shell("cd /root/packages; dpkg --install ./*.deb 2>&1");
     assert!(said.contains("not restarted") && said.contains("unheard"), "{said}");
-    assert_eq!(pid(&container), old);
+    assert_eq!(container.pid(), old);
     container.write(CONFIG, "640", &format!("{config}\n"));
     container.shell(&format!("chgrp mirrorvip {CONFIG}; systemctl restart mirrorvip"));
     wait_for_another(&container, &old);
     balancer.wait_for_success();
-    assert_eq!(failed(), before, "{:?}: {}", balancer.statistics().outcomes(), journal(&container));
+    assert_eq!(failed(), before, "{:?}: {}", balancer.statistics().outcomes(), container.journal());
 
     // Removed: stopped, and what is the administrator's stays.
     container.exec(&["systemctl", "stop", "haproxy"]);
@@ -207,14 +188,14 @@ fn scripts_of_the_rpm(container: &Container<'_>, packages: &Packages, configure:
     assert!(script("POSTIN", 1).contains("What to do next"));
     assert_idle(container);
     container.shell(configure);
-    assert_eq!(status_text(container), "PROD: SUCCESS, the instance is primary, epoch 1");
+    assert_eq!(container.status_text(), "PROD: SUCCESS, the instance is primary, epoch 1");
 
     // The later version's script, and then the earlier one's.
-    let old = pid(container);
+    let old = container.pid();
     let said = script("POSTIN", 2) + &script("PREUN", 1) + &script("POSTUN", 1);
     assert_eq!(said, "");
-    eventually("another process", || (pid(container) != old).then_some(()));
-    assert_eq!(property(container, "mirrorvip.socket", "ActiveState"), "active");
+    eventually("another process", || container.pid() != old);
+    assert_eq!(container.property("mirrorvip.socket", "ActiveState"), "active");
 
     script("PREUN", 0);
     container.shell("rm -rf /usr/bin/mirrorvip /usr/lib/systemd/system/mirrorvip.*");
@@ -246,5 +227,5 @@ fn from_source(container: &Container<'_>, configure: &str) {
     let (build, script) = script.split_once('\n').expect("several lines");
     assert!(build.starts_with("cargo build --release"), "{build}");
     container.shell(&format!("cd /root/source\n{script}\n{configure}"));
-    assert_eq!(status_text(container), "PROD: SUCCESS, the instance is primary, epoch 1");
+    assert_eq!(container.status_text(), "PROD: SUCCESS, the instance is primary, epoch 1");
 }

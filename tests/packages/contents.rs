@@ -1,4 +1,4 @@
-//! What is in the packages, as the formats' own tools tell.
+//! What is in the packages, as the formats' own tools report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -67,9 +67,9 @@ fn both_formats_hold_the_same() {
 
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(deb("--field", &packages.deb()).matches(&format!("\nVersion: {version}-1\n")).count(), 1);
-    let told = rpm(&["--info"], &in_rpm);
+    let shown = rpm(&["--info"], &in_rpm);
     for line in [&format!("Version     : {version}"), "License     : Apache-2.0", "Build Host  : localhost"] {
-        assert!(told.contains(line), "{line}: {told}");
+        assert!(shown.contains(line), "{line}: {shown}");
     }
     let scripts = rpm(&["--scripts"], &in_rpm);
     for script in ["postinstall", "preuninstall", "postuninstall"] {
@@ -106,7 +106,7 @@ fn the_documents_are_the_programs() {
 
     documents::assert_complete(&placed);
 
-    // Of this machine, nothing is told.
+    // Nothing in them is of this machine.
     for entry in fs::read_dir(&placed).expect("documents") {
         let path = entry.expect("readable").path();
         let text = fs::read(&path).unwrap_or_default();
@@ -137,7 +137,7 @@ fn the_bill_of_materials_is_the_lock_files() {
         assert!(!word(&component["licenses"][0]["expression"]).is_empty(), "{component}");
         names.insert(name);
     }
-    for linked in ["tokio", "rustls", "hyper", "aws-sdk-route53"] {
+    for linked in ["tokio", "rustls", "hyper", "aws-runtime"] {
         assert!(names.contains(linked), "{linked} is linked in");
     }
     for other in ["proptest", "tempfile", "stateright"] {

@@ -41,7 +41,7 @@ impl Packages {
         let directory = TempDir::new().expect("a temporary directory");
         let script = format!("{surroundings}\nexec config/packages/build \"$@\"");
         let revision = format!("--revision={revision}");
-        // Packed loosely: nobody waits for the download.
+        // Packed loosely: the package is not downloaded.
         let arguments = [&revision, "--compression=0", "--binary", env!("CARGO_BIN_EXE_mirrorvip")];
         output_of(
             Command::new("sh")

@@ -9,7 +9,7 @@ use mirrorvip::observation::{NoEvidence, Role};
 use mirrorvip::probe::Prober;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::{LONG, Scripts, ask, cause, mirror, prober, word};
+use super::support::{LONG, Scripts, ask, cause, mirror, prober, word};
 
 #[tokio::test]
 async fn a_fresh_role_word_is_the_role() {
@@ -18,7 +18,7 @@ async fn a_fresh_role_word_is_the_role() {
     let mut prober = prober(Probe::File { path: path.clone() }, LONG);
     let reading = ask(&mut prober).await;
     assert!(
-        matches!(cause(&reading), NoEvidence::Unreachable(text) if text.contains("does its publisher run?"))
+        matches!(cause(&reading), NoEvidence::Unreachable(text) if text.contains("check that its publisher runs"))
     );
 
     fs::write(&path, "primary\nby iris-main\n").expect("can be written");
@@ -58,14 +58,14 @@ async fn the_answer_is_as_old_as_the_heartbeat() {
 }
 
 #[tokio::test]
-async fn what_is_no_role_file_is_no_evidence() {
+async fn a_file_that_is_no_role_file_is_no_evidence() {
     let scripts = Scripts::new();
     let asked = async |name: &str| {
         let reading = ask(&mut prober(Probe::File { path: scripts.path(name) }, LONG)).await;
         word(&reading)
     };
     let fifo = scripts.path("fifo");
-    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("anybody may make a FIFO");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("any user may make a FIFO");
     assert_eq!(asked("fifo").await, "failed");
     assert_eq!(asked("").await, "failed");
     assert_eq!(asked("fifo/below").await, "unreachable");

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{LONG, SHORT, ask, cause, prober, word};
+use super::support::{LONG, SHORT, ask, cause, prober, word};
 
 const SUCCESS: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 7\r\n\r\nSUCCESS";
@@ -77,7 +77,7 @@ impl Server {
     }
 
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("nobody panics with it").clone()
+        self.asked.lock().expect("no thread panics with it").clone()
     }
 }
 
@@ -89,7 +89,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, then: Then, requ
             Err(_) => return,
         }
     }
-    requests.lock().expect("nobody panics with it").push(String::from_utf8_lossy(&request).into_owned());
+    requests.lock().expect("no thread panics with it").push(String::from_utf8_lossy(&request).into_owned());
     match then {
         Then::Answer(answer) => {
             // A client that has seen enough may be gone.
@@ -118,7 +118,7 @@ fn gateway(url: &str, ca_file: Option<&Path>, timeout: Duration) -> Prober {
 }
 
 #[tokio::test]
-async fn the_gateways_page_tells_the_role() {
+async fn the_gateways_page_names_the_role() {
     let primary = Server::start(Then::Answer(SUCCESS.to_vec())).await;
     let mut prober = primary.gateway();
     for _ in 0..2 {
@@ -135,7 +135,7 @@ async fn the_gateways_page_tells_the_role() {
 }
 
 #[tokio::test]
-async fn metrics_tell_the_role() {
+async fn metrics_give_the_role() {
     let body = "# TYPE x gauge\niris_mirror_member_type 3\niris_mirror_status 2\n";
     for (status, expected) in
         [("200 OK", "primary"), ("403 Forbidden", "denied"), ("404 Not Found", "no-such-instance")]
@@ -169,7 +169,7 @@ async fn a_server_that_does_not_answer_costs_one_deadline() {
         let reading = ask(&mut gateway(&url, None, SHORT)).await;
         assert_eq!(cause(&reading), &NoEvidence::TimedOut { after: SHORT });
     }
-    // Nobody even accepts: the kernel does, for as long as its queue has room.
+    // No process accepts: the kernel does, for as long as its queue has room.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has free ports");
     let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
     assert_eq!(word(&ask(&mut gateway(&url, None, SHORT)).await), "timed-out");

@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use mirrorvip::clock::Clock;
-use mirrorvip::config::{Mirror, Probe};
+use mirrorvip::config::Probe;
 use mirrorvip::observation::NoEvidence;
 use mirrorvip::probe::{Prober, Reading};
+use mirrorvip::provider::Mirror;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 

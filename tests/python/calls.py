@@ -10,8 +10,12 @@ import json
 import sys
 
 import boto3
+import botocore.model
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+# Of the protocols that a service understands: those that the daemon speaks. The simulated cloud knows no others.
+botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS = ("query", "ec2", "rest-xml", "json")
 
 CONFIG = Config(
     connect_timeout=5,

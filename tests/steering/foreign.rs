@@ -1,15 +1,14 @@
-//! Answers that no service gives: without end, or such that a parser does not end with them. Whatever an endpoint
-//! answers, the page and the probes go on, and the machine keeps its memory.
+//! Answers that no service gives: endless ones, and some with which a parser never ends. In each case page and probes
+//! work, and the daemon needs little memory.
 
 use std::fs;
-use std::time::Duration;
 
 use mirrorvip::simulation::cloud::{Effect, Fault, Service};
 
-use crate::rig::{Peers, Rig, until, until_fulfilled, until_state};
-use crate::support::{Daemon, PATIENCE, now};
+use crate::support::Daemon;
+use crate::support::stage::{Peers, Stage, eventually};
 
-/// What a daemon may take, in KiB, while every endpoint answers without end. It takes some 30 MiB in peace, and a
+/// What a daemon may take, in KiB, while every endpoint answers without end. It takes some 30 MiB otherwise, and a
 /// bounded answer for each loop comes on top.
 const MOST_MEMORY: u64 = 128 * 1024;
 
@@ -20,56 +19,48 @@ const STRUCK: u64 = 40;
 fn peak(daemon: &Daemon) -> u64 {
     let path = format!("/proc/{}/status", daemon.pid().as_raw_nonzero());
     let status = fs::read_to_string(path).expect("the daemon runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux reports it");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// The APIs that a daemon of the rig asks.
+/// The APIs that a daemon of the stage asks.
 const APIS: [Service; 4] = [Service::Elbv2, Service::Route53, Service::Ec2, Service::CloudWatch];
 
-/// The primary's page stays up while `effect` strikes whatever it asks of these services; then all is as before.
-fn nothing_is_held_up_by(effect: Effect, services: &[Service], told: &str) {
-    let rig = Rig::new(Peers::None);
-    let b = rig.start(1);
-    until_state(&b, "not-primary");
+/// The primary's page stays up while `effect` strikes all its requests to these services; then all is as before.
+fn nothing_is_held_up_by(effect: Effect, services: &[Service], error: &str) {
+    let mut stage = Stage::unstarted(&["a", "b"], Peers::None);
+    stage.start("b");
+    stage.until_at_rest("b");
     if services == APIS {
-        // It knows who it is.
-        until_fulfilled(&b);
+        // It knows its identity.
+        stage.until_fulfilled("b");
     }
     for service in services {
-        rig.cloud.fault(Fault::new(effect).on(*service).by("b"));
+        stage.cloud.fault(Fault::new(effect).on(*service).by("b"));
     }
-    rig.is_primary(1);
-    rig.report_role(1, "primary");
-    b.wait_for_page(200);
+    stage.promote("b");
+    stage.until_page("b", 200);
     // A promotion that waits asks again and again.
-    let attempts = || {
-        let steering = b.status()["mirrors"][0]["steering"].clone();
-        steering
-            .as_array()
-            .expect("a list")
-            .iter()
-            .filter_map(|target| target["attempts"].as_u64())
-            .sum::<u64>()
-    };
-    let deadline = now() + PATIENCE;
-    while attempts() < STRUCK {
-        assert_eq!(b.page(), 200, "{}", b.log_text());
-        assert!(now() < deadline, "{} attempts; {}", attempts(), b.log_text());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    until(&b, "the cause to be told", |mirror| {
+    eventually("many attempts", || {
+        assert_eq!(stage.page("b"), 200);
+        let steering = stage.status("b")["steering"].clone();
+        let attempts =
+            steering.as_array().expect("a list").iter().filter_map(|target| target["attempts"].as_u64());
+        attempts.sum::<u64>() >= STRUCK
+    });
+    stage.until("b", "the cause", |mirror| {
         let targets = mirror["steering"].as_array().expect("a list");
         targets
             .iter()
-            .any(|target| target["last_error"]["message"].as_str().is_some_and(|m| m.contains(told)))
+            .any(|target| target["last_error"]["message"].as_str().is_some_and(|m| m.contains(error)))
     });
-    assert!(peak(&b) < MOST_MEMORY, "{} KiB", peak(&b));
-    rig.cloud.clear_faults();
-    rig.until_points_at(1, &b);
-    let probes = b.status()["mirrors"][0]["probes"].clone();
+    let peak = peak(stage.daemon("b"));
+    assert!(peak < MOST_MEMORY, "{peak} KiB");
+    stage.cloud.clear_faults();
+    stage.until_leads_to("b");
+    let probes = stage.status("b")["probes"].clone();
     assert_eq!(probes["no_evidence"], 0, "{probes:#}");
-    assert!(b.stop().success());
+    stage.stop("b");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! An endpoint that records what the AWS SDK sends and answers as a test tells it: a real socket, so that
+//! An endpoint that records what the AWS SDK sends and answers as a test says: a real socket, so that
 //! what is compared is what a service would have got.
 //!
 //! Included by unit tests of the library and by integration tests alike, so it knows neither.
@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::SdkConfig;
-use aws_sdk_elasticloadbalancingv2::config::{Credentials, SharedCredentialsProvider};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -67,6 +68,15 @@ pub fn assert_golden(name: &str, actual: &str) {
     assert_eq!(actual, expected, "tests/golden/{name}.txt; UPDATE_EXPECT=1 writes what is sent");
 }
 
+/// The same configuration with the endpoint `url` and credentials for tests.
+pub fn point(sdk: SdkConfig, url: &str) -> SdkConfig {
+    let credentials = Credentials::new("AKIATEST", "secret", None, None, "test");
+    sdk.into_builder()
+        .endpoint_url(url)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}
+
 // === impl Reply ===
 
 impl Reply {
@@ -104,7 +114,7 @@ impl Request {
         let mut text = format!("{} {}\n", self.method, self.path);
         for name in ["content-type", "x-amz-target", "amz-sdk-request"] {
             if let Some(value) = self.header(name) {
-                // The deadline that the SDK tells the service is a time of day.
+                // The deadline that the SDK sends is a time of day.
                 let lasting = value.split("; ").filter(|part| !part.starts_with("ttl="));
                 let _ = writeln!(text, "{name}: {}", lasting.collect::<Vec<_>>().join("; "));
             }
@@ -175,13 +185,9 @@ impl Endpoint {
         Self::start(dated).await
     }
 
-    /// The same configuration, pointed at this endpoint, with credentials of no worth.
+    /// The same configuration with this endpoint and credentials for tests.
     pub fn point(&self, sdk: SdkConfig) -> SdkConfig {
-        let credentials = Credentials::new("AKIATEST", "secret", None, None, "test");
-        sdk.into_builder()
-            .endpoint_url(format!("http://{}", self.address))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .build()
+        point(sdk, &self.url())
     }
 
     /// Where it listens, as `AWS_ENDPOINT_URL` takes it.

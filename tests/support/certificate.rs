@@ -53,8 +53,8 @@ impl Certificate {
         format!("[{name}.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display())
     }
 
-    /// The status code of a GET over TLS that trusts this certificate and no other.
-    pub fn get(&self, address: SocketAddr, path: &str) -> io::Result<u16> {
+    /// A session of a client that trusts this certificate and no other.
+    pub fn session(&self) -> io::Result<rustls::ClientConnection> {
         let mut roots = rustls::RootCertStore::empty();
         let der = CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("it was made as PEM");
         roots.add(der).expect("it is a certificate");
@@ -65,7 +65,12 @@ impl Certificate {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let name = ServerName::try_from("localhost").expect("a valid name");
-        let client = rustls::ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        rustls::ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)
+    }
+
+    /// The status code of a GET over TLS that trusts this certificate and no other.
+    pub fn get(&self, address: SocketAddr, path: &str) -> io::Result<u16> {
+        let client = self.session()?;
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut stream = rustls::StreamOwned::new(client, stream);

@@ -56,7 +56,7 @@ pub fn blocks(language: &str) -> Vec<Block> {
     all().iter().flat_map(|document| document.blocks(language)).collect()
 }
 
-/// Fails unless `directory` holds every document, and whatever one of them links to: a server has no internet.
+/// Fails unless `directory` holds every document, and everything that one of them links to: a server has no internet.
 pub fn assert_complete(directory: &Path) {
     for document in all() {
         let there = fs::read_to_string(directory.join(&document.name)).unwrap_or_default();
@@ -123,7 +123,7 @@ impl Document {
             .split_once(&format!("\n{heading}\n"))
             .unwrap_or_else(|| panic!("{} has no heading {heading}", self.name));
         let section = rest.split("\n#").next().unwrap_or_default();
-        // A comment at the beginning of a line of shell looks like a heading: the block is then cut off.
+        // A comment at the beginning of a line of shell reads like a heading: the block is then cut off.
         assert_eq!(
             section.matches("\n```").count() % 2,
             0,

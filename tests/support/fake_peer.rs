@@ -1,20 +1,16 @@
 //! A member that a test plays: it answers at `/PROD/peer` with what the test wants.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::server::Server;
+
 /// A server of one document; ends with its value.
 pub struct FakePeer {
-    address: SocketAddr,
     document: Arc<Mutex<Value>>,
-    stopping: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    server: Server,
 }
 
 /// What a member called `name` reports as a backup.
@@ -49,62 +45,26 @@ pub fn primary(name: &str, term: u64) -> Value {
 impl FakePeer {
     /// Starts with this document.
     pub fn start(document: Value) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback ports are free");
-        let address = listener.local_addr().expect("it is bound");
-        let (document, stopping) = (Arc::new(Mutex::new(document)), Arc::new(AtomicBool::new(false)));
-        let (present, stops) = (Arc::clone(&document), Arc::clone(&stopping));
-        let thread = std::thread::spawn(move || {
-            while let Ok((client, _)) = listener.accept() {
-                if stops.load(Ordering::Relaxed) {
-                    return;
-                }
+        let document = Arc::new(Mutex::new(document));
+        let present = Arc::clone(&document);
+        let server = Server::http(move |head| {
+            if head.starts_with("GET /PROD/peer ") {
                 let document = present.lock().unwrap_or_else(PoisonError::into_inner).to_string();
-                let _ = answer(client, &document);
+                ("200 OK", "application/json", document)
+            } else {
+                ("404 Not Found", "text/plain", String::new())
             }
         });
-        Self { address, document, stopping, thread: Some(thread) }
+        Self { document, server }
     }
 
     /// The address to ask.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// Changes what it reports.
     pub fn report(&self, document: Value) {
         *self.document.lock().unwrap_or_else(PoisonError::into_inner) = document;
     }
-}
-
-impl Drop for FakePeer {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        // Wakes the thread up.
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn answer(mut client: TcpStream, document: &str) -> std::io::Result<()> {
-    client.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let mut request = Vec::new();
-    let mut chunk = [0; 1024];
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        match client.read(&mut chunk)? {
-            0 => return Ok(()),
-            count => request.extend_from_slice(&chunk[..count]),
-        }
-    }
-    let (status, kind, body) = if request.starts_with(b"GET /PROD/peer ") {
-        ("200 OK", "application/json", document)
-    } else {
-        ("404 Not Found", "text/plain", "")
-    };
-    write!(
-        client,
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
 }

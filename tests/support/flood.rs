@@ -1,5 +1,5 @@
-//! A peer that answers without end: the head that a test gives, and then one piece again and again, until who asked
-//! goes away.
+//! A peer that answers without end: the head that a test gives, and then one piece again and again, until the client
+//! closes.
 //!
 //! Included by unit tests of the library and by integration tests alike, so it knows neither.
 

@@ -14,16 +14,19 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub mod address;
 pub mod certificate;
-pub mod containers;
+pub mod cloud;
 pub mod docker;
 pub mod documents;
 pub mod fake_peer;
+pub mod haproxy;
 pub mod node;
 pub mod python;
 pub mod relay;
+pub mod server;
+pub mod stage;
 pub mod transcript;
 
-/// No honest step takes this long on any machine; who waits this long has failed.
+/// No step takes this long on any machine; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running daemon, its configuration and its log.
@@ -52,7 +55,7 @@ pub fn mirrorvip() -> Command {
     command
 }
 
-/// The command under test as a user who is nobody special, also when root runs the tests. `directory` becomes
+/// The command under test as an ordinary user, also when root runs the tests. `directory` becomes
 /// readable for that user.
 pub fn as_ordinary_user(directory: &Path) -> Command {
     if !rustix::process::geteuid().is_root() {
@@ -78,14 +81,43 @@ pub fn open_to_all(path: &Path, mode: u32) {
     fs::set_permissions(path, permissions).expect("the test's file is ours");
 }
 
-/// Waits until `condition` gives something, and fails with `what` if it never does.
-pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = now() + PATIENCE;
+/// What a test waits for: that something holds, or a value.
+pub trait Condition {
+    type Value;
+    fn value(self) -> Option<Self::Value>;
+}
+
+impl Condition for bool {
+    type Value = ();
+    fn value(self) -> Option<()> {
+        self.then_some(())
+    }
+}
+
+impl<T> Condition for Option<T> {
+    type Value = T;
+    fn value(self) -> Self {
+        self
+    }
+}
+
+/// Waits until `condition` holds, and fails with `what` if it never does.
+pub fn eventually<C: Condition>(what: &str, condition: impl FnMut() -> C) -> C::Value {
+    eventually_within(PATIENCE, what, condition)
+}
+
+/// The same with another patience.
+pub fn eventually_within<C: Condition>(
+    bound: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> C,
+) -> C::Value {
+    let deadline = now() + bound;
     loop {
-        if let Some(value) = condition() {
+        if let Some(value) = condition().value() {
             return value;
         }
-        assert!(now() < deadline, "waited in vain: {what}");
+        assert!(now() < deadline, "not within {bound:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -141,7 +173,7 @@ impl Drop for Guarded {
 // === impl Daemon ===
 
 impl Daemon {
-    /// Starts a daemon in `directory` with the configuration `toml`, and waits until it says that it started.
+    /// Starts a daemon in `directory` with the configuration `toml`, and waits until its log says that it started.
     pub fn start(directory: &Path, toml: &str) -> Self {
         Self::start_with(directory, toml, mirrorvip())
     }
@@ -198,7 +230,7 @@ impl Daemon {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
-    /// Replaces the configuration and reloads; returns the log line that tells how it went.
+    /// Replaces the configuration and reloads; returns the log line of the outcome.
     pub fn reload(&mut self, toml: &str) -> serde_json::Value {
         let outcomes = |log: Vec<serde_json::Value>| -> Vec<serde_json::Value> {
             let is_outcome = |line: &serde_json::Value| {
@@ -230,9 +262,7 @@ impl Daemon {
 
     /// Waits until the page answers this status code.
     pub fn wait_for_page(&self, status: u16) {
-        eventually(&format!("page {status}; log: {}", self.log_text()), || {
-            (self.page() == status).then_some(())
-        });
+        eventually(&format!("page {status}; log: {}", self.log_text()), || self.page() == status);
     }
 
     pub fn pid(&self) -> Pid {
@@ -243,7 +273,7 @@ impl Daemon {
         kill_process(self.pid(), signal).expect("the child is ours and not reaped");
     }
 
-    /// Tells it to stop and waits for its end.
+    /// Stops it and waits for its end.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait_for_end()
@@ -270,6 +300,11 @@ impl Daemon {
         let status = self.status();
         let mirrors = status["mirrors"].as_array().expect("a list of mirrors");
         mirrors.iter().find(|mirror| mirror["name"] == name).expect("a mirror of that name").clone()
+    }
+
+    /// The status of its first steering target.
+    pub fn target(&self) -> serde_json::Value {
+        self.status()["mirrors"][0]["steering"][0].take()
     }
 
     fn take_addresses(&mut self, line: &serde_json::Value) {

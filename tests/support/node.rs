@@ -17,7 +17,7 @@ pub fn change(config: &str, from: &str, to: &str) -> String {
     config.replace(from, to)
 }
 
-/// Makes every interval so long that a test which waits for an answer in vain gives up before the timer asks.
+/// Makes every interval so long that a test whose answer does not come fails before the timer asks.
 pub fn without_timer(config: &str) -> String {
     config.replace(
         "interval = \"100ms\"\ntimeout = \"5s\"\nstale_after = \"6s\"",

@@ -21,7 +21,7 @@ const PAGE: &str = "/csp/bin/mirrorstatus.cxw";
 
 /// A socket as the service manager holds it.
 fn held() -> (TcpListener, SocketAddr) {
-    let socket = TcpListener::bind(free_port(own_address())).expect("nobody else uses the address");
+    let socket = TcpListener::bind(free_port(own_address())).expect("no other process uses the address");
     let address = socket.local_addr().expect("it is bound");
     (socket, address)
 }
@@ -40,13 +40,13 @@ fn config(node: &Node, health: SocketAddr) -> String {
     change(&node.config(), "listen = [\"127.0.0.1:0\"]", &format!("listen = [\"{health}\"]"))
 }
 
-/// A daemon on the held socket that has said that it started.
+/// A daemon on the held socket whose log says that it started.
 fn start(node: &Node, socket: &TcpListener, name: &str, config: &str) -> Daemon {
     Daemon::start_with(node.path(), config, passing(socket.try_clone().expect("a descriptor is left"), name))
 }
 
 #[test]
-fn nobody_is_refused_or_told_failed_by_a_primary_that_restarts() {
+fn a_primary_that_restarts_refuses_and_fails_no_check() {
     let node = Node::primary();
     let (socket, address) = held();
     let config = config(&node, address);
@@ -64,7 +64,7 @@ fn nobody_is_refused_or_told_failed_by_a_primary_that_restarts() {
         for _ in 0..5 {
             daemon.wait_for_page(200);
             assert!(daemon.stop().success());
-            // So that the first verdict takes its time, and whoever asks waits for it.
+            // So that the first verdict takes its time, and clients wait for it.
             node.iris
                 .set_mode(Mode::Slow(std::time::Duration::from_millis(100)))
                 .expect("the mode can be set");
@@ -80,7 +80,7 @@ fn nobody_is_refused_or_told_failed_by_a_primary_that_restarts() {
 }
 
 #[test]
-fn who_comes_between_two_processes_waits_for_the_next_and_hears_the_truth_of_then() {
+fn a_client_between_two_processes_waits_and_gets_the_answer_of_that_moment() {
     let node = Node::primary();
     let (socket, address) = held();
     let config = config(&node, address);
@@ -141,13 +141,13 @@ fn a_reload_keeps_the_socket_also_when_it_is_not_used_for_a_while() {
     let used = config(&node, address);
     let mut daemon = start(&node, &socket, "health", &used);
     daemon.wait_for_page(200);
-    // Nobody else could bind it: this would fail if it were bound anew.
+    // No other process could bind it: this would fail if it were bound again.
     assert_eq!(daemon.reload(&(used.clone() + "\n# changed\n"))["message"], "reloaded");
     assert_eq!(daemon.page(), 200);
 
     assert_eq!(daemon.reload(&node.config())["message"], "reloaded");
     assert_ne!(daemon.health[0], address);
-    let unanswered = "the service manager listens on an address that the configuration does not have";
+    let unanswered = "the service manager listens on an address that is not in the configuration";
     let warned = |daemon: &Daemon| {
         daemon.log().iter().any(|line| line["message"].as_str().unwrap_or_default().starts_with(unanswered))
     };
@@ -166,7 +166,7 @@ fn the_admin_listener_takes_its_socket_by_name_or_by_address() {
         let config = change(&node.config(), "listen = \"127.0.0.1:0\"", &format!("listen = \"{address}\""));
         let daemon = start(&node, &socket, name, &config);
         assert_eq!(daemon.admin, address);
-        eventually("a status", || (daemon.mirror("PROD")["state"] == "primary").then_some(()));
+        eventually("a status", || daemon.mirror("PROD")["state"] == "primary");
         assert!(daemon.stop().success());
         assert!(TcpStream::connect(address).is_ok(), "its holder keeps it open");
     }
@@ -190,7 +190,10 @@ fn sockets_that_do_not_fit_are_refused_with_their_reason() {
 
     let unix = UnixListener::bind(node.path().join("unix")).expect("the test's directory is writable");
     let complaint = refused(passing(unix, "health"), &node.config());
-    assert!(complaint.contains("socket 1 (health)") && complaint.contains("only TCP sockets"), "{complaint}");
+    assert!(
+        complaint.contains("socket 1 (health)") && complaint.contains("it is not a listening TCP socket"),
+        "{complaint}"
+    );
 
     let mut many = mirrorvip();
     many.env("LISTEN_FDS", "4000000000");

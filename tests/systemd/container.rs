@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::haproxy::Balancer;
+use super::haproxy::Balancer;
+use super::units::complaints;
 use crate::support::docker::{Container, Docker};
 use crate::support::eventually;
-use crate::units::complaints;
 
 const CONFIG: &str = "\
 [health]
@@ -33,7 +33,7 @@ cat /usr/irissys/qlist
 
 /// A member whose instance is the primary, with the service enabled and running.
 fn member(docker: &Docker) -> Container<'_> {
-    let container = docker.boot(Docker::BASE, &["--network", "none"]);
+    let container = docker.boot();
     container
         .shell("useradd --system --no-create-home --shell /usr/sbin/nologin mirrorvip; groupadd irisusr");
     container.copy(Path::new(env!("CARGO_BIN_EXE_mirrorvip")), "/usr/bin/mirrorvip");
@@ -67,30 +67,22 @@ fn start(container: &Container<'_>) {
 
 /// A property of the service, as systemd knows it.
 fn property(container: &Container<'_>, name: &str) -> String {
-    container.exec(&["systemctl", "show", "--value", "--property", name, "mirrorvip.service"])
+    container.property("mirrorvip.service", name)
 }
 
 /// Waits until another process than `old` is the service, and is ready.
 fn wait_for_another(container: &Container<'_>, old: &str) {
-    eventually(&format!("another process: {}", journal(container)), || {
-        let (pid, state) = (property(container, "MainPID"), property(container, "ActiveState"));
-        (pid != old && pid != "0" && state == "active").then_some(())
+    eventually(&format!("another process: {}", container.journal()), || {
+        let (pid, state) = (container.pid(), property(container, "ActiveState"));
+        pid != old && pid != "0" && state == "active"
     });
 }
 
 /// Waits until this process has been checked.
 fn wait_for_checks(container: &Container<'_>) {
     eventually("checks of this process", || {
-        (!status(container)?["mirrors"][0]["last_checked_at"].is_null()).then_some(())
+        container.status().unwrap_or_default()["mirrors"][0]["last_checked_at"].is_string()
     });
-}
-
-fn status(container: &Container<'_>) -> Option<Value> {
-    serde_json::from_str(&container.exec(&["curl", "--silent", "http://127.0.0.1:9180/status"])).ok()
-}
-
-fn journal(container: &Container<'_>) -> String {
-    container.exec(&["journalctl", "--unit=mirrorvip", "--no-pager", "--output=short-precise", "--lines=60"])
 }
 
 fn sandbox(container: &Container<'_>, drop_in: &str) {
@@ -103,7 +95,7 @@ fn sandbox(container: &Container<'_>, drop_in: &str) {
 
 #[test]
 fn a_primarys_checks_survive_what_the_service_goes_through() {
-    let docker = Docker::start();
+    let docker = Docker::with_debian();
     let container = member(&docker);
 
     // Installed, not configured: nothing runs, nothing failed, no port is open.
@@ -111,14 +103,14 @@ fn a_primarys_checks_survive_what_the_service_goes_through() {
     assert_eq!(property(&container, "ActiveState"), "inactive");
     assert_eq!(container.exec(&["systemctl", "is-system-running"]), "running");
     start(&container);
-    assert_eq!(property(&container, "StatusText"), "PROD: SUCCESS, the instance is primary, epoch 1");
+    assert_eq!(container.status_text(), "PROD: SUCCESS, the instance is primary, epoch 1");
     let balancer = Balancer::start(&container);
     let failed = || balancer.statistics().failed();
     let before = failed();
 
     // Restarts, and new binaries.
     for _ in 0..5 {
-        let pid = property(&container, "MainPID");
+        let pid = container.pid();
         container.shell("cp /usr/bin/mirrorvip /usr/bin/new; mv /usr/bin/new /usr/bin/mirrorvip");
         container.exec(&["systemctl", "restart", "mirrorvip.service"]);
         wait_for_another(&container, &pid);
@@ -126,23 +118,21 @@ fn a_primarys_checks_survive_what_the_service_goes_through() {
         balancer.wait_for_success();
     }
     let statistics = balancer.statistics();
-    assert_eq!(statistics.failed(), before, "{:?}: {}", statistics.outcomes(), journal(&container));
+    assert_eq!(statistics.failed(), before, "{:?}: {}", statistics.outcomes(), container.journal());
 
     // A configuration with an error, and its repair.
-    let pid = property(&container, "MainPID");
+    let pid = container.pid();
     container.write("/etc/mirrorvip/mirrorvip.toml", "644", "[health]\nlisten = \"nowhere\"\n");
     container.exec(&["systemctl", "reload", "mirrorvip.service"]);
-    eventually("the status tells that it was refused", || {
-        property(&container, "StatusText").starts_with("the new configuration was refused").then_some(())
+    eventually("the status of a refused reload", || {
+        container.status_text().starts_with("the new configuration was refused")
     });
     container.write("/etc/mirrorvip/mirrorvip.toml", "644", CONFIG);
     container.exec(&["systemctl", "reload", "mirrorvip.service"]);
-    eventually("the status tells that it is well", || {
-        property(&container, "StatusText").starts_with("PROD: SUCCESS").then_some(())
-    });
-    assert_eq!(property(&container, "MainPID"), pid);
+    eventually("the status of a good reload", || container.status_text().starts_with("PROD: SUCCESS"));
+    assert_eq!(container.pid(), pid);
     balancer.wait_for_success();
-    assert_eq!(failed(), before, "{}", journal(&container));
+    assert_eq!(failed(), before, "{}", container.journal());
 
     // The bounds of the whole service.
     for (name, value) in [("MemoryMax", "536870912"), ("TasksMax", "256"), ("LimitNOFILE", "65536")] {
@@ -153,36 +143,37 @@ fn a_primarys_checks_survive_what_the_service_goes_through() {
     println!("{tasks} tasks, {memory} bytes with two processes and the page cache of a debug build");
     assert!(tasks < 64, "{tasks}");
 
-    // Killed: whoever had its answer under way loses it, and nobody is refused.
+    // Killed: clients whose answer is under way lose it, and none is refused.
     container.exec(&["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "mirrorvip.service"]);
     wait_for_another(&container, &pid);
     balancer.wait_for_success();
     let killed = failed() - before;
-    assert!(killed <= 4, "{killed} checks failed, more than were under way: {}", journal(&container));
+    assert!(killed <= 4, "{killed} checks failed, more than were under way: {}", container.journal());
 
     // Frozen: the watchdog bites.
-    let (before, pid) = (failed(), property(&container, "MainPID"));
+    let (before, pid) = (failed(), container.pid());
     container.exec(&["kill", "-STOP", &pid]);
-    eventually("the watchdog", || (property(&container, "NRestarts") == "2").then_some(()));
+    eventually("the watchdog", || property(&container, "NRestarts") == "2");
     wait_for_another(&container, &pid);
     balancer.wait_for_success();
     let frozen = failed() - before;
     assert!(frozen > 0, "a frozen daemon does not answer");
-    assert!(journal(&container).contains("Watchdog timeout"), "{}", journal(&container));
+    assert!(container.journal().contains("Watchdog timeout"), "{}", container.journal());
 
     // Out of memory: the probe is killed, as the biggest, and the daemon goes on.
-    let (before, pid) = (failed(), property(&container, "MainPID"));
+    let (before, pid) = (failed(), container.pid());
     container.exec(&["systemctl", "set-property", "--runtime", "mirrorvip.service", "MemoryMax=100M"]);
     container.shell("touch /run/iris/hog; chown mirrorvip /run/iris/hog");
     eventually("the probe is out of memory", || {
-        container.try_exec(&["test", "-e", "/run/iris/hogged"]).status.success().then_some(())
+        container.try_exec(&["test", "-e", "/run/iris/hogged"]).status.success()
     });
     eventually("an answer without a role", || {
-        (status(&container)?["mirrors"][0]["probes"]["no_evidence"].as_u64()? > 0).then_some(())
+        let status = container.status().unwrap_or_default();
+        status["mirrors"][0]["probes"]["no_evidence"].as_u64() > Some(0)
     });
-    assert_eq!(property(&container, "MainPID"), pid);
+    assert_eq!(container.pid(), pid);
     balancer.wait_for_success();
-    assert_eq!(failed(), before, "the last answer bridged it: {}", journal(&container));
+    assert_eq!(failed(), before, "the last answer bridged it: {}", container.journal());
 
     // Out of memory, and the daemon is the one: it is started again.
     // The kernel prefers it to the probe, which sets its own preference back.
@@ -191,10 +182,10 @@ fn a_primarys_checks_survive_what_the_service_goes_through() {
     wait_for_another(&container, &pid);
     balancer.wait_for_success();
     let starved = failed() - before;
-    assert!(starved <= 4, "{starved} checks failed, more than were under way: {}", journal(&container));
+    assert!(starved <= 4, "{starved} checks failed, more than were under way: {}", container.journal());
     println!("failed checks of four servers: killed {killed}, frozen {frozen}, out of memory {starved}");
 
-    // Both stopped: nobody answers, and systemd does not start it again for a check.
+    // Both stopped: no process answers, and systemd does not start it again for a check.
     container.exec(&["systemctl", "stop", "mirrorvip.socket", "mirrorvip.service"]);
     assert!(!container.try_exec(&["curl", "--silent", "http://127.0.0.1:8080/live"]).status.success());
     assert_eq!(property(&container, "ActiveState"), "inactive");
@@ -202,7 +193,7 @@ fn a_primarys_checks_survive_what_the_service_goes_through() {
 
 #[test]
 fn the_sandboxes_let_through_what_their_probes_need() {
-    let docker = Docker::start();
+    let docker = Docker::with_debian();
     let container = member(&docker);
     container.shell("chgrp irisusr /usr/irissys/qlist; chmod 640 /usr/irissys/qlist");
     container.write("/etc/mirrorvip/token", "600", "0123456789abcdef0123456789abcdef\n");
@@ -217,9 +208,9 @@ fn the_sandboxes_let_through_what_their_probes_need() {
     );
     container.write("/etc/mirrorvip/mirrorvip.toml", "644", &config);
     sandbox(&container, "sandbox-iris.conf");
-    assert_eq!(property(&container, "StatusText"), "PROD: SUCCESS, the instance is primary, epoch 1");
+    assert_eq!(container.status_text(), "PROD: SUCCESS, the instance is primary, epoch 1");
 
-    // The secret is read by the daemon and by root, and by nobody else.
+    // The daemon and root read the secret, and no other user can.
     let status: Value =
         serde_json::from_str(&container.exec(&["mirrorvip", "status", "--json"])).expect("JSON");
     assert_eq!(status["mirrors"][0]["state"], "primary");
@@ -242,9 +233,7 @@ fn the_sandboxes_let_through_what_their_probes_need() {
     container.write("/etc/systemd/system/publisher.service", "644", publisher);
     container.shell("systemctl daemon-reload; systemctl start publisher");
     sandbox(&container, "sandbox-hard.conf");
-    eventually("SUCCESS by the file", || {
-        property(&container, "StatusText").starts_with("PROD: SUCCESS").then_some(())
-    });
+    eventually("SUCCESS by the file", || container.status_text().starts_with("PROD: SUCCESS"));
     confined(&container, 12);
 
     // Another port, changed as docs/install.md describes.
@@ -268,7 +257,7 @@ fn the_sandboxes_let_through_what_their_probes_need() {
     container.write("/etc/mirrorvip/mirrorvip.toml", "644", &CONFIG.replace(":8080", ":8081"));
     container.shell("chmod 644 /usr/irissys/qlist; rm /etc/systemd/system/mirrorvip.service.d/*");
     container.shell("systemctl daemon-reload; systemctl restart mirrorvip.service");
-    assert!(property(&container, "StatusText").starts_with("PROD: SUCCESS"), "{}", journal(&container));
+    assert!(container.status_text().starts_with("PROD: SUCCESS"), "{}", container.journal());
     assert_eq!(privileges(&container), "NoNewPrivs:\t0");
 }
 
@@ -283,6 +272,6 @@ fn confined(container: &Container<'_>, threshold: u8) {
 }
 
 fn privileges(container: &Container<'_>) -> String {
-    let pid = property(container, "MainPID");
+    let pid = container.pid();
     container.exec(&["grep", "NoNewPrivs:", &format!("/proc/{pid}/status")])
 }

@@ -1,14 +1,13 @@
-//! HAProxy in the container of the daemon, polling every 100 ms, and what its statistics say.
-
-use std::collections::HashMap;
+//! HAProxy in the container of the daemon, polling every 100 ms, and its statistics.
 
 use crate::support::docker::Container;
 use crate::support::eventually;
+use crate::support::haproxy::Server;
 
 /// As many servers at one port, so that checks are under way at every moment.
 const SERVERS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// All servers stay up whatever fails: HAProxy counts failed checks of servers that are up. A check has the two
+/// All servers stay up after any failure: HAProxy counts failed checks of servers that are up. A check has the two
 /// seconds that load balancers give it.
 const CONFIGURATION: &str = "\
 defaults
@@ -30,8 +29,8 @@ backend iris
 /// HAProxy's service in a container.
 pub(crate) struct Balancer<'a>(&'a Container<'a>);
 
-/// What all servers' lines of `show stat` say.
-pub(crate) struct Statistics(Vec<HashMap<String, String>>);
+/// What the statistics say of all servers.
+pub(crate) struct Statistics(Vec<Server>);
 
 // === impl Balancer ===
 
@@ -48,17 +47,14 @@ impl<'a> Balancer<'a> {
 
     pub(crate) fn statistics(&self) -> Statistics {
         let csv = self.0.exec(&["curl", "--silent", "--fail", "http://127.0.0.1:9000/;csv"]);
-        let mut lines = csv.trim_start_matches("# ").lines().map(|line| line.split(',').map(str::to_owned));
-        let names: Vec<_> = lines.next().expect("a line of names").collect();
-        let servers = lines.map(|line| names.iter().cloned().zip(line).collect::<HashMap<_, _>>());
-        let servers: Vec<_> = servers.filter(|line| SERVERS.contains(&&*line["svname"])).collect();
+        let servers = Server::read_all(&csv);
         assert_eq!(servers.len(), SERVERS.len(), "{csv}");
         Statistics(servers)
     }
 
     /// Waits until the last check of every server succeeded.
     pub(crate) fn wait_for_success(&self) {
-        eventually("HAProxy sees SUCCESS", || self.statistics().all_succeed().then_some(()));
+        eventually("HAProxy sees SUCCESS", || self.statistics().all_succeed());
     }
 }
 
@@ -67,20 +63,15 @@ impl<'a> Balancer<'a> {
 impl Statistics {
     /// Checks that failed since HAProxy started, of all servers together.
     pub(crate) fn failed(&self) -> u64 {
-        self.0.iter().map(|server| server["chkfail"].parse::<u64>().expect("a number")).sum()
+        self.0.iter().map(Server::failed_checks).sum()
     }
 
-    /// How the last checks ended, for messages of failing tests: `L7OK`, `L7RSP`, `L4CON`, ...
-    pub(crate) fn outcomes(&self) -> Vec<String> {
-        let told =
-            |server: &HashMap<String, String>| format!("{} {}", server["check_status"], server["last_chk"]);
-        self.0.iter().map(told).collect()
+    /// The servers, for messages of failing tests.
+    pub(crate) fn outcomes(&self) -> &[Server] {
+        &self.0
     }
 
     fn all_succeed(&self) -> bool {
-        let outcome = |server: &HashMap<String, String>| {
-            server["status"] == "UP" && server["check_status"].trim_start_matches("* ") == "L7OK"
-        };
-        self.0.iter().all(outcome)
+        self.0.iter().all(|server| server.is_up() && server.check_status() == "L7OK")
     }
 }

@@ -1,4 +1,4 @@
-//! What the daemon tells the service manager, as the test hears it on `NOTIFY_SOCKET`.
+//! What the daemon reports to the service manager, as the test receives it on `NOTIFY_SOCKET`.
 
 use std::os::unix::net::UnixDatagram;
 
@@ -11,7 +11,7 @@ use crate::support::{Daemon, eventually, mirrorvip};
 /// The service manager's ear.
 struct Manager {
     socket: UnixDatagram,
-    heard: Vec<String>,
+    received: Vec<String>,
 }
 
 // === impl Manager ===
@@ -21,26 +21,26 @@ impl Manager {
         let socket =
             UnixDatagram::bind(node.path().join("notify")).expect("the test's directory is writable");
         socket.set_nonblocking(true).expect("a socket of ours");
-        Self { socket, heard: Vec::new() }
+        Self { socket, received: Vec::new() }
     }
 
     /// Starts a daemon that reports here. The watchdog is patient enough for any machine.
     fn start(&mut self, node: &Node, config: &str) -> Daemon {
-        self.heard.clear();
+        self.received.clear();
         let mut command = mirrorvip();
         command.env("NOTIFY_SOCKET", node.path().join("notify")).env("WATCHDOG_USEC", "4000000");
         node.write(config);
         Daemon::launch(node.path(), command)
     }
 
-    /// Everything that was said so far.
+    /// All messages so far.
     fn listen(&mut self) -> &[String] {
         let mut buffer = [0; 8_192];
         while let Ok(length) = self.socket.recv(&mut buffer) {
             let text = std::str::from_utf8(&buffer[..length]).expect("messages are text");
-            self.heard.push(text.to_owned());
+            self.received.push(text.to_owned());
         }
-        &self.heard
+        &self.received
     }
 
     /// Waits for a message that begins like this, and gives its place.
@@ -60,13 +60,13 @@ impl Manager {
         let mut last = None;
         eventually(&format!("the status {wanted}"), || {
             last = self.status();
-            (last.as_deref() == Some(wanted)).then_some(())
+            last.as_deref() == Some(wanted)
         });
     }
 }
 
 #[test]
-fn ready_is_said_at_the_first_verdict_and_the_status_follows_the_role() {
+fn ready_is_sent_at_the_first_verdict_and_the_status_follows_the_role() {
     let node = Node::primary();
     let mut manager = Manager::new(&node);
     node.iris.set_mode(Mode::Hang).expect("the mode can be set");
@@ -100,7 +100,7 @@ fn the_watchdog_is_fed_while_all_goes_well() {
     let _daemon = manager.start(&node, &node.config());
     eventually("three meals", || {
         let meals = manager.listen().iter().filter(|message| *message == "WATCHDOG=1").count();
-        (meals >= 3).then_some(())
+        meals >= 3
     });
     let ready = manager.wait_for("READY=1");
     assert!(ready < manager.wait_for("WATCHDOG=1"), "nothing is owed before");
@@ -114,11 +114,11 @@ fn a_reload_is_announced_with_its_time_and_ended() {
     manager.wait_for("READY=1");
     assert_eq!(daemon.reload(&node.config())["message"], "reloaded");
     let reloading = manager.wait_for("RELOADING=1\nMONOTONIC_USEC=");
-    let time = manager.heard[reloading].rsplit('=').next().expect("there is one");
+    let time = manager.received[reloading].rsplit('=').next().expect("there is one");
     assert!(time.parse::<u64>().is_ok_and(|time| time > 0), "{time}");
     let ready = |manager: &mut Manager, from: usize| {
         eventually("the end of the reload", || {
-            manager.listen()[from..].iter().any(|message| message == "READY=1").then_some(())
+            manager.listen()[from..].iter().any(|message| message == "READY=1")
         });
     };
     ready(&mut manager, reloading);
@@ -147,21 +147,21 @@ fn a_reload_that_waits_is_ended_once() {
     daemon.signal(Signal::HUP);
     let first = manager.wait_for("RELOADING=1\nMONOTONIC_USEC=");
     daemon.wait_for_log(
-        "a reload waits: the file removes something from the configuration in force; it is taken over once it has not changed for 2 s",
+        "a reload waits: the file removes something from the configuration in force; it is applied once it has not changed for 2 s",
     );
     daemon.signal(Signal::HUP);
     let count = |manager: &mut Manager, start: &str| {
         manager.listen()[first..].iter().filter(|message| message.starts_with(start)).count()
     };
-    eventually("the second order", || (count(&mut manager, "RELOADING=1") == 2).then_some(()));
+    eventually("the second order", || count(&mut manager, "RELOADING=1") == 2);
     let line = daemon.wait_for_log("reloaded");
     assert_eq!(line["removes"], "mirror TEST");
-    eventually("the end of the reload", || (count(&mut manager, "READY=1") > 0).then_some(()));
+    eventually("the end of the reload", || count(&mut manager, "READY=1") > 0);
     assert_eq!(count(&mut manager, "READY=1"), 1);
 }
 
 #[test]
-fn stopping_is_said_first_and_asks_for_the_time_that_the_drain_takes() {
+fn stopping_is_sent_first_and_asks_for_the_time_that_the_drain_takes() {
     let node = Node::primary();
     let mut manager = Manager::new(&node);
     let drained = change(&node.config(), "max_connections = 16", "max_connections = 16\ndrain = \"60s\"");
@@ -170,11 +170,11 @@ fn stopping_is_said_first_and_asks_for_the_time_that_the_drain_takes() {
     manager.wait_for("READY=1");
     daemon.signal(Signal::TERM);
     let stopping = manager.wait_for("STOPPING=1");
-    assert_eq!(manager.heard[stopping], "STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=90000000");
+    assert_eq!(manager.received[stopping], "STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=90000000");
     manager.wait_for_status("PROD: FAILED, mirrorvip is stopping");
     assert!(
-        manager.heard[..stopping].iter().all(|message| !message.contains("mirrorvip is stopping")),
-        "it is said before anything is refused"
+        manager.received[..stopping].iter().all(|message| !message.contains("mirrorvip is stopping")),
+        "it is sent before any check is refused"
     );
     daemon.signal(Signal::TERM);
     assert!(daemon.wait_for_end().success());

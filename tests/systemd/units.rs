@@ -74,7 +74,7 @@ fn the_sandboxes_leave_little_exposed() {
 fn the_socket_is_where_the_example_listens() {
     let socket = fs::read_to_string(directory().join("mirrorvip.socket")).expect("it is there");
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/mirrorvip.toml");
-    let config = mirrorvip::config::load(&example).expect("the example is valid");
+    let config = mirrorvip::provider::load(&example).expect("the example is valid");
     for address in config.health.listen {
         assert!(socket.contains(&format!("\nListenStream={address}\n")), "{address}");
     }

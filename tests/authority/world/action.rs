@@ -22,7 +22,7 @@ pub(crate) struct Budget {
 pub(crate) enum Setup {
     /// Each other.
     Peers,
-    /// Nobody: `peers = "none"`.
+    /// No member: `peers = "none"`.
     Alone,
     /// Each other, though one has a status page and nothing else.
     Plain,
@@ -67,11 +67,11 @@ pub(crate) enum Action {
     Revert(usize),
     /// It gets a forged answer that says that the other is the primary of a later promotion.
     Forge(usize, usize),
-    /// It gets a forged answer of the other with a term that nobody can believe.
+    /// It gets a forged answer of the other with a term that no member can accept.
     Exaggerate(usize, usize),
-    /// Somebody writes such a term into the record, in the name of this member.
+    /// Another tool writes such a term into the record, in the name of this member.
     ForgeRecord(usize),
-    /// What the first hears from the second is in the name of another, until that is corrected.
+    /// The answers of the second to the first are in the name of another, until that is corrected.
     Confuse(usize, usize),
     Clarify(usize, usize),
     /// Its configuration is read again.

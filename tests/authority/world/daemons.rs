@@ -72,7 +72,7 @@ impl State {
         daemon.reached[j] |= soon && matches!(report, PeerReport::Facts(_));
     }
 
-    /// What `i` hears from `j`.
+    /// What `j` reports to `i`.
     pub(super) fn report(&self, i: usize, j: usize) -> PeerReport {
         match &self.members[j].daemon {
             Some(_) if self.cut[i][j] => PeerReport::Silent(String::new()),
@@ -150,7 +150,7 @@ impl State {
         if daemon.arbiter.memory().taken.is_some() {
             // An operator knows better.
         } else if daemon.heard.contains(&Heard::Conflict) {
-            self.wrong = Some(("S4", "wrote while it could not be told which member is which"));
+            self.wrong = Some(("S4", "wrote while the members were indistinguishable"));
         } else if !just_promoted && daemon.heard.iter().any(success) {
             self.wrong = Some(("S5", "wrote while a page without a term said SUCCESS"));
         }
@@ -189,8 +189,8 @@ impl State {
         matches!(self.members[j].truth, Truth::Primary(rank, _) if rank > mine)
     }
 
-    /// PROVISO: a term that rises without a promotion (row 8, and the operator's decision) warns nobody before a record with it
-    /// is written or a peer has asked. Who is promoted in between has a lower term.
+    /// PROVISO: a term that rises without a promotion (row 8, and the operator's decision) warns no member before a record with it
+    /// is written or a peer has asked. A member that is promoted in between has a lower term.
     fn rose_unheard(&self, i: usize, j: usize) -> bool {
         let daemon = |i: usize| self.members[i].daemon.as_ref();
         let decided = daemon(i).is_some_and(|daemon| daemon.arbiter.memory().taken.is_some());
@@ -278,7 +278,7 @@ impl State {
         outputs
     }
 
-    /// So long every daemon asks its instance, and nobody else.
+    /// So long every daemon asks its instance, and no other.
     pub(super) fn pass(&mut self, span: Duration) {
         let until = self.now + millis(span);
         while self.now < until {

@@ -15,7 +15,7 @@ impl State {
         memories.all(|memory| memory.term.max(memory.seen.term).max(memory.before) < HIGHEST_FIRST)
     }
 
-    /// The world as `i` sees it with every peer silent and the object readable; a record that nobody can believe is gone.
+    /// The world as `i` sees it with every peer silent and the object readable; a record that no member can accept is gone.
     fn alone(&self, i: usize) -> Self {
         let mut alone = self.clone();
         for j in others(i) {
@@ -62,7 +62,7 @@ impl State {
                 .is_some_and(|daemon| daemon.timely && daemon.rank == self.rank_of(j) && daemon.reached[i])
     }
 
-    pub(super) fn silence_reinstates_nobody(&self) -> bool {
+    pub(super) fn silence_reinstates_no_member(&self) -> bool {
         (0..MEMBERS).all(|i| {
             let Some(daemon) = &self.members[i].daemon else { return true };
             if daemon.arbiter.memory().superseded_by.is_none()
@@ -160,7 +160,7 @@ impl State {
                     |j: &usize| is_backup(j) && self.members[*j].daemon.is_some() && !self.is_plain(*j);
                 others(i).filter(ready).all(|j| {
                     let mut after = self.alone(i).alone(j);
-                    // A term that is neither written nor heard of is no warning to who is promoted next.
+                    // A term that is neither written nor reported is no warning to the member that is promoted next.
                     if !after.act(i) {
                         return true;
                     }
@@ -176,8 +176,8 @@ impl State {
         )
     }
 
-    /// L6: without peers and without any known term of another, nobody is waited for.
-    pub(super) fn without_peers_nobody_is_awaited(&self) -> bool {
+    /// L6: without peers and without any known term of another, no member is awaited.
+    pub(super) fn without_peers_no_answer_is_awaited(&self) -> bool {
         (0..MEMBERS).filter(|&i| matches!(self.members[i].truth, Truth::Primary(..))).all(|i| {
             let mut first = self.alone(i);
             first.record = Record { owner: others(i).next().unwrap_or(i), term: 0, rank: 0 };

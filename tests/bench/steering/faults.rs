@@ -16,7 +16,7 @@ use crate::process::now;
 
 /// Between the starts of two contenders.
 const APART: Duration = Duration::from_millis(1_500);
-/// Between two looks at what has become of a contender.
+/// Between two polls of a contender.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What goes wrong.
@@ -137,7 +137,7 @@ fn attempt(
     }
 }
 
-/// Looks until the write was accepted, or `ended` tells after how long the contender has given up.
+/// Polls until the write was accepted, or until `ended` returns after how long the contender has given up.
 fn watch(
     stage: &Stage,
     object: &Object,

@@ -7,11 +7,11 @@
 //!
 //! | contender | what the time includes |
 //! |---|---|
-//! | raw calls | two calls, a look and a write, on a connection that is open; told by this program, asks nobody |
-//! | raw calls, asking | before them one run of the instance's command, without which nobody knows the role |
+//! | raw calls | two calls, a read and a write, on a connection that is open; called by this program, asks no instance |
+//! | raw calls, asking | before them one run of the instance's command, without which the role is unknown |
 //! | warm | the log line that wakes the daemon, the instance's command, the verdict, authority, one write |
-//! | cold | from before its start: configuration, the instance's command, credentials and identity from the instance metadata, the peer's word, looks, one write |
-//! | call-outs | their start at once, credentials from the instance metadata, a look and a write |
+//! | cold | from before its start: configuration, the instance's command, credentials and identity from the instance metadata, the peer's report, reads, one write |
+//! | call-outs | their start at once, credentials from the instance metadata, a read and a write |
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -46,7 +46,7 @@ pub(crate) type Round = [Times; 2];
 
 const KINDS: [Kind; 2] = [Kind::TargetGroup, Kind::Record];
 
-/// The stage with everybody who takes part.
+/// The stage with all contenders.
 struct Contest {
     stage: Stage,
     old: Node,
@@ -62,7 +62,7 @@ struct Contest {
 /// Measures them, round by round.
 pub(crate) fn run(program: &Path, directory: &Path, extent: Extent) -> Result<Vec<Round>> {
     let names = ["group", "record", "cold", "rival", "raw"].map(str::to_owned);
-    // At the pace of AWS: what the objects do afterwards disturbs nobody.
+    // At the pace of AWS: what the objects do afterwards disturbs no measurement.
     let stage = Stage::start(program, directory, &names, Duration::from_secs(1))?;
     let node = |name| Node::new(&stage, name);
     let mut contest = Contest {
@@ -120,7 +120,7 @@ impl Contest {
             Ok::<_, anyhow::Error>(daemon)
         };
         let _daemons = [start(0)?, start(1)?];
-        // Into every phase of the daemons' own timers: the peer's word is sometimes fresh and sometimes not.
+        // Into every phase of the daemons' own timers: the peer's report is sometimes fresh and sometimes not.
         std::thread::sleep(SHORTEST_REST + rest.mul_f64(phase(number)));
         let promote = |index: usize| {
             let (node, object) = (&nodes[index], &objects[index]);
@@ -144,7 +144,7 @@ fn found(stage: &Stage, old: &Node, node: &Node, kind: Kind) -> Result<Duration>
     Ok(began.age_at(accepted))
 }
 
-/// One promotion that two bare calls follow; with `asking`, they wait for the instance's word.
+/// One promotion that two bare calls follow; with `asking`, they wait for the instance's answer.
 fn bare(stage: &Stage, node: &Node, raw: &mut Raw, kind: Kind, asking: bool) -> Result<Duration> {
     let object = stage.object(kind)?;
     node.rest()?;

@@ -1,7 +1,7 @@
 //! What else could make the cloud follow: a call-out by boto3 or by the AWS command line, and two HTTP calls with
 //! nothing around them, which is the floor.
 //!
-//! Each looks first and then writes, with its defaults. Credentials of the call-outs come from the instance
+//! Each reads first and then writes, with its defaults. Credentials of the call-outs come from the instance
 //! metadata, as on real instances.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -120,7 +120,7 @@ impl Raw {
         Ok(Self { stream: BufReader::new(stream), host, access_key, region, member: member.to_owned() })
     }
 
-    /// Looks at `object` and leads it to this member.
+    /// Reads `object` and points it to this member.
     pub(crate) fn steer(&mut self, stage: &Stage, object: &Object) -> Result<()> {
         let (id, address) = (&object.id, stage.address(&self.member)?);
         match object.kind {
@@ -148,7 +148,7 @@ impl Raw {
         }
     }
 
-    /// One call. It is not signed: nobody checks that here, and it saves this side what the others do.
+    /// One call. It is not signed: signatures are not checked here, and it saves this side what the others do.
     fn call(&mut self, method: &str, path: &str, body: &str, kind: Kind) -> Result<()> {
         let (content_type, service) = match kind {
             Kind::TargetGroup => ("application/x-www-form-urlencoded", "elasticloadbalancing"),

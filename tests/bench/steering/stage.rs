@@ -1,5 +1,5 @@
-//! The simulated cloud of the measurements of steering, and the members in it: each has an instance that says
-//! what it is told, and can have a daemon.
+//! The simulated cloud of the measurements of steering, and the members in it: each has an instance that reports
+//! the role that the measurement wants, and can have a daemon.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -27,7 +27,7 @@ pub(crate) const PORT: u16 = 1972;
 const PAGE: u16 = 8080;
 /// How long what involves no fault may take before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at what the daemon or the cloud says.
+/// Between two polls of the daemon or the cloud.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What directs clients.
@@ -270,7 +270,7 @@ fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> 
             return Ok(value);
         }
         if now() >= deadline {
-            bail!("waited {PATIENCE:?} in vain: {what}");
+            bail!("waited {PATIENCE:?} without result: {what}");
         }
         std::thread::sleep(PAUSE);
     }

@@ -9,8 +9,8 @@ use mirrorvip::clock::Clock;
 
 use super::stage::{Kind, Node, Stage};
 
-/// The calls of a look: what keeps connections and credentials warm and finds drift.
-const LOOKS: [&str; 2] = ["DescribeTargetHealth", "ListResourceRecordSets"];
+/// The calls of a read: what keeps connections and credentials warm and finds drift.
+const READS: [&str; 2] = ["DescribeTargetHealth", "ListResourceRecordSets"];
 /// The calls that change something.
 const WRITES: [&str; 3] = ["RegisterTargets", "DeregisterTargets", "ChangeResourceRecordSets"];
 
@@ -19,8 +19,8 @@ const WRITES: [&str; 3] = ["RegisterTargets", "DeregisterTargets", "ChangeResour
 pub(crate) struct Steady {
     /// For how long calls were counted.
     pub(crate) window: Duration,
-    /// Looks by action.
-    pub(crate) looks: BTreeMap<String, u64>,
+    /// Reads by action.
+    pub(crate) reads: BTreeMap<String, u64>,
     /// All other reads by action, or path of the instance metadata.
     pub(crate) other_reads: BTreeMap<String, u64>,
     pub(crate) writes: u64,
@@ -54,7 +54,7 @@ pub(crate) fn run(program: &Path, directory: &Path, window: Duration) -> Result<
     let began = clock.now();
     std::thread::sleep(window);
     let window = began.age_at(clock.now());
-    let (mut looks, mut other_reads, mut writes) = (BTreeMap::new(), BTreeMap::new(), 0);
+    let (mut reads, mut other_reads, mut writes) = (BTreeMap::new(), BTreeMap::new(), 0);
     for call in stage.cloud.calls() {
         if began.age_at(call.received).is_zero() {
             continue;
@@ -62,10 +62,10 @@ pub(crate) fn run(program: &Path, directory: &Path, window: Duration) -> Result<
         if WRITES.contains(&call.action.as_str()) {
             writes += 1;
         } else {
-            let reads = if LOOKS.contains(&call.action.as_str()) { &mut looks } else { &mut other_reads };
+            let reads = if READS.contains(&call.action.as_str()) { &mut reads } else { &mut other_reads };
             *reads.entry(call.action).or_default() += 1;
         }
     }
     let [one, other] = processes.map(|process| process.resident());
-    Ok(Steady { window, looks, other_reads, writes, resident: one?.max(other?) })
+    Ok(Steady { window, reads, other_reads, writes, resident: one?.max(other?) })
 }

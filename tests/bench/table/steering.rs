@@ -20,8 +20,8 @@ const RESIDENT_GOAL: u64 = 16 * 1024 * 1024;
 type Time = fn(&Times) -> Duration;
 
 const HOUR: f64 = 3_600.0;
-/// The pace of looks, and of how many loops: two members with two steering targets each.
-const LOOK_EVERY: f64 = 30.0;
+/// The pace of reads, and the number of loops: two members with two steering targets each.
+const READ_EVERY: f64 = 30.0;
 const LOOPS: f64 = 4.0;
 
 /// All of them but what is about memory.
@@ -113,13 +113,13 @@ fn write_calls(out: &mut String, steady: &Steady) -> fmt::Result {
     let window = steady.window.as_secs_f64();
     let an_hour = |count: u64| as_f64(count) / window * HOUR;
     let total = |reads: &std::collections::BTreeMap<String, u64>| reads.values().sum::<u64>();
-    let (looks, others) = (total(&steady.looks), total(&steady.other_reads));
+    let (reads, others) = (total(&steady.reads), total(&steady.other_reads));
     writeln!(
         out,
         "\n| calls of a pair at rest, each member with a target group and a record | in {window:.0} s | an hour \
          | goal |\n|---|---|---|---|"
     )?;
-    for (action, count) in &steady.looks {
+    for (action, count) in &steady.reads {
         writeln!(
             out,
             "| drift check, which keeps connections warm: `{action}` | {count} | {:.0} | |",
@@ -134,10 +134,10 @@ fn write_calls(out: &mut String, steady: &Steady) -> fmt::Result {
     writeln!(out, "| writes | {} | {:.0} | |", steady.writes, an_hour(steady.writes))?;
     writeln!(
         out,
-        "\nAn hour is the count x 3,600 / {window:.0}. Drift checks come every {LOOK_EVERY} s, a tenth more or less, from \
-         {LOOPS} loops (two members with two steering targets): {:.0} in {window:.0} s by that pace, {looks} \
+        "\nAn hour is the count x 3,600 / {window:.0}. Drift checks come every {READ_EVERY} s, a tenth more or less, from \
+         {LOOPS} loops (two members with two steering targets): {:.0} in {window:.0} s by that pace, {reads} \
          counted.",
-        LOOPS * window / LOOK_EVERY,
+        LOOPS * window / READ_EVERY,
     )
 }
 

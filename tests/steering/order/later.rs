@@ -1,128 +1,133 @@
 //! An earlier primary takes nothing from a later one, and stops serving as soon as it can know.
 
+use std::path::Path;
+use std::process::Command;
+
 use mirrorvip::simulation::cloud::{Effect, Fault, Service};
 
-use crate::rig::{
-    Peers, Rig, until, until_alarm, until_fulfilled, until_ruling, until_state, until_superseded,
-};
+use crate::steering::everything::Everything;
+use crate::support::get;
 use crate::support::relay::Way;
-use crate::support::{eventually, get};
+use crate::support::stage::{Peers, Stage, eventually};
 
 const TWO: [&str; 2] = ["two-serve", "two-primaries"];
 
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(status.is_ok_and(|status| status.success()), "{} can be copied", from.display());
+}
+
 #[test]
 fn isolated_primary_takes_nothing_and_stops_serving_once_it_is_reached() {
-    let rig = Rig::new(Peers::Asked);
-    let [a, b] = rig.start_all();
-    rig.promote_fully(0, &a);
-    rig.set_ways_of(0, Way::Swallowed);
-    let cut = rig.cloud.fault(Fault::new(Effect::Hang).by("a"));
-    rig.promote_fully(1, &b);
-    until_fulfilled(&b);
+    let stage = Stage::of_everything(Peers::Asked);
+    stage.promote_fully("a");
+    stage.set_ways_of("a", Way::Swallowed);
+    let cut = stage.cloud.fault(Fault::new(Effect::Hang).by("a"));
+    stage.promote_fully("b");
+    stage.until_fulfilled("b");
 
     // The cloud can be read again, and the peer cannot be asked yet.
-    rig.cloud.clear_fault(cut);
-    until_ruling(&a, "unsure");
-    rig.until_considered(0, &a);
-    assert!(rig.points_at(1), "{}", a.log_text());
-    assert_eq!([a.page(), b.page()], [200, 200], "neither can know");
+    stage.cloud.clear_fault(cut);
+    stage.until_ruling("a", &["unsure"]);
+    stage.until_considered("a");
+    assert!(stage.leads_to("b"));
+    assert_eq!([stage.page("a"), stage.page("b")], [200, 200], "neither can know");
 
-    rig.set_ways_of(0, Way::Open);
-    until_superseded(&a);
-    assert_eq!(b.page(), 200);
-    until_ruling(&b, "clear");
-    until_alarm(&a, &TWO);
-    until_alarm(&b, &TWO);
-    rig.until_considered(0, &a);
-    assert!(rig.points_at(1));
-    rig.assert_clean();
+    stage.set_ways_of("a", Way::Open);
+    stage.until_superseded("a");
+    assert_eq!(stage.page("b"), 200);
+    stage.until_ruling("b", &["clear"]);
+    stage.until_alarm("a", &TWO);
+    stage.until_alarm("b", &TWO);
+    stage.until_considered("a");
+    assert!(stage.leads_to("b"));
+    stage.assert_clean();
 }
 
 #[test]
 fn state_reverted_to_an_earlier_promotion_takes_nothing() {
-    let rig = Rig::new(Peers::Asked);
-    let [a, b] = rig.start_all();
-    rig.promote_fully(0, &a);
-    assert!(a.stop().success());
-    let saved = rig.save_state(0);
-    let a = rig.start(0);
-    until_state(&a, "primary");
-    rig.demote(0, &a);
-    rig.promote_fully(1, &b);
-    until_fulfilled(&b);
-    assert!(a.stop().success());
+    let mut stage = Stage::of_everything(Peers::Asked);
+    stage.promote_fully("a");
+    stage.stop("a");
+    let saved = stage.path("a", "saved");
+    copy(&stage.path("a", "state"), &saved);
+    stage.start("a");
+    stage.until_state("a", "primary");
+    stage.demote("a");
+    stage.promote_fully("b");
+    stage.until_fulfilled("b");
+    stage.stop("a");
 
     for way in [Way::Refused, Way::Open] {
-        rig.restore_state(0, &saved);
-        rig.set_ways_of(0, way);
-        rig.report_role(0, "primary");
-        let a = rig.start(0);
-        until_ruling(&a, if way == Way::Open { "superseded" } else { "unsure" });
-        rig.until_considered(0, &a);
-        assert!(rig.points_at(1), "{way:?}: {}", a.log_text());
+        stage.lose_state("a");
+        copy(&saved, &stage.path("a", "state"));
+        stage.set_ways_of("a", way);
+        stage.claim("a");
+        stage.start("a");
+        stage.until_ruling("a", &[if way == Way::Open { "superseded" } else { "unsure" }]);
+        stage.until_considered("a");
+        assert!(stage.leads_to("b"), "{way:?}");
         let page = if way == Way::Open { 503 } else { 200 };
-        assert_eq!([a.page(), b.page()], [page, 200], "{way:?}");
-        until_ruling(&b, "clear");
-        assert!(a.stop().success());
+        assert_eq!([stage.page("a"), stage.page("b")], [page, 200], "{way:?}");
+        stage.until_ruling("b", &["clear"]);
+        stage.stop("a");
     }
-    rig.assert_clean();
+    stage.assert_clean();
 }
 
 #[test]
 fn superseded_member_stays_out_when_its_successor_falls_silent() {
-    let rig = Rig::new(Peers::Asked);
-    let [a, b] = rig.start_all();
-    rig.promote_fully(0, &a);
-    rig.promote_fully(1, &b);
-    until_superseded(&a);
+    let mut stage = Stage::of_everything(Peers::Asked);
+    stage.promote_fully("a");
+    stage.promote_fully("b");
+    stage.until_superseded("a");
 
-    let stays_out = |a: &crate::support::Daemon| {
-        until(a, "the peer to be silent", |mirror| mirror["members"][1]["reachable"] == false);
-        until_ruling(a, "superseded");
-        rig.until_considered(0, a);
-        assert_eq!(a.page(), 503, "{}", a.log_text());
-        assert!(rig.is_left_to(1), "{}", a.log_text());
+    let stays_out = |stage: &Stage<Everything>| {
+        stage.until("a", "the peer to be silent", |mirror| mirror["members"][1]["reachable"] == false);
+        stage.until_ruling("a", &["superseded"]);
+        stage.until_considered("a");
+        assert_eq!(stage.page("a"), 503);
+        assert!(stage.is_left_to("b"));
     };
-    rig.set_ways_of(0, Way::Refused);
-    stays_out(&a);
-    b.crash();
-    rig.set_ways_of(0, Way::Open);
-    assert!(a.stop().success());
-    let a = rig.start(0);
-    until_state(&a, "superseded");
-    stays_out(&a);
-    rig.assert_clean();
+    stage.set_ways_of("a", Way::Refused);
+    stays_out(&stage);
+    stage.kill("b");
+    stage.set_ways_of("a", Way::Open);
+    stage.stop("a");
+    stage.start("a");
+    stage.until_state("a", "superseded");
+    stays_out(&stage);
+    stage.assert_clean();
 
     // What ends it is evidence: the other one is back, as the backup.
-    rig.report_role(1, "backup");
-    rig.is_primary(0);
-    let b = rig.start(1);
-    until_state(&b, "not-primary");
-    rig.until_points_at(0, &a);
-    a.wait_for_page(200);
-    rig.assert_clean();
+    stage.rest("b");
+    stage.decide(Some("a"));
+    stage.start("b");
+    stage.until_at_rest("b");
+    stage.until_leads_to("a");
+    stage.until_page("a", 200);
+    stage.assert_clean();
 }
 
 /// The true primary could write the pool and the route, but not the record.
 #[test]
 fn record_that_still_names_an_earlier_primary_authorises_nothing_else() {
-    let rig = Rig::new(Peers::Asked);
-    let [a, b] = rig.start_all();
-    rig.promote_fully(0, &a);
-    until_fulfilled(&a);
-    assert!(a.stop().success());
+    let mut stage = Stage::of_everything(Peers::Asked);
+    stage.promote_fully("a");
+    stage.until_fulfilled("a");
+    stage.stop("a");
     let denied = Fault::new(Effect::AccessDenied).on(Service::Route53).action("ChangeResourceRecordSets");
-    rig.cloud.fault(denied.by("b"));
-    rig.promote(1);
-    eventually("pool and route of b", || (rig.pool_points_at(1) && rig.route_points_at(1)).then_some(()));
+    stage.cloud.fault(denied.by("b"));
+    stage.promote("b");
+    eventually("pool and route of b", || stage.pool_leads_to("b") && stage.route_leads_to("b"));
 
-    rig.set_ways_of(0, Way::Refused);
-    let a = rig.start(0);
-    until_state(&a, "primary");
-    rig.until_considered(0, &a);
-    until_ruling(&a, "unsure");
-    assert!(rig.pool_points_at(1) && rig.route_points_at(1), "{}", a.log_text());
-    assert!(rig.ownership().contains("owner=a term=1 "), "{}", rig.ownership());
-    rig.assert_clean();
-    assert_eq!(get(b.health[0], "/PROD/peer").map(|answer| answer.status).ok(), Some(200));
+    stage.set_ways_of("a", Way::Refused);
+    stage.start("a");
+    stage.until_state("a", "primary");
+    stage.until_considered("a");
+    stage.until_ruling("a", &["unsure"]);
+    assert!(stage.pool_leads_to("b") && stage.route_leads_to("b"));
+    stage.assert_owner("a", 1);
+    stage.assert_clean();
+    assert_eq!(get(stage.daemon("b").health[0], "/PROD/peer").map(|answer| answer.status).ok(), Some(200));
 }

@@ -6,87 +6,60 @@
 
 use std::time::Duration;
 
-use mirrorvip::simulation::cloud::{Effect, Fault};
-use rustix::process::Signal;
+use super::balancer::{Balancer, Pool};
+use crate::support::stage::{Peers, STALE_AFTER, Stage, eventually};
 
-use crate::pools::stage::{BOUND, DRIFT_BOUND, Peers, Pool, STALE_AFTER, Stage, within};
-
-/// What `a` had done before it became stale.
-struct Before {
-    changes: usize,
-    reads: usize,
-}
-
-// === impl Before ===
-
-impl Before {
-    fn of(stage: &Stage) -> Self {
-        Self { changes: stage.mutations_by("a").len(), reads: stage.reads_by("a") }
-    }
-
-    /// `a` comes to know what it can, looks at the pool again and leaves it as it is.
-    fn and_then_nothing(self, stage: &Stage, peers: Peers) {
-        match peers {
-            Peers::Asked => {
-                stage.until_page("a", 503);
-                stage.until_superseded("a");
-            }
-            Peers::None => {
-                // A pool carries no term; that another member is in it is reason enough to leave it alone.
-                stage.until_page("a", 200);
-                stage.until_holding("a");
-            }
-        }
-        within(
-            DRIFT_BOUND,
-            || (stage.reads_by("a") > self.reads).then_some(()),
-            || format!("a looks at the pool; {}", stage.describe()),
-        );
-        stage.until_led_to("b", BOUND);
-        stage.until_page("b", 200);
-        assert_eq!(stage.mutations_by("a").len(), self.changes, "{}", stage.describe());
-        stage.assert_safe();
-    }
-}
-
-/// `b` takes over.
-fn taken_over(stage: &Stage) {
+/// What an old primary does not do while `b` takes over and `a` is `absent`, nor after it is `back`.
+fn takes_nothing_back(
+    pool: Pool,
+    peers: Peers,
+    absent: impl Fn(&mut Stage<Balancer>),
+    back: impl Fn(&mut Stage<Balancer>),
+) -> Stage<Balancer> {
+    let mut stage = Stage::at_rest(pool, peers, &["a", "b"]);
+    absent(&mut stage);
     stage.promote("b");
-    stage.until_led_to("b", BOUND);
-    stage.until_fulfilled("b");
+    stage.until_leads_to("b");
+    let done = |stage: &Stage<Balancer>| (stage.mutations_by("a").len(), stage.reads_by("a"));
+    let (changes, reads) = done(&stage);
+    back(&mut stage);
+    match peers {
+        Peers::Asked => stage.until_superseded("a"),
+        Peers::None => {
+            // A pool carries no term; that another member is in it is reason enough to leave it alone.
+            stage.until_page("a", 200);
+            stage.until_ruling("a", &["holding"]);
+        }
+    }
+    eventually("a to read the pool", || done(&stage).1 > reads);
+    stage.until_leads_to("b");
+    stage.until_page("b", 200);
+    assert_eq!(done(&stage).0, changes);
+    stage.assert_safe();
+    stage
 }
 
 /// `a` is paused while `b` takes over, for `pause` at least, and goes on.
-fn paused(pool: Pool, peers: Peers, pause: Duration) {
-    let stage = Stage::at_rest(pool, peers, &["a", "b"]);
-    stage.daemon("a").signal(Signal::STOP);
-    taken_over(&stage);
-    std::thread::sleep(pause);
-    let before = Before::of(&stage);
-    stage.daemon("a").signal(Signal::CONT);
-    before.and_then_nothing(&stage, peers);
+fn paused(pool: Pool, peers: Peers, pause: Duration) -> Stage<Balancer> {
+    takes_nothing_back(
+        pool,
+        peers,
+        |stage| stage.freeze("a"),
+        |stage| {
+            std::thread::sleep(pause);
+            stage.resume("a");
+        },
+    )
 }
 
 /// The daemon of `a` stops, `b` takes over, and the daemon starts again.
 fn restarted(pool: Pool, peers: Peers) {
-    let mut stage = Stage::at_rest(pool, peers, &["a", "b"]);
-    stage.stop("a");
-    taken_over(&stage);
-    let before = Before::of(&stage);
-    stage.start("a");
-    before.and_then_nothing(&stage, peers);
+    takes_nothing_back(pool, peers, |stage| stage.stop("a"), |stage| stage.start("a"));
 }
 
 /// `a` is cut off from everything, `b` takes over, and the network heals.
 fn isolated(pool: Pool, peers: Peers) {
-    let stage = Stage::at_rest(pool, peers, &["a", "b"]);
-    stage.isolate("a", true);
-    let cut = stage.cloud.fault(Fault::new(Effect::Hang).by("a"));
-    taken_over(&stage);
-    let before = Before::of(&stage);
-    stage.isolate("a", false);
-    stage.cloud.clear_fault(cut);
-    before.and_then_nothing(&stage, peers);
+    takes_nothing_back(pool, peers, |stage| stage.isolate("a"), |stage| stage.heal("a"));
 }
 
 #[test]
@@ -151,16 +124,9 @@ fn cut_off_in_a_pool_of_all_members() {
 
 #[test]
 fn a_superseded_member_leads_again_after_its_instance_lost_and_regained_the_role() {
-    let stage = Stage::at_rest(Pool::PrimaryOnly, Peers::Asked, &["a", "b"]);
-    stage.daemon("a").signal(Signal::STOP);
-    taken_over(&stage);
-    let before = Before::of(&stage);
-    stage.daemon("a").signal(Signal::CONT);
-    before.and_then_nothing(&stage, Peers::Asked);
-    // It is told by its mirror and becomes the backup; `b` hands over to it later.
-    stage.step_back("a");
-    stage.hand_over("b", "a");
-    stage.until_led_to("a", BOUND);
-    stage.until_fulfilled("a");
+    let stage = paused(Pool::PrimaryOnly, Peers::Asked, Duration::ZERO);
+    // The mirror makes it the backup; `b` hands over to it later.
+    stage.demote("a");
+    stage.hand_over("a");
     stage.assert_safe();
 }

@@ -2,16 +2,15 @@
 
 use mirrorvip::simulation::cloud::{Effect, Fault, Service};
 
-use crate::records::stage::{Peers, Stage, fast_cloud};
-use crate::support::eventually;
+use crate::support::cloud::fast_cloud;
+use crate::support::stage::{Peers, Stage, eventually};
 
 const TABLE: &str = "[[mirror.cloudwatch]]\ninterval = \"5s\"\n";
 
 /// Waits until what both put last is this.
 fn until_values(stage: &Stage, expected: [f64; 2]) {
     eventually(&format!("the metrics {expected:?}"), || {
-        let last = ["a", "b"].map(|name| value(stage, name));
-        (last == expected.map(Some)).then_some(())
+        ["a", "b"].map(|name| value(stage, name)) == expected.map(Some)
     });
     stage.assert_clean();
 }
@@ -22,9 +21,9 @@ fn value(stage: &Stage, name: &str) -> Option<f64> {
 
 #[test]
 fn the_metric_is_one_from_the_primary_and_zero_from_the_other() {
-    let stage = Stage::new(fast_cloud(), Peers::Unknown, TABLE);
+    let stage = Stage::started(fast_cloud(), (), &["a", "b"], Peers::None, TABLE);
     until_values(&stage, [0.0, 0.0]);
-    stage.elect("a");
+    stage.promote("a");
     until_values(&stage, [1.0, 0.0]);
     stage.break_for("b", &[Fault::new(Effect::Throttle).on(Service::CloudWatch).times(2)]);
     stage.fail_over("b");
@@ -33,27 +32,26 @@ fn the_metric_is_one_from_the_primary_and_zero_from_the_other() {
 
     for datum in stage.cloud.metrics() {
         assert_eq!((datum.namespace.as_str(), datum.metric.as_str()), ("mirrorvip", "Primary"));
-        let settings = stage.cloud.settings();
-        let own = settings.members.iter().find(|member| member.name == datum.member).expect("a member");
-        assert_eq!(datum.dimensions.get("Member"), Some(&own.instance_id), "each speaks for itself");
+        let own = stage.host(&datum.member).instance_id;
+        assert_eq!(datum.dimensions.get("Member"), Some(&own), "each publishes for itself");
         assert_eq!(datum.dimensions.get("Mirror").map(String::as_str), Some("PROD"));
     }
 
-    // It is said again although nothing changes: silence is an alarm.
+    // It is published again although nothing changes: silence is an alarm.
     let count = stage.cloud.metrics().len();
-    eventually("both to repeat themselves", || (stage.cloud.metrics().len() >= count + 4).then_some(()));
+    eventually("both to repeat themselves", || stage.cloud.metrics().len() >= count + 4);
     until_values(&stage, [0.0, 1.0]);
 }
 
 #[test]
-fn who_is_superseded_publishes_zero() {
-    let stage = Stage::new(fast_cloud(), Peers::Known, TABLE);
-    stage.elect("a");
+fn a_superseded_member_publishes_zero() {
+    let stage = Stage::started(fast_cloud(), (), &["a", "b"], Peers::Asked, TABLE);
+    stage.promote("a");
     until_values(&stage, [1.0, 0.0]);
     // No ownership record carries the term: the other member learns it from its peer.
-    eventually("b to know the term", || (stage.status("b")["seen"]["term"] == 1).then_some(()));
+    stage.until_term("b", 1);
     stage.freeze("a");
-    stage.elect("b");
+    stage.promote("b");
     until_values(&stage, [1.0, 1.0]);
     stage.thaw("a");
     stage.until_ruling("a", &["superseded"]);

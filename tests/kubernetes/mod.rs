@@ -4,5 +4,3 @@
 
 mod api_server;
 mod label;
-#[path = "../support/mod.rs"]
-mod support;

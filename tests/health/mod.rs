@@ -16,6 +16,4 @@ mod limits;
 mod network;
 mod page;
 mod reload;
-#[path = "../support/mod.rs"]
-mod support;
 mod tls;

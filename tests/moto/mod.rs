@@ -1,4 +1,4 @@
-//! Real daemons, real signatures, and moto: an AWS that nobody here wrote, as a process of its own.
+//! Real daemons, real signatures, and moto: an AWS that others wrote, as a process of its own.
 //!
 //! What it proves: that the requests are ones which another implementation reads, that their signatures are
 //! good and bad ones are refused, that the actions in the policy which `mirrorvip iam-policy` prints are all
@@ -17,7 +17,7 @@
 //!   that a refusal to read a target group or a record is a bare status 403, as a proxy could send it.
 //!
 //! Target groups and classic load balancers:
-//! - Targets are healthy at once, nobody asks their pages, and none ever drains: one that is deregistered is
+//! - Targets are healthy at once, their pages are never checked, and none ever drains: one that is deregistered is
 //!   gone from the list.
 //! - A target is its id alone: the same id with another port replaces it, and `DeregisterTargets` without a
 //!   port removes it. One that is absent is an error to `DeregisterTargets`.
@@ -27,7 +27,7 @@
 //!
 //! Route 53:
 //! - Zone ids begin with any letter or digit; those of AWS with `Z`.
-//! - A swap that is stale is accepted: DELETE needs a value that was there at some time. The mark is then
+//! - A swap that is stale is accepted: DELETE needs a value that was there at some time. The ownership record is then
 //!   there twice, and from that no member finds a way out.
 //! - A swap back to a value that was there before is refused: CREATE needs one that was never there.
 //! - Batches are not atomic, and changes are INSYNC at once.
@@ -39,5 +39,3 @@ mod pools;
 mod records;
 mod refused;
 mod stage;
-#[path = "../support/mod.rs"]
-mod support;

@@ -1,4 +1,4 @@
-//! The simulated cloud from outside: clients that nobody here wrote drive it through the life of its objects,
+//! The simulated cloud from outside: clients that others wrote drive it through the life of its objects,
 //! and raw connections see its faults.
 
 #![cfg(feature = "simulation")]
@@ -8,4 +8,4 @@ mod balancers;
 mod faults;
 mod foreign;
 mod harness;
-mod sdk;
+mod metadata;

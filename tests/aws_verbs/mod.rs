@@ -7,8 +7,6 @@ mod check;
 mod cloud;
 mod peers;
 mod plan;
-#[path = "../support/python.rs"]
-mod python;
 mod region;
 #[cfg(feature = "simulation")]
 mod simulated;
